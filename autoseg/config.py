@@ -1,0 +1,111 @@
+"""What shapes a model or a prediction, as frozen records, and the one way to override a value.
+
+Rule: what shapes the result is a field here and is saved with it; where it runs (paths, device,
+workers) is an argument of the verb and is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from autoseg.errors import CorruptError, UsageError, suggest
+from autoseg.files import from_json, to_json
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How one fold is trained. `None` means: the recipe decides from the number of steps, and says why."""
+
+    recipe: str = "balanced"  # "balanced", "fast" or "nnunet"
+    seed: int = 0
+    epochs: int | None = None  # of `steps_per_epoch`; None: from --budget or the recipe
+    steps_per_epoch: int = 250
+    batch_size: int | None = None  # None: the plan's
+    patch_size: tuple[int, int, int] | None = None  # None: the plan's
+    optimizer: str | None = None  # "adamw", "sgd"
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    momentum: float = 0.99  # sgd only, Nesterov
+    schedule: str | None = None  # "poly", "cosine", "linear"
+    warmup: float | None = None  # fraction of the steps
+    gradient_norm: float = 12.0
+    ema: float | None = None  # decay of the averaged weights per step; 0: off
+    loss: str = "dice_ce"
+    deep_supervision: bool = True
+    batch_dice: bool | None = None  # None: the plan's
+    sampler: str | None = None  # "balanced", "nnunet"
+    foreground_fraction: float | None = None  # of the patches, centred on a target
+    control_fraction: float | None = None  # of the patches, from cases without any target
+    augmentation: str = "default"  # "default", "none", or package.module:function
+    mirror_axes: tuple[int, ...] | None = None  # of prepared arrays; None: all spatial axes
+    precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"
+    trainer: str = "default"
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """How cases are predicted."""
+
+    speed: str = "balanced"  # "accurate", "balanced" or "fast": what None below becomes
+    step: float | None = None  # of the sliding window, in patches
+    mirror: bool | None = None
+    folds: tuple[str, ...] | None = None  # None: every trained fold
+    precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"
+
+
+def override(record: Record, assignments: Iterable[str]) -> Record:
+    """Return `record` with "name=value" assignments applied; names may be dotted paths.
+
+    Values are JSON where they parse as JSON ("3", "[1, 2]", "true", "null"), text otherwise; "40x56x40"
+    and "1,2" become lists of numbers where the field is a list.
+    Raises UsageError on an unknown name ("did you mean ...?") or a value of the wrong type.
+    """
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator:
+            raise UsageError(f"--set {assignment}", expected="name=value")
+        record = _assign(record, name.strip().split("."), text.strip(), name.strip())
+    return record
+
+
+def _assign(value: Any, path: list[str], text: str, whole: str) -> Any:
+    head, rest = path[0], path[1:]
+    if isinstance(value, Mapping):
+        if head not in value:
+            raise UsageError(f"--set {whole}: unknown name '{head}'", remedy=suggest(head, value))
+        return {**value, head: _assign(value[head], rest, text, whole) if rest else _parse(text)}
+    names = [f.name for f in dataclasses.fields(value)]
+    if head not in names:
+        raise UsageError(f"--set {whole}: unknown setting '{head}'", remedy=suggest(head, names))
+    if rest:
+        return dataclasses.replace(
+            value, **{head: _assign(getattr(value, head), rest, text, whole)}
+        )
+    hint = typing.get_type_hints(type(value))[head]
+    try:
+        changed = from_json(type(value), to_json(value) | {head: _parse(text, hint)}, whole)
+    except CorruptError as error:
+        raise UsageError(
+            f"--set {whole}={text}: not a value for '{head}'", expected=error.expected
+        ) from error
+    return changed
+
+
+def _parse(text: str, hint: Any = None) -> Any:
+    if "tuple" in str(hint) and not text.startswith("[") and text.lower() not in ("null", "none"):
+        return [_parse(part) for part in text.replace("x", ",").split(",") if part]
+    if text.lower() == "none":
+        return None
+    if hint is str or "str" in str(hint).split(" | "):
+        return text if text != "null" else None
+    try:
+        return json.loads(text.lower() if text.lower() in ("true", "false", "null") else text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,203 @@
+"""What is known about the data (`Fingerprint`) and what was decided from it (`Plan`).
+
+Both are plain records in readable JSON files. A plan is complete: nothing after planning reads
+`dataset.json`. It does not depend on the machine: all sizes are planned, training picks one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autoseg.errors import CorruptError, UsageError, suggest
+from autoseg.files import from_json, read_json, to_json, write_json
+from autoseg.labels import Labels
+
+FORMAT = "autoseg-plan-1"
+ANISOTROPY = 3.0  # an axis this many times coarser than the others is treated apart (nnU-Net)
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class IntensityStats:
+    """Foreground intensities of one channel over the whole data set, in the image's own units."""
+
+    mean: float
+    std: float
+    p0_5: float
+    p99_5: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """All the planner may know about the data; one entry per case, canonical orientation (Z, Y, X)."""
+
+    cases: tuple[str, ...]
+    spacings: tuple[tuple[float, float, float], ...]  # mm
+    shapes: tuple[Triple, ...]  # voxels, after cropping to the non-zero box
+    kept_fraction: float  # median over cases of voxels after / before cropping
+    channels: tuple[str, ...]
+    intensities: tuple[IntensityStats, ...]  # one per channel, foreground voxels
+    target_volumes_ml: Mapping[str, tuple[float, ...]]  # per target, one entry per case
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A U-Net as numbers, finest stage first; `strides[s]` is applied on entering stage s."""
+
+    name: str  # "plain_unet", "residual_unet", or "package.module:function"
+    features: tuple[int, ...]
+    strides: tuple[Triple, ...]
+    kernels: tuple[Triple, ...]
+    encoder_blocks: tuple[int, ...]  # plain: convolutions per stage; residual: blocks per stage
+    decoder_blocks: tuple[int, ...]  # convolutions per decoder stage, finest first, one entry fewer
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a size decides."""
+
+    patch_size: Triple  # voxels (Z, Y, X) in plan axis order; (1, Y, X) means 2-D
+    batch_size: int
+    network: NetworkSpec
+
+    @property
+    def is_2d(self) -> bool:
+        """True when the patch is one slice."""
+        return self.patch_size[0] == 1
+
+    @property
+    def dummy_2d(self) -> bool:
+        """True when a 3-D patch is so flat that augmentation must not mix slices."""
+        return not self.is_2d and max(self.patch_size) / self.patch_size[0] > ANISOTROPY
+
+    @property
+    def rotation_degrees(self) -> tuple[float, float, float]:
+        """Largest rotation about the axes (Z, Y, X), as in nnU-Net: about Z means in the plane Y, X."""
+        if self.is_2d:
+            longest, shortest = max(self.patch_size[1:]), min(self.patch_size[1:])
+            return (15.0 if longest / shortest > 1.5 else 180.0, 0.0, 0.0)
+        if self.dummy_2d:
+            return (180.0, 0.0, 0.0)
+        return (30.0, 30.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One row of the plan: "2d", "3d_lowres", "3d_fullres" or "3d_cascade_fullres"."""
+
+    name: str
+    spacing: tuple[float | None, float, float]  # mm, plan axis order; None: each scan keeps its own
+    median_shape: Triple  # voxels of the median case at that spacing
+    normalizers: tuple[str, ...]  # one per channel
+    mask_normalization: tuple[
+        bool, ...
+    ]  # one per channel: statistics inside the non-zero mask only
+    batch_dice: bool
+    sizes: Mapping[str, Design]
+    previous: str | None = None  # its prediction is an extra input (cascade)
+
+    @property
+    def is_2d(self) -> bool:
+        """True when slices are the samples."""
+        return self.spacing[0] is None
+
+    def design(self, size: str) -> Design:
+        """Return the design of `size`; raise UsageError when it was not planned."""
+        if size not in self.sizes:
+            raise UsageError(
+                f"size '{size}' is not planned for {self.name}", remedy=suggest(size, self.sizes)
+            )
+        return self.sizes[size]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything needed to train and to predict."""
+
+    dataset: str
+    channels: tuple[str, ...]
+    labels: Labels
+    axis_order: Triple  # canonical axes (0 = Z, 1 = Y, 2 = X) in the order of prepared arrays
+    intensities: tuple[IntensityStats, ...]
+    configurations: Mapping[str, Configuration]
+    reasons: tuple[str, ...]  # one sentence per decision
+    file_ending: str = ".nii.gz"
+    version: str = ""  # of autoseg
+    overrides: tuple[str, ...] = field(default=())  # what the user set by hand
+
+    @property
+    def left_right_axis(self) -> int:
+        """Axis (0, 1, 2) of prepared arrays along which left and right lie."""
+        return self.axis_order.index(2)
+
+    def configuration(self, name: str) -> Configuration:
+        """Return a configuration by name; raise UsageError naming the planned ones."""
+        if name not in self.configurations:
+            raise UsageError(
+                f"configuration '{name}' is not planned for {self.dataset}",
+                remedy=suggest(name, self.configurations),
+            )
+        return self.configurations[name]
+
+
+def save_plan(path: Path, plan: Plan) -> None:
+    """Write `plan` as readable JSON, atomically."""
+    write_json(path, {"format": FORMAT, **to_json(plan)})
+
+
+def load_plan(path: Path) -> Plan:
+    """Return the plan of a file; raise CorruptError when a field is unknown, missing or mistyped."""
+    data = read_json(path)
+    if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+        raise CorruptError(
+            "is not a plan of this version",
+            place=str(path),
+            expected=f'"format": "{FORMAT}"',
+            remedy="run autoseg_plan with this version of autoseg",
+        )
+    plan = from_json(Plan, data, str(path))
+    for configuration in plan.configurations.values():
+        for size, design in configuration.sizes.items():
+            check_design(design, f"{path}: configurations.{configuration.name}.sizes.{size}")
+    return plan
+
+
+def check_design(design: Design, place: str) -> None:
+    """Raise CorruptError when patch, strides, kernels and features do not fit together."""
+    network = design.network
+    stages = len(network.features)
+    lengths = {
+        "strides": len(network.strides) - stages,
+        "kernels": len(network.kernels) - stages,
+        "encoder_blocks": len(network.encoder_blocks) - stages,
+        "decoder_blocks": len(network.decoder_blocks) - stages + 1,
+    }
+    for name, surplus in lengths.items():
+        if surplus:
+            expected = f"one entry per stage ({stages} in features)"
+            raise CorruptError(f"{name} has {surplus:+d} entries", place=place, expected=expected)
+    numbers = [*network.features, *sum(network.strides, ()), *sum(network.kernels, ())]
+    numbers += [
+        *network.encoder_blocks,
+        *network.decoder_blocks,
+        *design.patch_size,
+        design.batch_size,
+    ]
+    if min(numbers) < 1:
+        raise CorruptError("a size, stride, kernel or block count is below 1", place=place)
+    for axis, size in enumerate(design.patch_size):
+        divisor = 1
+        for stride in network.strides:
+            divisor *= stride[axis]
+        if size % divisor:
+            raise CorruptError(
+                f"patch_size[{axis}] = {size}",
+                place=place,
+                expected=f"a multiple of {divisor} (the product of the strides of that axis)",
+            )

@@ -1,0 +1,66 @@
+"""What the stages leave behind for each other and for the report: scores, summaries, choices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Status of one metric value (metrics table A.4): why a value is null, or that it is good.
+OK, BOTH_EMPTY, REF_EMPTY, PRED_EMPTY = "ok", "both_empty", "ref_empty", "pred_empty"
+MISSING_PRED, UNDEFINED, SKIPPED = "missing_pred", "undefined", "skipped"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One metric of one target in one case; `value` is None where the metric is not defined."""
+
+    value: float | None
+    status: str = OK
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """All metrics of one case: `metrics[target][metric]`."""
+
+    case: str
+    metrics: Mapping[str, Mapping[str, Value]]
+    spacing: tuple[float, float, float]  # mm, of the reference file (Z, Y, X)
+    diagonal_mm: (
+        float  # of the reference image: what a missed distance counts in the penalised mean
+    )
+    reference_file: str = ""
+    prediction_file: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of one metric over cases; never shown without `n`."""
+
+    mean: float | None
+    n: int  # values that entered
+    of: int  # cases in all
+    penalised: float | None  # misses and false alarms counted at their worst
+    median: float | None = None
+    std: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The evaluation of one folder of predictions."""
+
+    cases: tuple[CaseScores, ...]
+    mean: Mapping[str, Mapping[str, Mean]]  # mean[target][metric]
+    foreground_mean: Mapping[str, Mean]  # over targets that occur in the reference
+    header: Mapping[str, object]  # version, surface mode, tolerances and their source, policy
+    targets_without_reference: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)  # case -> why it could not be scored
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `best.json` holds: the models to predict with, and the evidence."""
+
+    models: tuple[str, ...]  # "3d_fullres-M", in order of their score
+    evidence: Mapping[str, float]
+    reasons: tuple[str, ...] = ()
