@@ -21,7 +21,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How one fold is trained. `None` means: the recipe decides from the number of steps, and says why."""
+    """How one fold is trained. `None`: the recipe decides from the number of steps, and says why."""
 
     recipe: str = "balanced"  # "balanced", "fast" or "nnunet"
     seed: int = 0
@@ -63,8 +63,8 @@ class PredictConfig:
 def override(record: Record, assignments: Iterable[str]) -> Record:
     """Return `record` with "name=value" assignments applied; names may be dotted paths.
 
-    Values are JSON where they parse as JSON ("3", "[1, 2]", "true", "null"), text otherwise; "40x56x40"
-    and "1,2" become lists of numbers where the field is a list.
+    Values are JSON where they parse as JSON ("3", "[1, 2]", "true", "null"), text otherwise;
+    "40x56x40" and "1,2" become lists of numbers where the field is a list.
     Raises UsageError on an unknown name ("did you mean ...?") or a value of the wrong type.
     """
     for assignment in assignments:

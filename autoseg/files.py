@@ -1,7 +1,7 @@
 """The only writer of files that others read: atomic, locked, listed in manifests; JSON in and out.
 
-A file is written under a temporary name in its own folder, flushed, and renamed: a reader sees the old
-file or the new one, never half of one. Records (frozen dataclasses) go to and from JSON here too.
+A file is written under a temporary name in its own folder, flushed, and renamed: a reader sees the
+old file or the new one, never half of one. Records (frozen dataclasses) go to and from JSON here too.
 """
 
 from __future__ import annotations
@@ -276,7 +276,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError:
-        pass  # some network file systems refuse to sync a directory; the rename is done all the same
+        pass  # some network file systems refuse to sync a directory; the rename is done anyway
     finally:
         os.close(handle)
 

@@ -1,8 +1,10 @@
 """Voxel grids in the scanner room, and the glossary of axis letters used everywhere.
 
-Letters: B batch, C channels, K targets, Z Y X space (the order of every array), S any space, P patch.
+Letters: B batch, C channels, K targets, Z Y X space (the order of every array), S any space,
+P patch.
 World axes are named in the same reversed order as arrays: (z, y, x) of the LPS convention, in mm.
-*Canonical* means: array axis Z points most nearly along +z (head), Y along +y (back), X along +x (left).
+*Canonical* means: array axis Z points most nearly along +z (head), Y along +y (back), X along +x
+(left).
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 class Geometry:
     """A voxel grid: axes (Z, Y, X); mm; `direction` is a 3x3 matrix row by row.
 
-    Voxel index i (z, y, x) lies at `origin + direction @ (spacing * i)`; rows of `direction` are world
-    axes (z, y, x), columns are array axes (Z, Y, X).
+    Voxel index i (z, y, x) lies at `origin + direction @ (spacing * i)`; rows of `direction` are
+    world axes (z, y, x), columns are array axes (Z, Y, X).
     """
 
     shape: tuple[int, int, int]
@@ -61,8 +63,8 @@ class Image:
 class Orientation:
     """How to turn a scan to canonical orientation without touching a value.
 
-    `permutation[i]` is the source axis that becomes canonical axis i; `flips` are the canonical axes
-    (after permuting) that are reversed.
+    `permutation[i]` is the source axis that becomes canonical axis i; `flips` are the canonical
+    axes (after permuting) that are reversed.
     """
 
     permutation: tuple[int, int, int] = (0, 1, 2)
@@ -85,8 +87,8 @@ class Orientation:
 def canonical_orientation(direction: np.ndarray) -> Orientation:
     """Return the turn that brings a grid with this (3, 3) direction nearest to canonical.
 
-    The assignment of array axes to world axes is the one with the largest sum of absolute cosines, so
-    it is a permutation even at 45 degrees.
+    The assignment of array axes to world axes is the one with the largest sum of absolute cosines,
+    so it is a permutation even at 45 degrees.
     """
     cosines = np.abs(direction)
     permutations = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]

@@ -1,6 +1,7 @@
 """What is segmented: targets, the label values they consist of, and their network channels.
 
-A target is always a tuple of label values, so plain classes and overlapping regions are one code path:
+A target is always a tuple of label values, so plain classes and overlapping regions are one code
+path:
 
 - *label map*: what files hold; any non-negative integers.
 - *value index*: what prepared data hold; 0 background, 1..V the declared values in ascending order,
@@ -21,15 +22,15 @@ import numpy as np
 IGNORED = 255  # value index of voxels that are neither trained nor evaluated
 
 _SIDES = {
-    "left": "right", "lt": "rt", "l": "r", "lft": "rgt", "links": "rechts", "sin": "dex", "sinister": "dexter",
-    "gauche": "droite", "izquierdo": "derecho", "izquierda": "derecha",
+    "left": "right", "lt": "rt", "l": "r", "lft": "rgt", "links": "rechts", "sin": "dex",
+    "sinister": "dexter", "gauche": "droite", "izquierdo": "derecho", "izquierda": "derecha",
 }  # fmt: skip
 _OTHER_SIDE = _SIDES | {right: left for left, right in _SIDES.items()}
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The targets in writing order: a later one overwrites an earlier one; the first value is written.
+    """The targets in writing order: later ones overwrite earlier ones; the first value is written.
 
     `{"kidney": (1, 2), "tumour": (2,)}`: value 2 is tumour and belongs to the kidney.
     """
@@ -129,7 +130,7 @@ class Labels:
 
     @cached_property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """Left/right targets: declared, or found by name (`kidney_left`, `L-kidney`, `kidneyRight`)."""
+        """Left/right targets: declared, or by name (`kidney_left`, `L-kidney`, `kidneyRight`)."""
         return self.declared_pairs or tuple(_pairs_by_name(self.names))
 
     @cached_property

@@ -34,7 +34,7 @@ class IntensityStats:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """All the planner may know about the data; one entry per case, canonical orientation (Z, Y, X)."""
+    """All the planner may know of the data; one entry per case, canonical orientation (Z, Y, X)."""
 
     cases: tuple[str, ...]
     spacings: tuple[tuple[float, float, float], ...]  # mm
@@ -78,7 +78,7 @@ class Design:
 
     @property
     def rotation_degrees(self) -> tuple[float, float, float]:
-        """Largest rotation about the axes (Z, Y, X), as in nnU-Net: about Z means in the plane Y, X."""
+        """Largest rotation about the axes (Z, Y, X), as in nnU-Net; about Z: in the plane Y, X."""
         if self.is_2d:
             longest, shortest = max(self.patch_size[1:]), min(self.patch_size[1:])
             return (15.0 if longest / shortest > 1.5 else 180.0, 0.0, 0.0)
@@ -95,9 +95,7 @@ class Configuration:
     spacing: tuple[float | None, float, float]  # mm, plan axis order; None: each scan keeps its own
     median_shape: Triple  # voxels of the median case at that spacing
     normalizers: tuple[str, ...]  # one per channel
-    mask_normalization: tuple[
-        bool, ...
-    ]  # one per channel: statistics inside the non-zero mask only
+    mask_normalization: tuple[bool, ...]  # one per channel: statistics inside non-zero mask only
     batch_dice: bool
     sizes: Mapping[str, Design]
     previous: str | None = None  # its prediction is an extra input (cascade)
@@ -152,7 +150,7 @@ def save_plan(path: Path, plan: Plan) -> None:
 
 
 def load_plan(path: Path) -> Plan:
-    """Return the plan of a file; raise CorruptError when a field is unknown, missing or mistyped."""
+    """Return a file's plan; raise CorruptError when a field is unknown, missing or mistyped."""
     data = read_json(path)
     if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
         raise CorruptError(

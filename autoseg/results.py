@@ -25,9 +25,7 @@ class CaseScores:
     case: str
     metrics: Mapping[str, Mapping[str, Value]]
     spacing: tuple[float, float, float]  # mm, of the reference file (Z, Y, X)
-    diagonal_mm: (
-        float  # of the reference image: what a missed distance counts in the penalised mean
-    )
+    diagonal_mm: float  # of the reference image: what a missed distance counts as, penalised
     reference_file: str = ""
     prediction_file: str = ""
     tags: tuple[str, ...] = ()

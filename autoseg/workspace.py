@@ -16,11 +16,11 @@ class Workspace:
     root: Path
 
     def raw(self, dataset: str) -> Path:
-        """`raw/SEGTHOR`: `dataset.json`, `imagesTr/`, `labelsTr/`, `imagesTs/`; never written after import."""
+        """`raw/SEGTHOR`: `dataset.json`, `imagesTr/`, `labelsTr/`; never written after import."""
         return self.root / "raw" / dataset
 
     def prepared(self, dataset: str) -> Path:
-        """`prepared/SEGTHOR`: fingerprint, plan, folds, check, native labels, one folder a configuration."""
+        """`prepared/SEGTHOR`: fingerprint, plan, folds, native labels, one folder a configuration."""
         return self.root / "prepared" / dataset
 
     def plan(self, dataset: str) -> Path:
