@@ -21,7 +21,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How one fold is trained. `None`: the recipe decides from the number of steps, and says why."""
+    """How one fold is trained. `None`: the recipe decides from the number of steps."""
 
     recipe: str = "balanced"  # "balanced", "fast" or "nnunet"
     seed: int = 0

@@ -1,7 +1,8 @@
 """The only writer of files that others read: atomic, locked, listed in manifests; JSON in and out.
 
 A file is written under a temporary name in its own folder, flushed, and renamed: a reader sees the
-old file or the new one, never half of one. Records (frozen dataclasses) go to and from JSON here too.
+old file or the new one, never half of one. Records (frozen dataclasses) go to and from JSON here
+too.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Workspace:
         return self.root / "raw" / dataset
 
     def prepared(self, dataset: str) -> Path:
-        """`prepared/SEGTHOR`: fingerprint, plan, folds, native labels, one folder a configuration."""
+        """`prepared/SEGTHOR`: fingerprint, plan, folds, labels, a folder per configuration."""
         return self.root / "prepared" / dataset
 
     def plan(self, dataset: str) -> Path:
