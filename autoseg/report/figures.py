@@ -1,0 +1,145 @@
+"""Pictures: a slice with reference and prediction, and the progress of a training. Matplotlib's home.
+
+Matplotlib is imported when a picture is drawn, and drawn to memory: no display is needed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autoseg.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 110
+PANEL_INCHES = 3.6
+OVERLAY_OPACITY = 0.55
+WINDOW_PERCENTILES = (1.0, 99.0)  # grey values outside are black and white
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
+
+
+def best_slice(label_map: np.ndarray) -> int:
+    """Return the index Z of the slice of `label_map` (Z, Y, X) that shows most.
+
+    That is the one with most foreground among those that show most different values.
+    """
+    foreground = (label_map > 0).sum(axis=(1, 2))
+    values = np.asarray([len(np.unique(plane)) for plane in label_map])
+    return int(np.lexsort((foreground, values))[-1])
+
+
+def draw_overlay(
+    image: np.ndarray,
+    labels: np.ndarray,
+    prediction: np.ndarray,
+    path: Path,
+    *,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    names: Mapping[int, str] | None = None,
+) -> None:
+    """Write a PNG of one slice: the scan, the scan with its labels, the scan with the prediction.
+
+    `image`, `labels` and `prediction` are (Z, Y, X) on one grid of `spacing` mm; the slice is
+    `best_slice(labels)`. `names` tells what the label values mean.
+    """
+    z = best_slice(labels)
+    low, high = np.percentile(image[z], WINDOW_PERCENTILES)
+    values = sorted((set(np.unique(labels).tolist()) | set(np.unique(prediction).tolist())) - {0})
+    figure = _new_figure(3, 1)
+    panels = (("scan", None), ("label", labels[z]), ("prediction", prediction[z]))
+    for column, (title, overlay) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, 3, column)
+        axes.set_title(title)
+        axes.set_axis_off()
+        aspect = spacing[1] / spacing[2]
+        axes.imshow(image[z], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
+        if overlay is not None:
+            axes.imshow(_coloured(overlay, values), aspect=aspect, interpolation="nearest")
+    _add_legend(figure, {value: (names or {}).get(value, str(value)) for value in values})
+    _save(figure, path)
+
+
+def draw_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Write a PNG of a training: losses, pseudo-Dice per target, learning rate, over epochs.
+
+    `rows` is the history, one mapping per epoch: names with "loss" go to the first panel, with
+    "dice" to the second, the learning rate to the third; an "epoch" is the abscissa.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    epochs = [row.get("epoch", number) for number, row in enumerate(rows, start=1)]
+    panels = {
+        "loss": [name for name in names if "loss" in name],
+        "pseudo-Dice": [name for name in names if "dice" in name.lower() and "loss" not in name],
+        "learning rate": [name for name in names if name in ("learning_rate", "lr")],
+    }
+    figure = _new_figure(3, 1)
+    for column, (title, curves) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(1, 3, column)
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        _draw_curves(axes, epochs, {name: _column(rows, name) for name in curves})
+        if title == "pseudo-Dice":
+            axes.set_ylim(0, 1)
+    _save(figure, path)
+
+
+def _draw_curves(axes: Axes, epochs: Sequence[float], curves: Mapping[str, list[float]]) -> None:
+    marker = "o" if len(epochs) < 3 else None  # a line through one point is invisible
+    for number, (name, values) in enumerate(curves.items()):
+        axes.plot(epochs, values, color=COLOURS[number % len(COLOURS)], marker=marker, label=name)
+    if len(curves) > 1:
+        axes.legend(fontsize="small")
+
+
+def _column(rows: Sequence[Mapping[str, float]], name: str) -> list[float]:
+    values = [row.get(name) for row in rows]
+    return [float("nan") if value is None else float(value) for value in values]
+
+
+def _coloured(label_map: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """Return `label_map` (Y, X) as RGBA (Y, X, 4), transparent where it is background."""
+    from matplotlib.colors import to_rgb
+
+    rgba = np.zeros((*label_map.shape, 4))
+    for number, value in enumerate(values):
+        rgba[label_map == value] = (*to_rgb(COLOURS[number % len(COLOURS)]), OVERLAY_OPACITY)
+    return rgba
+
+
+def _add_legend(figure: Figure, names: Mapping[int, str]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(color=COLOURS[number % len(COLOURS)], label=name)
+        for number, name in enumerate(names.values())
+    ]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+
+
+def _new_figure(columns: int, rows: int) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(
+        figsize=(columns * PANEL_INCHES, rows * PANEL_INCHES),
+        dpi=DOTS_PER_INCH,
+        layout="constrained",
+    )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    # Drawn to memory first: matplotlib seeks, and the file appears whole or not at all.
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    write_atomically(path, lambda stream: stream.write(picture.getvalue()))
