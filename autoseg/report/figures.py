@@ -1,6 +1,6 @@
-"""Pictures: a slice with reference and prediction, and the progress of a training. Matplotlib's home.
+"""Pictures: a slice with reference and prediction, and the progress of a training.
 
-Matplotlib is imported when a picture is drawn, and drawn to memory: no display is needed.
+The home of matplotlib, imported when a picture is drawn; no display is needed.
 """
 
 from __future__ import annotations
