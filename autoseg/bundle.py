@@ -1,0 +1,284 @@
+"""A model as a folder that can be mailed: JSON and safetensors, every file listed with its hash.
+
+    bundle/  plan.json  train.json  card.json            what all folds share
+             fold_0/  weights.safetensors  card.json     one folder per trained fold
+
+Nothing in it is a pickle, names a path of the author's machine, or imports code without `trust`.
+PyTorch is loaded only when weights are read or written, so a bundle can be looked at without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoseg import __version__
+from autoseg.config import TrainConfig
+from autoseg.errors import CorruptError, DataError, UsageError
+from autoseg.files import (
+    fingerprint_of,
+    from_json,
+    json_text,
+    read_json,
+    sha256,
+    to_json,
+    write_atomically,
+    write_text,
+)
+from autoseg.plan import Configuration, Design, Plan, load_plan, save_plan
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "autoseg-bundle-1"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class BundleCard:
+    """What `card.json` of a bundle holds: which model this is, and hashes of the shared files."""
+
+    format: str
+    dataset: str
+    configuration: str
+    size: str
+    model_id: str  # hash of everything that shapes the network and its input
+    sha256: Mapping[str, str]
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class FoldCard:
+    """What `fold_<f>/card.json` holds: the hash of the weights, and how they were trained."""
+
+    fold: str
+    model_id: str
+    sha256: str
+    card: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """A bundle without its weights: enough to check inputs before anything heavy is loaded."""
+
+    folder: Path
+    plan: Plan
+    configuration: str
+    size: str
+    config: TrainConfig
+    folds: tuple[str, ...]  # the trained folds, or those of them that were asked for
+    fold_cards: Mapping[str, FoldCard]
+
+    @property
+    def design(self) -> Design:
+        """Patch, batch and network, with what the training configuration changed."""
+        return trained_design(self.plan, self.configuration, self.size, self.config)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model: one state dict per fold, and everything needed to use it."""
+
+    plan: Plan
+    configuration: str
+    size: str
+    config: TrainConfig
+    weights: Mapping[str, Mapping[str, torch.Tensor]]
+    folder: Path
+
+    @property
+    def design(self) -> Design:
+        """Patch, batch and network, with what the training configuration changed."""
+        return trained_design(self.plan, self.configuration, self.size, self.config)
+
+    @property
+    def settings(self) -> Configuration:
+        """The configuration of the plan that this model was trained in."""
+        return self.plan.configuration(self.configuration)
+
+
+def trained_design(plan: Plan, configuration: str, size: str, config: TrainConfig) -> Design:
+    """Return the design of `size` with the patch and batch size that `config` sets, if any."""
+    design = plan.configuration(configuration).design(size)
+    return dataclasses.replace(
+        design,
+        patch_size=config.patch_size or design.patch_size,
+        batch_size=config.batch_size or design.batch_size,
+    )
+
+
+def model_id(plan: Plan, configuration: str, size: str, config: TrainConfig) -> str:
+    """Return a hash of all that shapes the network, its input and its output, and of nothing else.
+
+    Folds with the same id may be averaged.
+    """
+    settings = to_json(plan.configuration(configuration))
+    del settings["sizes"]
+    shared = (plan.channels, plan.labels, plan.axis_order, plan.intensities)
+    design = trained_design(plan, configuration, size, config)
+    return fingerprint_of([*shared, settings, design.patch_size, design.network])
+
+
+def save_weights(
+    bundle_folder: Path,
+    fold: str,
+    state: Mapping[str, torch.Tensor],
+    plan: Plan,
+    configuration: str,
+    size: str,
+    config: TrainConfig,
+    card: Mapping[str, Any],
+) -> None:
+    """Add or replace one fold of a bundle; `card` (JSON primitives) is kept beside the weights.
+
+    Weights come first and the card that lists their hash last; folds trained at the same time by
+    several processes do not touch each other's files.
+    """
+    identity = model_id(plan, configuration, size, config)
+    save_plan(bundle_folder / "plan.json", plan)
+    write_text(bundle_folder / "train.json", json_text(to_json(config)))
+    hashes = {name: sha256(bundle_folder / name) for name in ("plan.json", "train.json")}
+    whole = BundleCard(FORMAT, plan.dataset, configuration, size, identity, hashes, __version__)
+    write_text(bundle_folder / "card.json", json_text(to_json(whole)))
+
+    content = _tensor_bytes(state)
+    folder = bundle_folder / f"fold_{fold}"
+    write_atomically(folder / WEIGHTS, lambda stream: stream.write(content))
+    digest = hashlib.sha256(content).hexdigest()
+    write_text(
+        folder / "card.json", json_text(to_json(FoldCard(fold, identity, digest, dict(card))))
+    )
+
+
+def _tensor_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
+    from safetensors.torch import save
+
+    tensors: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in state.items():
+        # safetensors refuses strided layouts (channels last) and tensors that share memory.
+        dense = tensor.detach().cpu().contiguous()
+        shared = dense.data_ptr() in seen
+        tensors[name] = dense.clone() if shared else dense
+        seen.add(dense.data_ptr())
+    return save(tensors)
+
+
+def open_bundle(
+    folder: Path, folds: Sequence[str] | None = None, trust: bool = False
+) -> BundleInfo:
+    """Return what a bundle is, without its weights; `folds=None` means every trained fold.
+
+    Raises UsageError when there is no bundle, CorruptError when a hash differs, when a fold that
+    was asked for is missing, when folds come from different plans, or when names need `trust`.
+    """
+    if not (folder / "card.json").is_file():
+        raise UsageError("no model here", place=str(folder), expected="a bundle with card.json")
+    card = _read_record(BundleCard, folder / "card.json")
+    if card.format != FORMAT:
+        raise CorruptError(f"format '{card.format}'", place=str(folder), expected=FORMAT)
+    for name, digest in card.sha256.items():
+        _check_hash(folder / Path(name).name, digest)
+    plan = load_plan(folder / "plan.json")
+    config = _read_record(TrainConfig, folder / "train.json")
+    cards = {p.parent.name[5:]: _read_record(FoldCard, p) for p in _fold_cards(folder)}
+    chosen = _choose_folds(folder, folds, cards, card.model_id)
+    info = BundleInfo(folder, plan, card.configuration, card.size, config, chosen, cards)
+    if not trust:
+        _refuse_foreign_code(info)
+    return info
+
+
+def load_bundle(folder: Path, folds: Sequence[str] | None = None, trust: bool = False) -> Bundle:
+    """Return a bundle with the weights of `folds` (None: all) in memory, every hash verified."""
+    info = open_bundle(folder, folds, trust)
+    weights = {fold: _load_weights(info, fold) for fold in info.folds}
+    return Bundle(info.plan, info.configuration, info.size, info.config, weights, folder)
+
+
+def _load_weights(info: BundleInfo, fold: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = info.folder / f"fold_{fold}" / WEIGHTS
+    _check_hash(path, info.fold_cards[fold].sha256)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise CorruptError(f"is not safetensors: {error}", place=str(path)) from error
+    broken = [name for name, t in tensors.items() if not math.isfinite(float(t.double().sum()))]
+    if broken:
+        raise CorruptError(f"'{broken[0]}' holds NaN or infinity", place=str(path))
+    return tensors
+
+
+def _read_record(kind: type[Any], path: Path) -> Any:
+    try:
+        return from_json(kind, read_json(path), str(path))
+    except DataError as error:  # our own file: damaged, not the user's data
+        raise CorruptError(error.fact, place=error.place) from error
+
+
+def _fold_cards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("fold_*/card.json"))
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise CorruptError("is missing from the bundle", place=str(path))
+    if sha256(path) != expected:
+        raise CorruptError(
+            "was changed or damaged after it was written",
+            place=str(path),
+            expected=f"SHA-256 {expected[:12]}...",
+            remedy="copy the bundle again",
+        )
+
+
+def _choose_folds(
+    folder: Path, folds: Sequence[str] | None, cards: Mapping[str, FoldCard], identity: str
+) -> tuple[str, ...]:
+    chosen = tuple(cards) if folds is None else tuple(dict.fromkeys(str(fold) for fold in folds))
+    missing = [fold for fold in chosen if fold not in cards]
+    if missing or not chosen:
+        there = ", ".join(cards) or "none"
+        raise CorruptError(
+            f"fold {', '.join(missing)} is not in this model" if missing else "holds no fold",
+            place=str(folder),
+            expected=f"one of the trained folds: {there}",
+            remedy="choose with -f, or train it first",
+        )
+    others = [fold for fold in chosen if cards[fold].model_id != identity]
+    if others:
+        same = " ".join(fold for fold in cards if cards[fold].model_id == identity)
+        raise CorruptError(
+            f"fold {', '.join(others)} was trained with another plan",
+            place=str(folder),
+            remedy=f"use -f {same}, or train the others again",
+        )
+    return chosen
+
+
+def _refuse_foreign_code(info: BundleInfo) -> None:
+    settings = info.plan.configuration(info.configuration)
+    for name in (info.design.network.name, *settings.normalizers):
+        if ":" in name:
+            raise CorruptError(
+                f"the model asks to import '{name}'",
+                place=str(info.folder),
+                remedy="pass --trust if you trust its author",
+            )
+
+
+def describe(info: BundleInfo) -> str:
+    """Return one line: configuration, size, folds.
+
+    `3d_fullres-S, fold 0`
+    """
+    word = "fold" if len(info.folds) == 1 else "folds"
+    return f"{info.configuration}-{info.size}, {word} {' '.join(info.folds)}"
