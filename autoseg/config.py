@@ -64,7 +64,7 @@ def override(record: Record, assignments: Iterable[str]) -> Record:
     """Return `record` with "name=value" assignments applied; names may be dotted paths.
 
     Values are JSON where they parse as JSON ("3", "[1, 2]", "true", "null"), text otherwise;
-    "40x56x40" and "1,2" become lists of numbers where the field is a list.
+    "40x56x40" and "1,2" become lists where the field is a list.
     Raises UsageError on an unknown name ("did you mean ...?") or a value of the wrong type.
     """
     for assignment in assignments:
@@ -100,6 +100,8 @@ def _assign(value: Any, path: list[str], text: str, whole: str) -> Any:
 
 def _parse(text: str, hint: Any = None) -> Any:
     if "tuple" in str(hint) and not text.startswith("[") and text.lower() not in ("null", "none"):
+        if "str" in str(hint):
+            return [part.strip() for part in text.split(",") if part.strip()]
         return [_parse(part) for part in text.replace("x", ",").split(",") if part]
     if text.lower() == "none":
         return None

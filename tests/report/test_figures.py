@@ -1,0 +1,48 @@
+"""Pictures are drawn without a display and show the slice that has most to show."""
+
+import numpy as np
+
+from autoseg.report.figures import best_slice, draw_overlay, draw_progress
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def two_squares():
+    label_map = np.zeros((4, 20, 30), dtype=np.uint8)
+    label_map[1, 2:18, 2:28] = 1  # most voxels, one value
+    label_map[2, 2:8, 2:8] = 1
+    label_map[2, 10:15, 10:15] = 2
+    return label_map
+
+
+def test_the_slice_with_most_values_is_shown():
+    assert best_slice(two_squares()) == 2
+    assert best_slice(np.minimum(two_squares(), 1)) == 1
+
+
+def test_an_overlay_is_a_picture(tmp_path):
+    label_map = two_squares()
+    draw_overlay(
+        np.random.default_rng(0).normal(size=label_map.shape),
+        label_map,
+        np.roll(label_map, 1, axis=1),
+        tmp_path / "overlay.png",
+        spacing=(3.0, 1.0, 0.5),
+        names={1: "liver"},
+    )
+    assert (tmp_path / "overlay.png").read_bytes().startswith(PNG)
+
+
+def test_an_empty_case_can_be_drawn(tmp_path):
+    nothing = np.zeros((1, 8, 8), dtype=np.uint8)
+    draw_overlay(nothing, nothing, nothing, tmp_path / "overlay.png")
+    assert (tmp_path / "overlay.png").read_bytes().startswith(PNG)
+
+
+def test_progress_is_drawn_from_the_first_epoch_on_and_with_gaps(tmp_path):
+    row = {"epoch": 1, "train_loss": 0.5, "dice_liver": 0.1, "learning_rate": 1e-3}
+    draw_progress([row], tmp_path / "progress.png")
+    first = (tmp_path / "progress.png").read_bytes()
+    draw_progress([row, {"epoch": 2, "train_loss": 0.4}], tmp_path / "progress.png")
+    assert first.startswith(PNG)
+    assert (tmp_path / "progress.png").read_bytes() != first

@@ -1,0 +1,60 @@
+"""One way to override a value, with answers for misspelled names and impossible values."""
+
+import re
+
+import pytest
+
+from autoseg.config import PredictConfig, TrainConfig, override
+from autoseg.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("assignment", "name", "value"),
+    [
+        ("epochs=3", "epochs", 3),
+        ("epochs=none", "epochs", None),
+        ("learning_rate=3e-3", "learning_rate", 3e-3),
+        ("learning_rate=1", "learning_rate", 1.0),
+        ("loss=my_lab.losses:focal", "loss", "my_lab.losses:focal"),
+        ("optimizer=sgd", "optimizer", "sgd"),
+        ("optimizer=null", "optimizer", None),
+        ("deep_supervision=False", "deep_supervision", False),
+        ("patch_size=40x56x40", "patch_size", (40, 56, 40)),
+        ("patch_size=[40, 56, 40]", "patch_size", (40, 56, 40)),
+        ("mirror_axes=1,2", "mirror_axes", (1, 2)),
+        (" seed = 7 ", "seed", 7),
+    ],
+)
+def test_values_are_read_as_the_field_needs_them(assignment, name, value):
+    assert getattr(override(TrainConfig(), [assignment]), name) == value
+
+
+def test_later_assignments_win_and_the_record_itself_is_unchanged():
+    config = TrainConfig()
+    assert override(config, ["epochs=3", "epochs=4"]).epochs == 4
+    assert config.epochs is None
+
+
+def test_folds_are_text():
+    assert override(PredictConfig(), ["folds=0,1"]).folds == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("epohcs=3", "--set epohcs: unknown setting 'epohcs' -> did you mean 'epochs'?"),
+        ("epochs", "--set epochs, expected name=value"),
+        ("epochs=many", "--set epochs=many: not a value for 'epochs'"),
+        ("seed=1.5", "--set seed=1.5: not a value for 'seed', expected int"),
+        ("patch_size=40x56", "--set patch_size=40x56: not a value for 'patch_size'"),
+    ],
+)
+def test_what_cannot_be_set_is_explained(assignment, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        override(TrainConfig(), [assignment])
+
+
+def test_a_dotted_path_reaches_into_mappings():
+    assert override({"a": {"b": 1}}, ["a.b=2"]) == {"a": {"b": 2}}
+    with pytest.raises(UsageError, match="unknown name 'bb'"):
+        override({"a": {"b": 1}}, ["a.bb=2"])

@@ -1,0 +1,56 @@
+"""Messages say fact, place, expectation and remedy; each kind has its exit code."""
+
+import pytest
+
+from autoseg import errors
+from autoseg.errors import DataError, Problem, suggest
+
+
+def test_a_message_says_fact_place_expectation_and_remedy():
+    error = DataError(
+        "labels are on a 90x512x512 grid",
+        place="patient_007",
+        expected="88x512x512",
+        remedy="resample the labels",
+    )
+    assert str(error) == (
+        "patient_007: labels are on a 90x512x512 grid, expected 88x512x512 -> resample the labels"
+    )
+
+
+def test_problems_come_before_the_summary_line():
+    problems = [
+        Problem("a.nii.gz", "is truncated", remedy="copy it again"),
+        Problem("b", "is empty"),
+    ]
+    lines = str(DataError("2 problems in 2 cases", problems=problems)).splitlines()
+    assert lines == [
+        "a.nii.gz: is truncated -> copy it again",
+        "b: is empty",
+        "2 problems in 2 cases",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("UsageError", 2),
+        ("DataError", 3),
+        ("ResourceError", 4),
+        ("PartlyDone", 5),
+        ("LockedError", 6),
+        ("CorruptError", 7),
+        ("Stopped", 75),
+    ],
+)
+def test_each_kind_has_its_exit_code(name, code):
+    assert getattr(errors, name).exit_code == code
+
+
+def test_a_near_name_is_suggested():
+    assert suggest("epohcs", ["epochs", "loss"]) == "did you mean 'epochs'?"
+
+
+def test_a_far_name_lists_the_known_ones():
+    assert suggest("zzz", ["loss", "epochs"]) == "known names: epochs, loss"
+    assert suggest("zzz", []) == "there are none yet"

@@ -1,0 +1,118 @@
+"""A plan survives its file, and a hand-edited one that cannot work is refused with its place."""
+
+import dataclasses
+import json
+
+import pytest
+
+from autoseg.errors import CorruptError, UsageError
+from autoseg.labels import Labels
+from autoseg.plan import (
+    Configuration,
+    Design,
+    IntensityStats,
+    NetworkSpec,
+    Plan,
+    check_design,
+    load_plan,
+    save_plan,
+)
+
+NETWORK = NetworkSpec(
+    name="plain_unet",
+    features=(16, 32),
+    strides=((1, 1, 1), (1, 2, 2)),
+    kernels=((1, 3, 3), (3, 3, 3)),
+    encoder_blocks=(2, 2),
+    decoder_blocks=(2,),
+)
+DESIGN = Design((8, 32, 32), 2, NETWORK)
+PLAN = Plan(
+    dataset="PHANTOM",
+    channels=("CT",),
+    labels=Labels({"liver": (1, 2), "tumour": (2,)}, nsd_tolerance_mm={"liver": 2.0}),
+    axis_order=(1, 0, 2),
+    intensities=(IntensityStats(40.0, 20.0, -10.0, 90.0, -100.0, 300.0),),
+    configurations={
+        "2d": Configuration("2d", (None, 1.0, 1.0), (24, 96, 96), ("ct",), (False,), True, {}),
+        "3d_fullres": Configuration(
+            "3d_fullres", (3.0, 1.0, 1.0), (24, 96, 96), ("ct",), (False,), False, {"S": DESIGN}
+        ),
+    },
+    reasons=("spacing 3x1x1 mm: the median",),
+)
+
+
+def test_a_plan_survives_its_file(tmp_path):
+    save_plan(tmp_path / "plan.json", PLAN)
+    assert load_plan(tmp_path / "plan.json") == PLAN
+
+
+def test_the_same_plan_gives_the_same_bytes(tmp_path):
+    save_plan(tmp_path / "a.json", PLAN)
+    save_plan(tmp_path / "b.json", load_plan(tmp_path / "a.json"))
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def edited(tmp_path, change):
+    path = tmp_path / "plan.json"
+    save_plan(path, PLAN)
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_another_format_is_refused(tmp_path):
+    path = edited(tmp_path, lambda plan: plan.update(format="autoseg-plan-0"))
+    with pytest.raises(CorruptError, match="run autoseg_plan"):
+        load_plan(path)
+
+
+def test_an_edited_patch_that_the_strides_do_not_divide_is_refused(tmp_path):
+    def edit(plan):
+        plan["configurations"]["3d_fullres"]["sizes"]["S"]["patch_size"] = [8, 31, 32]
+
+    with pytest.raises(CorruptError, match=r"sizes\.S: patch_size\[1\] = 31, expected a multiple"):
+        load_plan(edited(tmp_path, edit))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"strides": ((1, 1, 1),)}, "strides has -1 entries"),
+        ({"decoder_blocks": (2, 2)}, r"decoder_blocks has \+1 entries"),
+        ({"features": (16, 0)}, "below 1"),
+    ],
+)
+def test_a_network_whose_numbers_do_not_fit_is_refused(change, words):
+    design = dataclasses.replace(DESIGN, network=dataclasses.replace(NETWORK, **change))
+    with pytest.raises(CorruptError, match=words):
+        check_design(design, "plan.json")
+
+
+def test_unknown_configurations_and_sizes_are_usage_errors():
+    with pytest.raises(UsageError, match="did you mean '3d_fullres'"):
+        PLAN.configuration("3d_fulres")
+    with pytest.raises(UsageError, match="size 'XXL' is not planned for 3d_fullres"):
+        PLAN.configuration("3d_fullres").design("XXL")
+
+
+def test_left_and_right_lie_along_the_reordered_axis():
+    assert PLAN.left_right_axis == 2
+    assert dataclasses.replace(PLAN, axis_order=(2, 0, 1)).left_right_axis == 0
+
+
+@pytest.mark.parametrize(
+    ("patch", "dummy_2d", "rotation"),
+    [
+        ((40, 56, 40), False, (30.0, 30.0, 30.0)),
+        ((16, 320, 256), True, (180.0, 0.0, 0.0)),
+        ((1, 256, 256), False, (180.0, 0.0, 0.0)),
+        ((1, 512, 256), False, (15.0, 0.0, 0.0)),
+    ],
+)
+def test_rotation_follows_the_shape_of_the_patch(patch, dummy_2d, rotation):
+    design = dataclasses.replace(DESIGN, patch_size=patch)
+    assert design.dummy_2d is dummy_2d
+    assert design.rotation_degrees == rotation
