@@ -1,0 +1,27 @@
+"""Networks by name: `(NetworkSpec, in_channels, out_channels) -> nn.Module` returning a list of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from autoseg.networks.unet import plain_unet, residual_unet
+from autoseg.plan import NetworkSpec
+from autoseg.registry import resolve
+
+NETWORKS: dict[str, Callable[[NetworkSpec, int, int], nn.Module]] = {
+    "plain_unet": plain_unet,
+    "residual_unet": residual_unet,
+}
+
+
+def build_network(
+    spec: NetworkSpec, in_channels: int, out_channels: int, trust: bool = True
+) -> nn.Module:
+    """Return the network of `spec`, freshly initialised from torch's global generator.
+
+    It maps (B, in_channels, *P) to a list of scores (B, out_channels, *P), (B, out_channels, *P / 2) ...,
+    finest first; outside training only the finest. A 2-D network takes P = (1, Y, X).
+    """
+    return resolve("network", spec.name, NETWORKS, trust)(spec, in_channels, out_channels)

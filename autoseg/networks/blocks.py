@@ -1,0 +1,97 @@
+"""The pieces of a U-Net: convolution, normalisation with activation, residual block, upsampling.
+
+Every piece works on (B, C, *S) with two or three axes S; a kernel of one is a pointwise convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SLOPE = 0.01  # of the leaky ReLU below zero
+EPSILON = 1e-5  # added to the variance before the root
+
+CONVOLUTION: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+Size = tuple[int, ...]
+
+
+class Norm(nn.Module):
+    """Instance normalisation with weight and bias per channel, then optionally a leaky ReLU."""
+
+    def __init__(self, channels: int, activate: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.activate = activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised (and activated) `x` (B, C, *S) in its own dtype."""
+        x = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
+        return functional.leaky_relu_(x, SLOPE) if self.activate else x
+
+
+class ConvNorm(nn.Module):
+    """Convolution, normalisation and, by default, activation.
+
+    The convolution has no bias: the normalisation would subtract it again.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: Size, stride: Size, activate: bool = True
+    ) -> None:
+        super().__init__()
+        padding = tuple(width // 2 for width in kernel)
+        make = CONVOLUTION[len(kernel)]
+        self.convolution = make(inputs, outputs, kernel, stride, padding, bias=False)
+        self.norm = Norm(outputs, activate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, outputs, *S / stride)."""
+        return self.norm(self.convolution(x))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut; their sum is activated.
+
+    The shortcut averages where the block strides and projects where the number of channels changes.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: Size, stride: Size) -> None:
+        super().__init__()
+        one = (1,) * len(kernel)
+        self.first = ConvNorm(inputs, outputs, kernel, stride)
+        self.second = ConvNorm(outputs, outputs, kernel, one, activate=False)
+        shortcut: list[nn.Module] = []
+        if stride != one:
+            pool = nn.AvgPool2d if len(kernel) == 2 else nn.AvgPool3d
+            shortcut.append(pool(stride, stride))
+        if inputs != outputs:
+            shortcut.append(ConvNorm(inputs, outputs, one, one, activate=False))
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, outputs, *S / stride)."""
+        return functional.leaky_relu_(self.second(self.first(x)) + self.shortcut(x), SLOPE)
+
+
+def upsampling(inputs: int, outputs: int, stride: Size) -> nn.Module:
+    """Return the transposed convolution that undoes the size change of `stride`."""
+    return TRANSPOSED[len(stride)](inputs, outputs, stride, stride)
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw He-normal weights for leaky ReLUs; close the residual branch of every residual block.
+
+    A residual block starts as its shortcut: its last normalisation has weight zero.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            nn.init.kaiming_normal_(module.weight, a=SLOPE)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, ResidualBlock):
+            nn.init.zeros_(module.second.norm.weight)
