@@ -1,0 +1,61 @@
+"""The box that holds everything non-zero, and the body inside it.
+
+Scans that were cut out or skull-stripped carry wide margins of exact zeros. They are cropped
+before anything else: less to resample, less to store, and intensity statistics that describe
+tissue. A CT's air is -1000, not zero, so a CT keeps its full size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+def nonzero_box(image: np.ndarray) -> Box:
+    """Return the half-open box ((z0, z1), (y0, y1), (x0, x1)) of what is non-zero in any channel.
+
+    `image` is (C, Z, Y, X). An image of zeros gives its whole extent.
+    """
+    filled = np.zeros(image.shape[1:], dtype=bool)
+    for channel in image:
+        filled |= channel != 0
+    if not filled.any():
+        return (0, image.shape[1]), (0, image.shape[2]), (0, image.shape[3])
+    z, y, x = (_extent(np.any(filled, others)) for others in ((1, 2), (0, 2), (0, 1)))
+    return z, y, x
+
+
+def crop(array: np.ndarray, box: Box) -> np.ndarray:
+    """Return the part of `array` (..., Z, Y, X) inside `box`, as a view."""
+    z, y, x = (slice(start, stop) for start, stop in box)
+    return array[..., z, y, x]
+
+
+def inside_mask(image: np.ndarray) -> np.ndarray:
+    """Return (Z, Y, X) bool: non-zero in any channel of `image` (C, Z, Y, X), holes filled.
+
+    A hole is zero but cannot reach the border through zeros. In an image of depth one the first
+    axis has no border: holes are those of the picture.
+    """
+    zero = (image == 0).all(0)
+    if zero.shape[0] == 1:
+        return ~_reaching_border(zero[0])[None]
+    return ~_reaching_border(zero)
+
+
+def _reaching_border(zero: np.ndarray) -> np.ndarray:
+    # Components of the complement instead of binary_fill_holes: one pass instead of a hundred.
+    parts, count = ndimage.label(zero)
+    outside = np.zeros(count + 1, dtype=bool)
+    for axis in range(zero.ndim):
+        for end in (0, -1):
+            outside[np.unique(parts.take(end, axis))] = True
+    outside[0] = False
+    return outside[parts]
+
+
+def _extent(line: np.ndarray | np.bool_) -> tuple[int, int]:
+    found = np.flatnonzero(line)
+    return int(found[0]), int(found[-1]) + 1

@@ -1,0 +1,88 @@
+"""`.npz` files whose arrays are read in place.
+
+An `.npz` is a zip of `.npy` files. Stored without compression, each member is a plain array at a
+known offset, so a patch is read by mapping the file into memory, and `np.load` opens it anywhere.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import zipfile
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from autoseg.errors import CorruptError, DataError
+
+ALIGNMENT = 64  # bytes; arrays start there, so that mapped float32 are aligned
+PADDING_FIELD = 0xD935  # the id that Android's zipalign gives its padding
+LARGE = 1 << 30  # bytes; members from here on get 64-bit sizes in their header
+ZIP64_FIELD = 20  # bytes that these take
+REMEDY = "run autoseg_plan again: it prepares what is missing"
+
+
+def write_npz(
+    stream: BinaryIO, members: Mapping[str, np.ndarray], compress: bool = False
+) -> dict[str, int]:
+    """Write arrays as an `.npz`; return the CRC-32 of every member. Same arrays, same bytes."""
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(stream, "w", method, compresslevel=1) as archive:
+        for name, array in members.items():
+            _write_member(archive, stream, f"{name}.npy", np.ascontiguousarray(array))
+        return {entry.filename[:-4]: entry.CRC for entry in archive.infolist()}
+
+
+def _write_member(archive: zipfile.ZipFile, stream: BinaryIO, name: str, array: np.ndarray) -> None:
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    entry = zipfile.ZipInfo(name)  # dated 1980: the bytes depend on the arrays only
+    entry.compress_type = archive.compression
+    entry.file_size = len(header.getvalue()) + array.nbytes
+    large = entry.file_size >= LARGE
+    start = stream.tell() + 30 + len(name) + (ZIP64_FIELD if large else 0) + 4
+    entry.extra = struct.pack("<HH", PADDING_FIELD, -start % ALIGNMENT) + bytes(-start % ALIGNMENT)
+    with archive.open(entry, "w", force_zip64=large) as member:
+        member.write(header.getvalue())
+        if array.size:
+            member.write(array.reshape(-1).view(np.uint8).data)
+
+
+def map_npz(path: Path, size: int) -> dict[str, np.ndarray]:
+    """Return the members of a stored `.npz` of `size` bytes, mapped: read-only, read when used.
+
+    Raises DataError when it is missing, CorruptError when it is damaged or of another size.
+    """
+    try:
+        with path.open("rb") as stream:
+            found = stream.seek(0, 2)
+            if found != size:
+                fact, expected = f"{found} bytes", str(size)
+                raise CorruptError(fact, place=str(path), expected=expected, remedy=REMEDY)
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            with zipfile.ZipFile(stream) as archive:
+                entries = [(e.filename[:-4], e.header_offset) for e in archive.infolist()]
+            return {name: _map_member(stream, mapped, offset) for name, offset in entries}
+    except FileNotFoundError as error:
+        raise DataError("file not found", place=str(path), remedy=REMEDY) from error
+    except (zipfile.BadZipFile, ValueError, struct.error) as error:
+        raise CorruptError(f"is damaged: {error}", place=str(path), remedy=REMEDY) from error
+
+
+def _map_member(stream: BinaryIO, mapped: mmap.mmap, offset: int) -> np.ndarray:
+    # Lengths of name and extra field stand at bytes 26 to 30 of a member's own header.
+    name_length, extra_length = struct.unpack("<HH", mapped[offset + 26 : offset + 30])
+    stream.seek(offset + 30 + name_length + extra_length)
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"array of version {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    if dtype.hasobject:
+        raise ValueError("array of objects")
+    count = int(np.prod(shape, dtype=np.int64))
+    if count == 0:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(mapped, dtype, count, stream.tell()).reshape(shape)

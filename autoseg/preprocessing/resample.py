@@ -1,0 +1,283 @@
+"""Resampling as three matrix products.
+
+Spline and linear interpolation are linear in the voxel values, and separable: what they do along
+one axis is a matrix, the response to each unit impulse, and a volume is resampled by one matrix
+product per axis. BLAS does that 20 times faster than interpolating voxel by voxel, to 1e-5.
+
+Voxels are little boxes: both grids share their outer faces, so output voxel j of n_out lies at
+input coordinate (j + 1/2) n_in / n_out - 1/2. Beyond the outermost centres the edge continues.
+
+Where one axis is much coarser than the others (thick slices), in-plane splines must not ring across
+slices: that axis is *separate* and takes the nearest slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy import ndimage
+
+from autoseg.plan import ANISOTROPY
+
+SMALLEST_WEIGHT = 1e-9  # left in, smaller ones become denormal numbers and cost a factor of 20
+SAME_SPACING = 1e-4  # relative; two axes this close are equally coarse
+SPLINE_MARGIN = 12  # edge voxels repeated before the spline filter, as scipy.ndimage.zoom does
+BLOCK = 64  # rows per product; measured fastest between 32 and 128
+SLAB_BYTES = 4 << 20  # slices that go through both in-plane products while in cache
+TIE = 1e-5  # linear weights of labels that differ by less are a tie
+
+Triple = tuple[int, int, int]
+Band = tuple[slice, slice, np.ndarray]  # output rows, input rows, weights
+
+
+def resampled_shape(
+    shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]
+) -> Triple:
+    """Return `round(shape * spacing / target)` per axis, at least one voxel."""
+    z, y, x = (
+        max(1, round(now / then * size))
+        for size, now, then in zip(shape, spacing, target, strict=True)
+    )
+    return z, y, x
+
+
+def separate_axis(spacing_from: Sequence[float], spacing_to: Sequence[float]) -> int | None:
+    """Return the axis that is resampled apart from the others, or None.
+
+    It is the coarsest axis of the grid we come from, if that grid is anisotropic (coarsest more
+    than 3 times the finest), else of the grid we go to. Two equally coarse axes: none.
+    """
+    for spacing in (spacing_from, spacing_to):
+        coarsest = max(spacing)
+        if coarsest / min(spacing) > ANISOTROPY:
+            axes = [i for i, s in enumerate(spacing) if s >= coarsest * (1 - SAME_SPACING)]
+            return axes[0] if len(axes) == 1 else None
+    return None
+
+
+@lru_cache(maxsize=64)
+def operator(n_in: int, n_out: int, order: int) -> np.ndarray:
+    """Return the (n_out, n_in) float64 matrix that resamples one axis; read-only.
+
+    `order` 0 takes the nearest voxel, 1 is linear, 3 the cubic spline. Rows sum to one.
+    """
+    coordinates = n_in / n_out * (np.arange(n_out) + 0.5) - 0.5
+    matrix = np.zeros((n_out, n_in))
+    rows = np.arange(n_out)
+    if order == 0:
+        matrix[rows, _within(np.floor(coordinates + 0.5), n_in)] = 1
+    elif order == 1:
+        lower = np.floor(coordinates)
+        for index, weight in ((lower, lower + 1 - coordinates), (lower + 1, coordinates - lower)):
+            np.add.at(matrix, (rows, _within(index, n_in)), weight)
+    elif order == 3:
+        matrix = _spline(coordinates, n_in)
+    else:
+        raise ValueError(f"interpolation order {order} is not 0, 1 or 3")
+    matrix[np.abs(matrix) < SMALLEST_WEIGHT] = 0
+    matrix.flags.writeable = False
+    return matrix
+
+
+def _spline(coordinates: np.ndarray, n_in: int) -> np.ndarray:
+    padded = np.pad(np.eye(n_in), ((SPLINE_MARGIN, SPLINE_MARGIN), (0, 0)), mode="edge")
+    coefficients = ndimage.spline_filter1d(padded, 3, axis=0, mode="nearest")
+    lower = np.floor(coordinates).astype(int)
+    t = (coordinates - lower)[:, None]
+    first = lower + SPLINE_MARGIN - 1
+    # The four cubic B-splines that reach a point between two knots.
+    weights = (
+        (1 - t) ** 3 / 6,
+        (4 - 6 * t**2 + 3 * t**3) / 6,
+        (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
+        t**3 / 6,
+    )
+    return sum(weight * coefficients[first + k] for k, weight in enumerate(weights))
+
+
+def _within(index: np.ndarray, size: int) -> np.ndarray:
+    return np.clip(index, 0, size - 1).astype(int)
+
+
+def operators(
+    shape_in: Sequence[int],
+    shape_out: Sequence[int],
+    spacing_in: Sequence[float],
+    spacing_out: Sequence[float],
+    order: int,
+    order_separate: int = 0,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Return one (n_out, n_in) matrix per axis; None for an axis that keeps its size.
+
+    The separate axis, if there is one, is interpolated with `order_separate`.
+    """
+    separate = separate_axis(spacing_in, spacing_out)
+    z, y, x = (
+        None
+        if n_in == n_out
+        else operator(int(n_in), int(n_out), order_separate if axis == separate else order)
+        for axis, (n_in, n_out) in enumerate(zip(shape_in, shape_out, strict=True))
+    )
+    return z, y, x
+
+
+def resample(
+    array: np.ndarray,
+    shape_out: Sequence[int],
+    spacing_in: Sequence[float],
+    spacing_out: Sequence[float],
+    order: int = 3,
+) -> np.ndarray:
+    """Return `array` (C, Z, Y, X) float32 on a grid of `shape_out` with the same outer faces.
+
+    Spacings in mm decide whether an axis is separate. A spline overshoots at edges; the result is
+    clipped to the range of what was interpolated: the channel, or the slice if an axis is separate.
+    An array that has the shape already is returned as it is.
+    """
+    if tuple(array.shape[1:]) == tuple(shape_out):
+        return array
+    matrices = operators(array.shape[1:], shape_out, spacing_in, spacing_out, order)
+    separate = separate_axis(spacing_in, spacing_out)
+    front = 0 if separate is None else separate
+    bands = [None if matrix is None else _bands(matrix) for matrix in matrices]
+    first = bands.pop(front)
+    out = np.empty((array.shape[0], *shape_out), dtype=np.float32)
+    for volume, resampled in zip(array, out, strict=True):
+        source, target = np.moveaxis(volume, front, 0), np.moveaxis(resampled, front, 0)
+        planes = target if first is None else None
+        planes = _resample_planes(source, planes, bands[0], bands[1])
+        if order > 1 and separate is not None and planes is not source:
+            for plane, original in zip(planes, source, strict=True):
+                np.clip(plane, original.min(), original.max(), out=plane)
+        if first is not None:
+            _resample_across(planes, target, first)
+        if order > 1 and separate is None:
+            np.clip(resampled, volume.min(), volume.max(), out=resampled)
+    return out
+
+
+def _bands(matrix: np.ndarray) -> list[Band]:
+    """Split a banded matrix into dense float32 blocks: BLAS speed without multiplying the zeros."""
+    bands = []
+    for start in range(0, matrix.shape[0], BLOCK):
+        rows = slice(start, min(start + BLOCK, matrix.shape[0]))
+        used = np.flatnonzero(matrix[rows].any(0))
+        columns = slice(int(used[0]), int(used[-1]) + 1)
+        bands.append((rows, columns, np.ascontiguousarray(matrix[rows, columns], np.float32)))
+    return bands
+
+
+def _resample_planes(
+    source: np.ndarray,
+    planes: np.ndarray | None,
+    y_bands: list[Band] | None,
+    x_bands: list[Band] | None,
+) -> np.ndarray:
+    """Resample the last two axes of `source` (N, Y, X), into `planes` if given."""
+    if y_bands is None and x_bands is None and planes is None:
+        return source
+    height = y_bands[-1][0].stop if y_bands else source.shape[1]
+    width = x_bands[-1][0].stop if x_bands else source.shape[2]
+    if planes is None:
+        planes = np.empty((source.shape[0], height, width), dtype=np.float32)
+    step = max(1, SLAB_BYTES // max(1, 4 * source.shape[1] * max(width, source.shape[2])))
+    for start in range(0, source.shape[0], step):
+        part = slice(start, start + step)
+        slab = np.ascontiguousarray(source[part], dtype=np.float32)
+        if x_bands is not None:
+            slab = _along_last(slab, x_bands, width)
+        if y_bands is not None:
+            slab = _along_middle(slab, y_bands, height)
+        planes[part] = slab
+    return planes
+
+
+def _along_last(slab: np.ndarray, bands: list[Band], size: int) -> np.ndarray:
+    out = np.empty((*slab.shape[:2], size), dtype=np.float32)
+    for rows, columns, weights in bands:
+        out[..., rows] = slab[..., columns] @ weights.T
+    return out
+
+
+def _along_middle(slab: np.ndarray, bands: list[Band], size: int) -> np.ndarray:
+    out = np.empty((slab.shape[0], size, slab.shape[2]), dtype=np.float32)
+    for rows, columns, weights in bands:
+        np.matmul(weights, slab[:, columns], out=out[:, rows])
+    return out
+
+
+def _resample_across(planes: np.ndarray, target: np.ndarray, bands: list[Band]) -> None:
+    """Resample the first axis of `planes` (N, Y, X) into `target`."""
+    flat = np.ascontiguousarray(planes, dtype=np.float32).reshape(planes.shape[0], -1)
+    for rows, columns, weights in bands:
+        if target.flags.c_contiguous:
+            np.matmul(weights, flat[columns], out=target[rows].reshape(weights.shape[0], -1))
+        else:
+            target[rows] = (weights @ flat[columns]).reshape(-1, *planes.shape[1:])
+
+
+def resample_labels(
+    indices: np.ndarray,
+    shape_out: Sequence[int],
+    spacing_in: Sequence[float],
+    spacing_out: Sequence[float],
+) -> np.ndarray:
+    """Return label `indices` (Z, Y, X) uint8 on a grid of `shape_out`; no value is invented.
+
+    Every value is interpolated linearly as a mask of its own, nearest along a separate axis; the
+    largest weight wins, in a tie the nearest voxel's value. Each value costs only its own box.
+    """
+    if tuple(indices.shape) == tuple(shape_out):
+        return indices
+    matrices = operators(indices.shape, shape_out, spacing_in, spacing_out, order=1)
+    nearest = _take_nearest(indices, shape_out)
+    winner = np.zeros(tuple(shape_out), dtype=np.uint8)
+    best = np.zeros(tuple(shape_out), dtype=np.float32)
+    rest = np.ones(tuple(shape_out), dtype=np.float32)  # what no value claims is background
+    for value, box in value_boxes(indices).items():
+        parts = [_part(matrix, part) for matrix, part in zip(matrices, box, strict=True)]
+        where = (parts[0][1], parts[1][1], parts[2][1])
+        if any(part.stop == part.start for part in where):
+            continue  # lies between the voxels of the coarser grid
+        weight = _apply([part[0] for part in parts], (indices[box] == value).astype(np.float32))
+        rest[where] -= weight
+        weight += TIE * (nearest[where] == value)
+        np.copyto(winner[where], value, where=weight > best[where])
+        np.maximum(best[where], weight, out=best[where])
+    winner[best <= rest + TIE * (nearest == 0)] = 0
+    return winner
+
+
+def _take_nearest(indices: np.ndarray, shape_out: Sequence[int]) -> np.ndarray:
+    sizes = zip(indices.shape, shape_out, strict=True)
+    z, y, x = (operator(int(n_in), int(n_out), 0).argmax(1) for n_in, n_out in sizes)
+    return indices[z[:, None, None], y[:, None], x]
+
+
+def value_boxes(indices: np.ndarray) -> dict[int, tuple[slice, slice, slice]]:
+    """Return the bounding box of every value but 0 in `indices` (Z, Y, X) uint8, ascending."""
+    boxes = ndimage.find_objects(indices)
+    return {value: box for value, box in enumerate(boxes, start=1) if box is not None}
+
+
+def _part(matrix: np.ndarray | None, part: slice) -> tuple[np.ndarray | None, slice]:
+    """Return the rows and columns of `matrix` that matter for an input restricted to `part`."""
+    if matrix is None:
+        return None, part
+    rows = np.flatnonzero(matrix[:, part].any(1))
+    if rows.size == 0:
+        return matrix[:0, part], slice(0, 0)
+    where = slice(int(rows[0]), int(rows[-1]) + 1)
+    return matrix[where, part], where
+
+
+def _apply(matrices: Sequence[np.ndarray | None], volume: np.ndarray) -> np.ndarray:
+    first, y, x = (None if matrix is None else _bands(matrix) for matrix in matrices)
+    planes = _resample_planes(volume, None, y, x)
+    if first is None:
+        return planes
+    out = np.empty((first[-1][0].stop, *planes.shape[1:]), dtype=np.float32)
+    _resample_across(planes, out, first)
+    return out

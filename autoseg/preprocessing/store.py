@@ -1,0 +1,312 @@
+"""Prepared cases on disk: one `.npz` whose members are read in place, one JSON beside it.
+
+<folder>/<case>.npz    image (C, z, y, x) float16 or float32; labels (z, y, x) uint8;
+                       foreground (N, 3) int32 positions, foreground_offsets (K + 2,)
+<folder>/<case>.json   `Sidecar`: the frame, tags, counts, checksums; written after the `.npz`
+<folder>/manifest.json `Manifest`: written last; where it stands, the folder is complete
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoseg.dataset import Case
+from autoseg.errors import CorruptError, DataError
+from autoseg.files import (
+    fingerprint_of,
+    from_json,
+    read_json,
+    to_json,
+    write_atomically,
+    write_json,
+)
+from autoseg.labels import Labels
+from autoseg.plan import Configuration, Plan
+from autoseg.preprocessing.foreground import foreground_positions
+from autoseg.preprocessing.npz import map_npz, write_npz
+from autoseg.preprocessing.prepare import Frame
+
+FORMAT = "autoseg-prepared-1"
+HALF_ERROR = 1e-3  # standard deviations of a channel; above it float16 is not good enough
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input file as it was when the case was prepared."""
+
+    path: str
+    bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is known about a prepared case besides its arrays."""
+
+    case: str
+    frame: Frame
+    group: str | None
+    tags: tuple[str, ...]
+    annotated: tuple[str, ...] | None
+    label_counts: Mapping[str, int]  # voxels per value index on the prepared grid
+    bytes: int  # of the .npz
+    crc32: Mapping[str, int]  # per member of the .npz
+    sources: tuple[Source, ...] = ()
+    recipe: str = ""  # `recipe_of` the plan it was prepared for
+    format: str = FORMAT
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The statement that a folder is complete."""
+
+    recipe: str
+    cases: Mapping[str, int]  # bytes of each .npz
+    format: str = FORMAT
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A prepared case; its arrays are mapped from disk and read-only. Pickles as a path."""
+
+    id: str
+    image: np.ndarray  # (C, z, y, x) float16 or float32
+    labels: np.ndarray  # (z, y, x) uint8 value indices
+    foreground: tuple[np.ndarray, ...]  # per target (n, 3) int32 positions
+    labelled: np.ndarray  # (n, 3) int32 positions that are not ignored; empty if nothing is ignored
+    frame: Frame
+    group: str | None
+    tags: tuple[str, ...]
+    annotated: tuple[str, ...] | None
+    files: tuple[Path, Path]  # .npz, .json
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the files again in the other process instead of sending the arrays."""
+        return open_prepared, (self.files[0].parent, self.id)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def write_prepared(
+    folder: Path,
+    case: Case,
+    image: np.ndarray,
+    indices: np.ndarray,
+    frame: Frame,
+    labels: Labels,
+    recipe: str = "",
+) -> Sidecar:
+    """Write what `prepare` and `prepare_labels` gave for `case`; return the sidecar.
+
+    The image is stored as float16 where that changes no voxel by more than 1e-3 standard deviations
+    of its channel, else as float32.
+    """
+    positions = foreground_positions(indices, labels)
+    offsets = np.cumsum([0, *(len(part) for part in positions)])
+    members = {
+        "image": _smallest_float(image),
+        "labels": indices,
+        "foreground": np.concatenate(positions),
+        "foreground_offsets": offsets,
+    }
+    path, sidecar_path = _paths(folder, case.id)
+    # A sidecar that describes the old arrays must not outlive them.
+    sidecar_path.unlink(missing_ok=True)
+    crc32: dict[str, int] = {}
+    write_atomically(path, lambda stream: crc32.update(write_npz(stream, members)), durable=False)
+    counts = np.bincount(indices.ravel(), minlength=256)
+    sidecar = Sidecar(
+        case=case.id,
+        frame=frame,
+        group=case.group,
+        tags=case.tags,
+        annotated=case.annotated,
+        label_counts={str(index): int(counts[index]) for index in np.flatnonzero(counts)},
+        bytes=path.stat().st_size,
+        crc32=crc32,
+        sources=sources_of(case),
+        recipe=recipe,
+    )
+    write_json(sidecar_path, sidecar, durable=False)
+    return sidecar
+
+
+def _smallest_float(image: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        half = image.astype(np.float16)
+    for channel, rounded in zip(image, half, strict=True):
+        error = max(float(np.abs(a - b).max()) for a, b in zip(channel, rounded, strict=True))
+        if not error <= HALF_ERROR * float(channel.std()):
+            return np.asarray(image, dtype=np.float32)
+    return half
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read_sidecar(folder: Path, case_id: str) -> Sidecar:
+    """Return what is known about a prepared case; raise CorruptError where it is not ours."""
+    path = _paths(folder, case_id)[1]
+    return from_json(Sidecar, _of_this_format(read_json(path), path), str(path))
+
+
+def open_prepared(folder: Path, case_id: str) -> PreparedCase:
+    """Return a prepared case with its arrays mapped into memory: only what is used is read.
+
+    Raises DataError when it is missing, CorruptError when it is cut short or not ours.
+    """
+    paths = _paths(folder, case_id)
+    sidecar = read_sidecar(folder, case_id)
+    members = map_npz(paths[0], sidecar.bytes)
+    missing = {"image", "labels", "foreground", "foreground_offsets"} - members.keys()
+    if missing:
+        raise CorruptError(f"misses {', '.join(sorted(missing))}", place=str(paths[0]))
+    offsets = members["foreground_offsets"]
+    positions = [members["foreground"][a:b] for a, b in pairwise(offsets)]
+    return PreparedCase(
+        id=case_id,
+        image=members["image"],
+        labels=members["labels"],
+        foreground=tuple(positions[:-1]),
+        labelled=positions[-1],
+        frame=sidecar.frame,
+        group=sidecar.group,
+        tags=sidecar.tags,
+        annotated=sidecar.annotated,
+        files=paths,
+    )
+
+
+def verify_prepared(folder: Path, case_id: str) -> None:
+    """Read a prepared case in full; raise CorruptError where a checksum does not fit."""
+    path = _paths(folder, case_id)[0]
+    map_npz(path, read_sidecar(folder, case_id).bytes)
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise CorruptError(f"{damaged} is damaged (checksum)", place=str(path))
+
+
+# --- native labels -------------------------------------------------------------------------------
+
+
+def write_native(folder: Path, case_id: str, label_map: np.ndarray) -> None:
+    """Write a label map (Z, Y, X) as its file holds it to `<folder>/labels/<case>.npz`."""
+    path = _paths(folder / "labels", case_id)[0]
+    members = {"labels": label_map}
+    write_atomically(path, lambda stream: write_npz(stream, members, compress=True), durable=False)
+
+
+def read_native(folder: Path, case_id: str) -> np.ndarray:
+    """Return what `write_native` wrote; raise DataError or CorruptError when it cannot be read."""
+    path = _paths(folder / "labels", case_id)[0]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive["labels"]
+    except FileNotFoundError as error:
+        raise DataError("file not found", place=str(path)) from error
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
+        raise CorruptError(f"is damaged: {error}", place=str(path)) from error
+
+
+# --- is it done? ---------------------------------------------------------------------------------
+
+
+def recipe_of(plan: Plan, configuration: Configuration) -> str:
+    """Return a hash of all in the plan that shapes prepared arrays: not patch or batch sizes."""
+    return fingerprint_of(
+        {
+            "format": FORMAT,
+            "channels": plan.channels,
+            "targets": plan.labels.targets,
+            "ignore": plan.labels.ignore,
+            "axis_order": plan.axis_order,
+            "intensities": to_json(plan.intensities),
+            "spacing": configuration.spacing,
+            "normalizers": configuration.normalizers,
+            "mask_normalization": configuration.mask_normalization,
+        }
+    )
+
+
+def sources_of(case: Case) -> tuple[Source, ...]:
+    """Return name, size and time of the case's image and label files that exist."""
+    paths = [*case.images, *([case.labels] if case.labels else [])]
+    stats = [(path, path.stat()) for path in paths if path.exists()]
+    return tuple(Source(path.name, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+
+
+def is_prepared(folder: Path, case: Case, recipe: str) -> bool:
+    """Tell whether `case` lies there whole, prepared by `recipe` from its files as they are now."""
+    path, sidecar_path = _paths(folder, case.id)
+    if not (path.exists() and sidecar_path.exists()):
+        return False
+    try:
+        sidecar = read_sidecar(folder, case.id)
+    except (DataError, CorruptError):
+        return False
+    about = (case.group, case.tags, case.annotated)
+    return (
+        sidecar.recipe == recipe
+        and sidecar.bytes == path.stat().st_size
+        and sidecar.sources == sources_of(case)
+        and about == (sidecar.group, sidecar.tags, sidecar.annotated)
+    )
+
+
+def write_manifest(folder: Path, cases: Iterable[str], recipe: str) -> Manifest:
+    """State that `cases` lie in `folder`, all prepared by `recipe`. Call it last."""
+    sizes = {case: _paths(folder, case)[0].stat().st_size for case in sorted(cases)}
+    manifest = Manifest(recipe, sizes)
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a folder; raise DataError when there is none: it is not complete."""
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise DataError(
+            "the data are not prepared, or not to the end",
+            place=str(folder),
+            remedy="run autoseg_plan; it continues where it stopped",
+        )
+    return from_json(Manifest, _of_this_format(read_json(path), path), str(path))
+
+
+def is_complete(folder: Path, cases: Sequence[Case], recipe: str) -> bool:
+    """Tell whether there is nothing left to prepare in `folder` for `cases`."""
+    try:
+        manifest = read_manifest(folder)
+    except (DataError, CorruptError):
+        return False
+    return (
+        manifest.recipe == recipe
+        and set(manifest.cases) == {case.id for case in cases}
+        and all(is_prepared(folder, case, recipe) for case in cases)
+    )
+
+
+def _of_this_format(value: Any, path: Path) -> Any:
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise CorruptError(
+            "was written by another version",
+            place=str(path),
+            expected=f'"format": "{FORMAT}"',
+            remedy="run autoseg_plan again",
+        )
+    return value
+
+
+def _paths(folder: Path, case_id: str) -> tuple[Path, Path]:
+    # Not with_suffix: a case may be called "patient.01".
+    return folder / f"{case_id}.npz", folder / f"{case_id}.json"
