@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 # Status of one metric value (metrics table A.4): why a value is null, or that it is good.
 OK, BOTH_EMPTY, REF_EMPTY, PRED_EMPTY = "ok", "both_empty", "ref_empty", "pred_empty"
@@ -29,6 +30,7 @@ class CaseScores:
     reference_file: str = ""
     prediction_file: str = ""
     tags: tuple[str, ...] = ()
+    dim: int = 3  # 2: a flat image, its surfaces are lines
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Mean:
     penalised: float | None  # misses and false alarms counted at their worst
     median: float | None = None
     std: float | None = None
+    statuses: Mapping[str, int] = field(default_factory=dict)  # how many values of each status
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,11 @@ class Summary:
     cases: tuple[CaseScores, ...]
     mean: Mapping[str, Mapping[str, Mean]]  # mean[target][metric]
     foreground_mean: Mapping[str, Mean]  # over targets that occur in the reference
-    header: Mapping[str, object]  # version, surface mode, tolerances and their source, policy
+    header: Mapping[str, Any]  # version, surface mode, tolerances and their source, policy
     targets_without_reference: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)  # case -> why it could not be scored
+    # by_tag[tag][target][metric]; "" holds the cases without a tag; empty when no case has one
+    by_tag: Mapping[str, Mapping[str, Mapping[str, Mean]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
