@@ -50,12 +50,29 @@ class AutosegError(Exception):
         self.problems = tuple(problems)
         super().__init__(fact, place, expected, remedy)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments do not survive pickling by themselves; workers send errors home.
+        return _rebuild, (
+            type(self),
+            self.fact,
+            self.place,
+            self.expected,
+            self.remedy,
+            self.problems,
+        )
+
     def __str__(self) -> str:
         place = f"{self.place}: " if self.place else ""
         expected = f", expected {self.expected}" if self.expected else ""
         remedy = f" -> {self.remedy}" if self.remedy else ""
         lines = [f"{place}{self.fact}{expected}{remedy}"]
         return "\n".join([*(str(problem) for problem in self.problems), *lines])
+
+
+def _rebuild(
+    kind: type[AutosegError], fact: str, place: str, expected: str, remedy: str, problems: tuple
+) -> AutosegError:
+    return kind(fact, place=place, expected=expected, remedy=remedy, problems=problems)
 
 
 class UsageError(AutosegError):

@@ -1,0 +1,243 @@
+"""Run one function over many cases: in order, few in flight, progress shown, failures kept apart.
+
+A failing case does not stop the others: its error travels in its `Outcome`, and the verb decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any, Generic, TypeVar
+
+from tqdm import tqdm
+
+from autoseg.errors import AutosegError, ResourceError
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+IN_FLIGHT_PER_WORKER = 2  # enough to keep workers busy while the results are consumed
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item, Result]):
+    """What became of one item: a value, or the error that the function raised."""
+
+    item: Item
+    value: Result | None
+    error: Exception | None = None
+
+    def result(self) -> Result:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
+
+
+def map_cases(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int = 0,
+    title: str = "",
+    name: Callable[[Item], str] | None = None,
+    executor: Executor | None = None,
+) -> Iterator[Outcome[Item, Result]]:
+    """Yield one Outcome per item, in the order of `items`.
+
+    `workers=0` is a plain loop in this process; otherwise that many fresh (spawned) processes, so
+    `function` and items must pickle. Any `executor` may be given instead; it is left open.
+    A worker that the operating system kills costs only its own case: ResourceError in its Outcome.
+    """
+    items = list(items)
+    named = name or (lambda item: str(getattr(item, "id", item)))
+    if executor is not None:
+        outcomes = _submit(executor, function, items, 2 * IN_FLIGHT_PER_WORKER, named)
+    elif workers > 0 and len(items) > 1:
+        outcomes = _spawned(function, items, min(workers, len(items)), named)
+    else:
+        outcomes = (_call(function, item, named) for item in items)
+    with contextlib.closing(outcomes):  # type: ignore[type-var]
+        yield from _with_progress(outcomes, len(items), title)
+
+
+def prefetch(
+    function: Callable[[Item], Result], items: Iterable[Item], ahead: int = 2
+) -> Iterator[Outcome[Item, Result]]:
+    """Yield one Outcome per item in order, while one thread works up to `ahead` items in advance."""
+    pending: deque[tuple[Item, Future[Result]]] = deque()
+    left = iter(items)
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
+        try:
+            for item in itertools.islice(left, max(ahead, 1)):
+                pending.append((item, pool.submit(function, item)))
+            while pending:
+                item, future = pending.popleft()
+                outcome = _outcome(item, future, str(getattr(item, "id", item)))
+                for following in itertools.islice(left, 1):
+                    pending.append((following, pool.submit(function, following)))
+                yield outcome
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _call(
+    function: Callable[[Item], Result], item: Item, named: Callable[[Item], str]
+) -> Outcome[Item, Result]:
+    try:
+        return Outcome(item, function(item))
+    except Exception as error:  # carried to the caller, who knows what a failed case means
+        return Outcome(item, None, _at(error, named(item)))
+
+
+def _outcome(item: Item, future: Future[Result], name: str) -> Outcome[Item, Result]:
+    error = future.exception()
+    if isinstance(error, Exception):
+        return Outcome(item, None, _at(error, name))
+    if error is not None:
+        raise error  # KeyboardInterrupt and its kind stop everything
+    return Outcome(item, future.result())
+
+
+def _at(error: Exception, name: str) -> Exception:
+    """Return `error` naming its case, unless it names a place already."""
+    if isinstance(error, AutosegError) and not error.place:
+        error.place = name
+    return error
+
+
+def _submit(
+    executor: Executor,
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    in_flight: int,
+    named: Callable[[Item], str],
+) -> Iterator[Outcome[Item, Result]]:
+    pending: deque[tuple[Item, Future[Result]]] = deque()
+    left = iter(items)
+    try:
+        for item in itertools.islice(left, in_flight):
+            pending.append((item, _send(executor, function, item)))
+        while pending:
+            item, future = pending[0]
+            outcome = _outcome(item, future, named(item))
+            pending.popleft()
+            for following in itertools.islice(left, 1):
+                pending.append((following, _send(executor, function, following)))
+            yield outcome
+    finally:
+        for _, future in pending:
+            future.cancel()
+
+
+def _send(executor: Executor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    try:
+        return executor.submit(function, item)
+    except BrokenExecutor as error:
+        broken: Future[Result] = Future()
+        broken.set_exception(error)
+        return broken
+
+
+def _spawned(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    named: Callable[[Item], str],
+) -> Iterator[Outcome[Item, Result]]:
+    """Work through `items` in processes; when one is killed, continue with a single one."""
+    done = 0
+    while done < len(items):
+        with _pool(workers) as pool:
+            in_flight = workers * IN_FLIGHT_PER_WORKER
+            outcomes = _submit(pool, function, items[done:], in_flight, named)
+            for outcome in outcomes:
+                if isinstance(outcome.error, BrokenProcessPool):
+                    break
+                done += 1
+                yield outcome
+            else:
+                return
+        # Nobody can tell whose worker was killed, so the next case is tried alone.
+        log.warning("a worker process was killed, continuing with one process")
+        workers = 1
+        yield _alone(function, items[done], named)
+        done += 1
+
+
+def _alone(
+    function: Callable[[Item], Result], item: Item, named: Callable[[Item], str]
+) -> Outcome[Item, Result]:
+    with _pool(1) as pool:
+        outcome = _outcome(item, pool.submit(function, item), named(item))
+    if not isinstance(outcome.error, BrokenProcessPool):
+        return outcome
+    killed = ResourceError(
+        "its worker process was killed by the operating system, likely for want of memory",
+        place=named(item),
+        remedy="free memory, or run with fewer workers",
+    )
+    return Outcome(item, None, killed)
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave signals to the parent, and end with it however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: Any) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _with_progress(outcomes: Iterable[Any], total: int, title: str) -> Iterator[Any]:
+    """Pass `outcomes` on under a bar with the time left; without a terminal, a line every 10 s."""
+    if not title:
+        yield from outcomes
+    elif sys.stderr.isatty():
+        with tqdm(outcomes, desc=title, total=total, unit="case", file=sys.stderr) as bar:
+            yield from bar
+    else:
+        started = last = time.monotonic()
+        for count, outcome in enumerate(outcomes, 1):
+            yield outcome
+            now = time.monotonic()
+            if now - last > SECONDS_BETWEEN_LINES:
+                left = (now - started) / count * (total - count)
+                log.info("%s: %d of %d, about %.0f s left", title, count, total, left)
+                last = now
