@@ -1,0 +1,303 @@
+"""The commands: for each its line of help, its options, and the verb it calls.
+
+Only the verb that was asked for is imported, so help and mistakes cost nothing. Options are for
+paths, dataset, fold, size, budget, device and workers; what shapes the result is `--set`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.errors import DataError
+
+if TYPE_CHECKING:
+    from autoseg.results import Summary
+    from autoseg.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command; `run` returns what goes to stdout."""
+
+    summary: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], str]
+
+
+# --- plan ----------------------------------------------------------------------------------------
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    _dataset_option(parser, "dataset in raw/ (default: the only one there)")
+    _workspace_option(parser)
+    parser.add_argument(
+        "--only", nargs="+", metavar="CONFIG", help="prepare only these configurations"
+    )
+    parser.add_argument(
+        "--memory-gb", type=float, metavar="N", help="plan one more size for N GB of GPU memory"
+    )
+    parser.add_argument("--no-prepare", action="store_true", help="stop after plan and folds")
+    _set_option(parser, "3d_fullres.M.patch_size=64x160x160")
+    _workers_option(parser)
+
+
+def _run_plan(options: argparse.Namespace) -> str:
+    from autoseg.workflows.plan import plan
+
+    made = plan(
+        _workspace(options),
+        options.dataset,
+        only=options.only,
+        memory_gb=options.memory_gb,
+        prepare=not options.no_prepare,
+        settings=options.settings,
+        workers=options.workers,
+    )
+    return "\n".join(made.reasons)
+
+
+# --- train ---------------------------------------------------------------------------------------
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("configuration", metavar="CONFIG", help="2d, 3d_fullres, ...: as planned")
+    parser.add_argument(
+        "fold", metavar="FOLD", help="0, 1, ...; all: every fold; full: one model from all cases"
+    )
+    _dataset_option(parser)
+    _workspace_option(parser)
+    parser.add_argument("--size", metavar="SIZE", help="S, M, M-residual, L, XL (default: S or M)")
+    parser.add_argument(
+        "--budget", metavar="LENGTH", help="40s, 30m, 8h or 200epochs, final validation included"
+    )
+    parser.add_argument("--recipe", metavar="NAME", help="balanced (default), fast or nnunet")
+    parser.add_argument("--preset", metavar="NAME", help="settings that come with autoseg, by name")
+    parser.add_argument("--seed", type=int, metavar="N", help="of all randomness (default: 0)")
+    _set_option(parser, "loss=dice_ce")
+    _device_option(parser)
+    _overwrite_option(parser)
+
+
+def _run_train(options: argparse.Namespace) -> str:
+    from autoseg.workflows.train import train
+
+    settings = list(options.settings)
+    if options.seed is not None:
+        settings.insert(0, f"seed={options.seed}")
+    if options.recipe is not None:
+        settings.insert(0, f"recipe={options.recipe}")
+    summary = train(
+        _workspace(options),
+        options.configuration,
+        options.fold,
+        dataset=options.dataset,
+        size=options.size,
+        budget=options.budget,
+        settings=settings,
+        device=options.device,
+        overwrite=options.overwrite,
+    )
+    return _table(summary)
+
+
+# --- predict -------------------------------------------------------------------------------------
+
+
+def _predict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-i", "--images", type=Path, required=True, metavar="FOLDER", help="images to segment"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for the label maps"
+    )
+    _dataset_option(parser)
+    _workspace_option(parser)
+    parser.add_argument("-c", "--configuration", metavar="CONFIG", help="(default: the best known)")
+    parser.add_argument("--size", metavar="SIZE", help="(default: the one that was trained)")
+    parser.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="(default: every one)")
+    parser.add_argument(
+        "-m", "--model", nargs="+", type=Path, metavar="BUNDLE", help="bundles, without workspace"
+    )
+    parser.add_argument("--speed", choices=("accurate", "balanced", "fast"), default="balanced")
+    _set_option(parser, "step=0.5")
+    _device_option(parser)
+    _overwrite_option(parser)
+
+
+def _run_predict(options: argparse.Namespace) -> str:
+    from autoseg.workflows.predict import predict
+
+    predict(
+        _workspace(options),
+        options.images,
+        options.output,
+        dataset=options.dataset,
+        configuration=options.configuration,
+        size=options.size,
+        folds=options.folds,
+        bundles=options.model,
+        speed=options.speed,
+        settings=options.settings,
+        device=options.device,
+        overwrite=options.overwrite,
+    )
+    return f"label maps: {options.output}"
+
+
+# --- evaluate ------------------------------------------------------------------------------------
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-p", "--predictions", type=Path, metavar="FOLDER", help="label maps")
+    parser.add_argument("-g", "--references", type=Path, metavar="FOLDER", help="true label maps")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="(default: the predictions' folder)"
+    )
+    _dataset_option(parser)
+    _workspace_option(parser)
+    _workers_option(parser)
+
+
+def _run_evaluate(options: argparse.Namespace) -> str:
+    from autoseg.workflows.evaluate import evaluate
+
+    summary = evaluate(
+        _workspace(options),
+        predictions=options.predictions,
+        references=options.references,
+        output=options.output,
+    )
+    return _table(summary)
+
+
+# --- import, check, demo -------------------------------------------------------------------------
+
+
+def _import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-d", "--dataset", required=True, metavar="NAME", help="its name in raw/")
+    _workspace_option(parser)
+    parser.add_argument(
+        "--images", required=True, metavar="PATTERN", help="e.g. 'scans/{case}_{channel}.nii.gz'"
+    )
+    parser.add_argument(
+        "--labels", required=True, metavar="PATTERN", help="e.g. 'masks/{case}.nii.gz'"
+    )
+    parser.add_argument("--channels", nargs="+", required=True, metavar="NAME", help="e.g. CT")
+    parser.add_argument("--classes", nargs="+", required=True, metavar="NAME", help="for 1, 2, ...")
+    parser.add_argument(
+        "--label-map", nargs="+", default=[], metavar="FROM:TO", help="values to change, e.g. 255:1"
+    )
+    parser.add_argument("--controls", metavar="PATTERN", help="images without any target")
+    parser.add_argument("--link", action="store_true", help="link the files instead of copying")
+
+
+def _run_import(options: argparse.Namespace) -> str:
+    from autoseg.workflows.import_data import import_data
+
+    import_data(
+        _workspace(options),
+        options.dataset,
+        images=options.images,
+        labels=options.labels,
+        channels=options.channels,
+        classes=options.classes,
+        label_map=options.label_map,
+        controls=options.controls,
+        link=options.link,
+    )
+    return f"next: autoseg_plan -d {options.dataset}"
+
+
+def _check_options(parser: argparse.ArgumentParser) -> None:
+    _dataset_option(parser, "dataset in raw/ (default: the only one there)")
+    _workspace_option(parser)
+
+
+def _run_check(options: argparse.Namespace) -> str:
+    from autoseg.workflows.check import check
+
+    problems = check(_workspace(options), options.dataset)
+    if problems:
+        raise DataError(f"{len(problems)} problems", problems=problems)
+    return "no problems found"
+
+
+def _demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("autoseg_demo"), metavar="FOLDER",
+        help="a new folder for data, model and picture (default: autoseg_demo)",
+    )  # fmt: skip
+    parser.add_argument("--budget", default="90s", metavar="LENGTH", help="(default: 90s)")
+
+
+def _run_demo(options: argparse.Namespace) -> str:
+    from autoseg.demo import run_demo
+
+    summary, picture = run_demo(options.output, options.budget)
+    return f"{_table(summary)}\nscan, label and prediction: {picture}"
+
+
+# --- options that several commands share ---------------------------------------------------------
+
+
+def _dataset_option(
+    parser: argparse.ArgumentParser, meaning: str = "(default: the one planned last)"
+) -> None:
+    parser.add_argument("-d", "--dataset", metavar="NAME", help=meaning)
+
+
+def _workspace_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-w", "--workspace", type=Path, default=Path(), metavar="FOLDER",
+        help="holds raw/, prepared/ and models/ (default: the current folder)",
+    )  # fmt: skip
+
+
+def _set_option(parser: argparse.ArgumentParser, example: str) -> None:
+    parser.add_argument(
+        "--set", dest="settings", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help=f"change what shapes the result, e.g. {example}; may be repeated",
+    )  # fmt: skip
+
+
+def _device_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: best)")
+
+
+def _workers_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: the cores)")
+
+
+def _overwrite_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished result")
+
+
+def _workspace(options: argparse.Namespace) -> Workspace:
+    from autoseg.workspace import Workspace
+
+    return Workspace(options.workspace)
+
+
+def _table(summary: Summary | None) -> str:
+    from autoseg.evaluation.score import format_table
+
+    return "" if summary is None else format_table(summary)
+
+
+COMMANDS = {
+    "plan": Command(
+        "check the data, plan networks from them, prepare them", _plan_options, _run_plan
+    ),
+    "train": Command("train one fold and evaluate it", _train_options, _run_train),
+    "predict": Command("segment new images", _predict_options, _run_predict),
+    "evaluate": Command(
+        "compare label maps, or sum up the cross-validation", _evaluate_options, _run_evaluate
+    ),
+    "import": Command("bring images and labels into raw/", _import_options, _run_import),
+    "check": Command("list every problem of a dataset", _check_options, _run_check),
+    "demo": Command("run every stage on phantom CTs", _demo_options, _run_demo),
+}

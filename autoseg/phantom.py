@@ -1,0 +1,88 @@
+"""Phantom CTs: ellipsoids with noise, thick slices, and the truth about them.
+
+A body in air, a liver with a lesion, a spleen; for the demo and for tests, from a random generator.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.files import write_json
+from autoseg.image import Geometry, Image
+from autoseg.io import write_image, write_labels
+
+TARGETS = {"liver": 1, "spleen": 2, "lesion": 3}
+SHAPE, SPACING = (24, 96, 96), (3.0, 1.0, 1.0)  # voxels, mm
+AIR_HU, BODY_HU, LIVER_HU, SPLEEN_HU, LESION_HU, NOISE_HU = -1000.0, 20.0, 110.0, 140.0, 60.0, 25.0
+
+
+def make_phantom(
+    rng: np.random.Generator,
+    shape: tuple[int, int, int] = SHAPE,
+    spacing: tuple[float, float, float] = SPACING,
+) -> tuple[Image, np.ndarray]:
+    """Return a CT (1, Z, Y, X) int16 in Hounsfield units and its label map (Z, Y, X) uint8."""
+    geometry = Geometry(shape, spacing, (-100.0, 50.0, 20.0))
+    size = np.asarray(shape, dtype=float)
+    hounsfield = np.full(shape, AIR_HU)
+    hounsfield[_ellipsoid(shape, 0.5 * size, (0.9, 0.42, 0.47) * size)] = BODY_HU
+    label_map = np.zeros(shape, dtype=np.uint8)
+
+    liver = (0.5, 0.46, 0.34) * size + rng.uniform(-0.04, 0.04, 3) * size
+    liver_radii = (0.36, 0.2, 0.17) * size * rng.uniform(0.85, 1.15, 3)
+    spleen = (0.5, 0.55, 0.74) * size + rng.uniform(-0.04, 0.04, 3) * size
+    spleen_radii = (0.26, 0.13, 0.09) * size * rng.uniform(0.85, 1.15, 3)
+    lesion = liver + rng.uniform(-0.35, 0.35, 3) * liver_radii
+    lesion_radii = liver_radii * rng.uniform(0.3, 0.42)
+    for name, hu, centre, radii in (
+        ("liver", LIVER_HU, liver, liver_radii),
+        ("spleen", SPLEEN_HU, spleen, spleen_radii),
+        ("lesion", LESION_HU, lesion, lesion_radii),
+    ):
+        inside = _ellipsoid(shape, centre, radii)
+        hounsfield[inside], label_map[inside] = hu, TARGETS[name]
+    hounsfield += rng.normal(0, NOISE_HU, shape)
+    # Scanners store nothing below air.
+    array = np.clip(np.rint(hounsfield), -1024, 3071).astype(np.int16)
+    return Image(array[None], geometry), label_map
+
+
+def _ellipsoid(shape: tuple[int, ...], centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    axes = np.ogrid[tuple(slice(length) for length in shape)]
+    distance = sum(((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True))
+    return np.asarray(distance) <= 1
+
+
+def write_phantoms(
+    folder: Path,
+    images: str,
+    labels: str,
+    seeds: range,
+    shape: tuple[int, int, int] = SHAPE,
+    ending: str = ".nii.gz",
+) -> None:
+    """Write one phantom per seed to `folder`/`images` and its label map to `folder`/`labels`."""
+    for seed in seeds:
+        image, label_map = make_phantom(np.random.default_rng(seed), shape)
+        name = f"phantom_{seed:02d}{ending}"
+        write_image(folder / images / name, image)
+        write_labels(folder / labels / name, label_map, image.geometry)
+
+
+def write_raw(
+    raw: Path,
+    cases: int = TRAINING_CASES,
+    shape: tuple[int, int, int] = SHAPE,
+    ending: str = ".nii.gz",
+) -> None:
+    """Write a dataset of `raw/` with `cases` phantoms; `dataset.json` last: then it is complete."""
+    write_phantoms(raw, "imagesTr", "labelsTr", range(cases), shape, ending)
+    description = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, **TARGETS},
+        "numTraining": cases,
+        "file_ending": ending,
+    }
+    write_json(raw / "dataset.json", description)
