@@ -1,0 +1,150 @@
+"""Where the arithmetic runs, and in which precision: asked once, measured, never assumed.
+
+bfloat16 doubles or triples the speed of a processor with the right instructions (AMX) and is fifteen times
+slower without them, so both are tried on real steps and the faster one is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+
+from autoseg.errors import ResourceError, UsageError, suggest
+
+PROBE_SECONDS = 1.0  # per precision
+WORTHWHILE = 1.1  # low precision must be this much faster: the last bit of accuracy is worth 10 %
+HOPELESS = 3.0  # a first step this much slower than float32 is not tried twice
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def pick_device(name: str | None) -> torch.device:
+    """Return the device called `name` ("cpu", "cuda", "cuda:1", "mps"); None: a GPU if there is one.
+
+    Raises UsageError for a name that is no device, ResourceError when the machine has no such device.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(
+            f"unknown device '{name}'", remedy=suggest(name, ["cpu", "cuda", "mps"])
+        ) from error
+    if device.type == "cuda":
+        _check_cuda(device)
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise ResourceError("this machine has no Apple GPU", remedy="use --device cpu")
+    elif device.type not in ("cpu", "mps"):
+        raise UsageError(f"device '{name}' is not supported", expected="cpu, cuda or mps")
+    return device
+
+
+def _check_cuda(device: torch.device) -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        raise ResourceError("CUDA finds no GPU", remedy="check nvidia-smi, or use --device cpu")
+    if (device.index or 0) >= count:
+        there = ", ".join(f"cuda:{index}" for index in range(count))
+        raise ResourceError(f"there is no {device}", remedy=f"this machine has {there}")
+
+
+def describe_device(device: torch.device) -> str:
+    """Return one phrase: "NVIDIA H200, 139 GB" or "CPU, 2 threads"."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{properties.name}, {properties.total_memory / 2**30:.0f} GB"
+    if device.type == "mps":
+        return "Apple GPU"
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return the context in which layers compute in `dtype`; float32 switches it off."""
+    lower = dtype != torch.float32
+    return torch.autocast(device.type, dtype=dtype if lower else None, enabled=lower)
+
+
+def pick_precision(
+    step: Callable[[torch.dtype], object], device: torch.device
+) -> tuple[torch.dtype, str]:
+    """Return the precision in which `step(dtype)` is fastest, and the sentence that says why.
+
+    `step` does one real step (forward, and backward when training) in the given precision and may be
+    called any number of times; each precision is timed for about a second. float16 is taken only on a
+    GPU that has no bfloat16.
+    """
+    low = torch.bfloat16
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        low = torch.float16
+    first, full = _time_steps(lambda: step(torch.float32), device)
+    try:
+        _, reduced = _time_steps(lambda: step(low), device, give_up=HOPELESS * first)
+    except (RuntimeError, NotImplementedError) as error:
+        return torch.float32, f"float32: this device cannot compute in {name_of(low)} ({error})"
+    chosen = low if full > WORTHWHILE * reduced else torch.float32
+    compared = f"a step takes {full:.3g} s in float32, {reduced:.3g} s in {name_of(low)}"
+    return chosen, f"{name_of(chosen)}: {compared}"
+
+
+def is_faster(step: Callable[[], object], other: Callable[[], object], device: torch.device) -> bool:
+    """Tell whether `step` is worth taking instead of `other` (more than 10 % faster)."""
+    return _time_steps(other, device)[1] > WORTHWHILE * _time_steps(step, device)[1]
+
+
+def _time_steps(
+    step: Callable[[], object], device: torch.device, give_up: float = float("inf")
+) -> tuple[float, float]:
+    """Seconds of the first step, which also warms up, and of the fastest one after it."""
+    begin = time.monotonic()
+    first = fastest = _seconds(step, device)
+    if first > give_up:
+        return first, first
+    fastest = _seconds(step, device)
+    while time.monotonic() - begin < PROBE_SECONDS:
+        fastest = min(fastest, _seconds(step, device))
+    return first, fastest
+
+
+def _seconds(step: Callable[[], object], device: torch.device) -> float:
+    begin = time.perf_counter()
+    step()
+    synchronize(device)
+    return time.perf_counter() - begin
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Return "float32" for `torch.float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was asked to; nothing to do on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def free_memory_bytes(device: torch.device) -> int | None:
+    """Return the bytes that a GPU has free; None where that cannot be asked."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
+
+
+@contextlib.contextmanager
+def explained_memory(what: str, remedy: str) -> Iterator[None]:
+    """Turn an out-of-memory error inside the block into a ResourceError that says what to change."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ResourceError(f"out of memory while {what}", remedy=remedy) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise ResourceError(f"out of memory while {what}", remedy=remedy) from error

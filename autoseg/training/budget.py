@@ -1,0 +1,137 @@
+"""How long to train: the words of --budget, a number of steps, and keeping a promise about time.
+
+A time budget becomes a number of steps once a step has been timed. The schedule runs over *progress*, which
+goes from 0 to 1 whatever happens: when the number of remaining steps changes, progress goes on from where it is
+and still arrives at 1 with the last step.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autoseg.errors import UsageError
+
+SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+CALIBRATION = (5, 0.02)  # first look at the pace: after five steps and 2 % of the time budget
+LOOK_EVERY = 0.05  # of the time budget: how often the pace is compared with the deadline
+OFF_BY = 0.02  # of the time budget: a smaller error is left alone
+ANNEAL_AT_LEAST = 0.02  # of the steps done: too late to train, but the rate must still come down
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the user allows: seconds for the whole command, or epochs; neither: the recipe decides."""
+
+    seconds: float | None = None
+    epochs: int | None = None
+
+
+def parse_budget(text: str | None) -> Budget:
+    """Return the budget of "40s", "30m", "8h" or "200epochs"; raise UsageError for anything else.
+
+    >>> parse_budget("1.5h"), parse_budget("200 epochs")
+    (Budget(seconds=5400.0, epochs=None), Budget(seconds=None, epochs=200))
+    """
+    if text is None:
+        return Budget()
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
+    number, unit = (float(match[1]), match[2]) if match else (0.0, "")
+    if unit in ("epoch", "epochs") and number == int(number) and number >= 1:
+        return Budget(epochs=int(number))
+    if unit in SECONDS and number > 0:
+        return Budget(seconds=number * SECONDS[unit])
+    raise UsageError(f"--budget {text}", expected='for example "40s", "30m", "8h" or "200epochs"')
+
+
+@dataclass(frozen=True)
+class Length:
+    """`steps` in all; the schedule stood at `from_progress` when `from_step` steps were done."""
+
+    steps: int
+    from_step: int = 0
+    from_progress: float = 0.0
+
+    def progress(self, step: int) -> float:
+        """Return how far the schedule is after `step` steps, from 0 to 1."""
+        ahead = self.steps - self.from_step
+        share = (step - self.from_step) / ahead if ahead > 0 else 1.0
+        return min(1.0, self.from_progress + (1.0 - self.from_progress) * share)
+
+    def replanned(self, step: int, steps: int) -> Length:
+        """Return the length that goes on from `step` and ends after `steps` steps in all."""
+        return Length(max(steps, step + 1), step, self.progress(step))
+
+
+class Pace:
+    """Watches the clock of a time budget and proposes another number of steps when it must.
+
+    `deadline` is a time of `clock` (monotonic seconds) at which the last step shall be done, so the time
+    for the final validation is already taken off; None: there is no time budget and nothing is ever changed.
+    """
+
+    def __init__(
+        self,
+        deadline: float | None,
+        budget_seconds: float | None,
+        step_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.deadline, self.budget_seconds, self.clock = deadline, budget_seconds or 0.0, clock
+        self.step_seconds = step_seconds
+        self._mark: tuple[float, int] | None = None
+        self._calibrated = False
+
+    def steps_in_time(self, done: int) -> int:
+        """Return how many steps there will be in all at the measured pace, `done` of them over."""
+        if self.deadline is None or not self.step_seconds:
+            raise ValueError("steps_in_time needs a deadline and a measured step")
+        left = int((self.deadline - self.clock()) / self.step_seconds)
+        return done + max(1, round(done * ANNEAL_AT_LEAST), left)
+
+    def is_due(self, step: int) -> bool:
+        """Tell whether it is time to compare the pace with the deadline; cheap, asked every step."""
+        if self.deadline is None:
+            return False
+        if self._mark is None:
+            # The first step of a session warms caches up and is not typical.
+            self._mark = (self.clock(), step)
+            return False
+        steps, share = step - self._mark[1], LOOK_EVERY
+        if not self._calibrated:
+            share = CALIBRATION[1]
+            if steps < CALIBRATION[0]:
+                return False
+        return steps > 0 and self.clock() - self._mark[0] >= share * self.budget_seconds
+
+    def look(self, step: int, length: Length) -> Length | None:
+        """Time the steps since the last look; return a new length when the old one misses the deadline.
+
+        The caller waits for the device first, so that the clock tells the truth.
+        """
+        if self.deadline is None or self._mark is None:
+            return None
+        now = self.clock()
+        self.step_seconds = (now - self._mark[0]) / (step - self._mark[1])
+        self._mark, first = (now, step), not self._calibrated
+        self._calibrated = True
+        error = (length.steps - step) * self.step_seconds - (self.deadline - now)
+        if step >= length.steps or (abs(error) <= OFF_BY * self.budget_seconds and not first):
+            return None
+        return length.replanned(step, self.steps_in_time(step))
+
+
+def say_duration(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> say_duration(42.3), say_duration(750), say_duration(9000)
+    ('42 s', '12 min 30 s', '2 h 30 min')
+    """
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

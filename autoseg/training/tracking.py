@@ -1,0 +1,121 @@
+"""What a training says while it runs: one line an epoch, `history.csv`, `log.txt`. None of it can stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoseg.errors import AutosegError
+from autoseg.files import write_text
+from autoseg.training.budget import say_duration
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history."""
+
+    epoch: int  # from 1
+    step: int  # steps done
+    train_loss: float
+    validation_loss: float | None  # on the fixed validation patches; None without validation cases
+    pseudo_dice: Mapping[str, float | None]  # per target, over those patches; None: no such voxel
+    learning_rate: float
+    seconds: float  # of this epoch
+    skipped: int = 0  # steps left out because a gradient was not finite
+
+
+def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
+    """Return the line of one epoch.
+
+    `epoch 3, step 750/4,000: loss 0.412, validation 0.398, Dice anterior 0.861 posterior 0.842, rate
+    0.0027, 18 min 20 s left`
+    """
+    parts = [f"loss {epoch.train_loss:.4f}"]
+    if epoch.validation_loss is not None:
+        parts.append(f"validation {epoch.validation_loss:.4f}")
+    if epoch.pseudo_dice:
+        dice = (f"{name} {_number(value, '.3f')}" for name, value in epoch.pseudo_dice.items())
+        parts.append(f"Dice {' '.join(dice)}")
+    parts.append(f"rate {epoch.learning_rate:.2g}")
+    if epoch.skipped:
+        parts.append(f"{epoch.skipped} steps skipped (gradient not finite)")
+    parts.append(f"{say_duration(seconds_left)} left")
+    return f"epoch {epoch.epoch}, step {epoch.step:,}/{steps:,}: {', '.join(parts)}"
+
+
+def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:
+    """Return the history as flat rows, one column per number; `dice_<target>` per target."""
+    rows = []
+    for epoch in history:
+        row = {
+            "epoch": epoch.epoch,
+            "step": epoch.step,
+            "train_loss": epoch.train_loss,
+            "validation_loss": epoch.validation_loss,
+            "learning_rate": epoch.learning_rate,
+            "seconds": round(epoch.seconds, 3),
+            "skipped": epoch.skipped,
+        }
+        rows.append(row | {f"dice_{name}": value for name, value in epoch.pseudo_dice.items()})
+    return rows
+
+
+def write_history(path: Path, history: Sequence[Epoch]) -> None:
+    """Write `history.csv`: one line per epoch, empty where there is no value."""
+    rows = history_rows(history)
+    if not rows:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {k: _number(v, ".6g", "") if isinstance(v, float) else v for k, v in row.items()}
+        for row in rows
+    )
+    try:
+        write_text(path, text.getvalue(), durable=False)
+    except AutosegError as error:
+        log.warning("history not written: %s", error)
+
+
+def _number(value: float | None, form: str, missing: str = "-") -> str:
+    return missing if value is None else format(value, form)
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Append everything autoseg logs, from INFO on, to `path` while the block runs."""
+    logger = logging.getLogger("autoseg")
+    handler = _QuietFileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setLevel(logging.INFO)
+    level = logger.level
+    if logger.getEffectiveLevel() > logging.INFO:
+        logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        with contextlib.suppress(OSError):
+            handler.close()
+
+
+class _QuietFileHandler(logging.FileHandler):
+    """A full disk costs one warning, not the training."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.failed:
+            self.failed = True
+            logging.getLogger(__name__).warning("%s cannot be written", self.baseFilename)
