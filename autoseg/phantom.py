@@ -73,7 +73,7 @@ def write_phantoms(
 
 def write_raw(
     raw: Path,
-    cases: int = TRAINING_CASES,
+    cases: int,
     shape: tuple[int, int, int] = SHAPE,
     ending: str = ".nii.gz",
 ) -> None:
