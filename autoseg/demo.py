@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 DATASET, CONFIGURATION, FOLD, SIZE = "PHANTOM", "3d_fullres", "0", "S"
 TRAINING_CASES, UNSEEN_CASES = 12, 3
+WINDOW_HU = (-150.0, 250.0)  # the abdominal window
 
 
 def run_demo(folder: Path, budget: str = "90s") -> tuple[Summary, Path]:
@@ -60,4 +61,5 @@ def _draw(unseen: Path, predictions: Path, picture: Path) -> None:
         picture,
         spacing=image.geometry.spacing,
         names={value: target for target, value in TARGETS.items()},
+        window=WINDOW_HU,
     )

@@ -44,14 +44,16 @@ def draw_overlay(
     *,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     names: Mapping[int, str] | None = None,
+    window: tuple[float, float] | None = None,
 ) -> None:
     """Write a PNG of one slice: the scan, the scan with its labels, the scan with the prediction.
 
     `image`, `labels` and `prediction` are (Z, Y, X) on one grid of `spacing` mm; the slice is
-    `best_slice(labels)`. `names` tells what the label values mean.
+    `best_slice(labels)`. `names` tells what the label values mean; `window` is what is drawn black
+    and white, by default percentiles of the slice.
     """
     z = best_slice(labels)
-    low, high = np.percentile(image[z], WINDOW_PERCENTILES)
+    low, high = window or np.percentile(image[z], WINDOW_PERCENTILES)
     values = sorted((set(np.unique(labels).tolist()) | set(np.unique(prediction).tolist())) - {0})
     figure = _new_figure(3, 1)
     panels = (("scan", None), ("label", labels[z]), ("prediction", prediction[z]))
