@@ -1,0 +1,120 @@
+"""Folds of a cross-validation: nnU-Net's own for plain data, else by patient and even over tags."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.dataset import Case
+from autoseg.errors import CorruptError
+from autoseg.files import from_json, read_json, to_json, write_json
+
+FOLDS = 5
+SEED = 12345  # nnU-Net's, so that folds compare with published logs
+FORMAT = "autoseg-folds-1"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Ids of the cases trained on, and of those validated on; both sorted."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+def make_folds(cases: Sequence[Case]) -> tuple[tuple[Fold, ...], str]:
+    """Return the folds (none for a single case or group), and the sentence that explains them."""
+    grouped = any(case.group for case in cases)
+    tagged = any(case.tags for case in cases)
+    ids = sorted(case.id for case in cases)
+    units = len({_group_of(case) for case in cases})
+    count = min(FOLDS, units)
+    if count < 2:
+        what = "group of cases" if grouped else "case"
+        return (), f"Folds: none, as there is only one {what}; train fold 'full'."
+    if grouped or tagged:
+        validations = _balanced(cases, count)
+        how = " and ".join(
+            [*["cases of one group stay together"] * grouped, *["tags are spread evenly"] * tagged]
+        )
+    else:
+        validations = _shuffled(ids, count)
+        how = f"shuffled with seed {SEED}, as nnU-Net does"
+    folds = tuple(
+        Fold(tuple(i for i in ids if i not in held_out), tuple(sorted(held_out)))
+        for held_out in map(frozenset, validations)
+    )
+    few = f"; one per {'group' if grouped else 'case'}" if count < FOLDS else ""
+    return folds, f"Folds: {count} of {len(ids)} cases{few}, {how}."
+
+
+def _shuffled(ids: Sequence[str], count: int) -> list[list[str]]:
+    """Return the validation ids as scikit-learn's shuffled `KFold` with that seed deals them."""
+    order = np.arange(len(ids))
+    np.random.RandomState(SEED).shuffle(order)
+    return [[ids[i] for i in part] for part in np.array_split(order, count)]
+
+
+def _balanced(cases: Sequence[Case], count: int) -> list[list[str]]:
+    """Deal whole groups, largest first, each to the fold that has least of what it brings."""
+    groups: dict[str, list[Case]] = {}
+    for case in sorted(cases, key=lambda case: case.id):
+        groups.setdefault(_group_of(case), []).append(case)
+    names = list(groups)
+    np.random.default_rng(SEED).shuffle(names)
+    rarity = Counter(tag for case in cases for tag in case.tags)
+    # Large groups and rare tags first: they are the hardest to place.
+    names.sort(key=lambda name: (-len(groups[name]), _rarest(groups[name], rarity)))
+    folds: list[list[Case]] = [[] for _ in range(count)]
+    for name in names:
+        wanted = {tag for case in groups[name] for tag in case.tags}
+        # Ties in the group's own tags go to the smaller fold, then to the first.
+        scores = [(_share_of(fold, wanted, rarity), len(fold), i) for i, fold in enumerate(folds)]
+        folds[min(scores)[2]].extend(groups[name])
+    return [[case.id for case in fold] for fold in folds]
+
+
+def _group_of(case: Case) -> str:
+    return f"group {case.group}" if case.group else f"case {case.id}"
+
+
+def _rarest(cases: Sequence[Case], rarity: Counter[str]) -> int:
+    return min((rarity[tag] for case in cases for tag in case.tags), default=len(cases) + 1 << 30)
+
+
+def _share_of(fold: Sequence[Case], tags: set[str], rarity: Counter[str]) -> float:
+    """Return how much of the data's cases with these tags the fold holds; untagged: how many."""
+    if not tags:
+        return float(sum(not case.tags for case in fold))
+    return sum(sum(tag in case.tags for case in fold) / rarity[tag] for tag in tags)
+
+
+def save_folds(path: Path, folds: Sequence[Fold]) -> None:
+    """Write `folds.json`, atomically."""
+    write_json(path, {"format": FORMAT, "folds": to_json(folds)})
+
+
+def load_folds(path: Path) -> tuple[Fold, ...]:
+    """Return the folds of a file; a case may not be trained and validated on in the same fold."""
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("format") != FORMAT or "folds" not in data:
+        raise CorruptError(
+            "is not a list of folds of this version",
+            place=str(path),
+            expected=f'"format": "{FORMAT}"',
+            remedy="remove it and run autoseg_plan",
+        )
+    folds = tuple(
+        from_json(Fold, fold, f"{path}: folds[{i}]") for i, fold in enumerate(data["folds"])
+    )
+    for i, fold in enumerate(folds):
+        both = sorted(set(fold.train) & set(fold.validation))
+        if both:
+            raise CorruptError(
+                f"fold {i} trains and validates on {', '.join(both[:5])}", place=str(path)
+            )
+    return folds

@@ -1,0 +1,132 @@
+"""What a user sets by hand, "3d_fullres.M.patch_size=32x64x64", applied to a plan and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import prod
+
+from autoseg.config import override
+from autoseg.errors import CorruptError, UsageError, suggest
+from autoseg.plan import Configuration, Design, Fingerprint, Plan, check_design
+from autoseg.planning.planner import make_plan, output_count
+from autoseg.planning.sizes import Task, budget_of, make_design
+from autoseg.planning.spacing import times
+
+SPACING = "3d_fullres.spacing"
+
+
+def apply_settings(plan: Plan, fingerprint: Fingerprint, settings: Sequence[str]) -> Plan:
+    """Return `plan` with "name=value" settings; a later one of the same name replaces an earlier.
+
+    `<configuration>.<size>.<field>=value` sets one design, `<configuration>.<field>=value` a whole
+    configuration. A patch brings strides, kernels and batch along; `3d_fullres.spacing` (mm, plan
+    axis order) plans everything anew. Raises UsageError when a name is unknown or parts do not fit.
+    """
+    table = dict(_split(setting) for setting in settings)
+    if SPACING in table:
+        plan = _replanned(plan, fingerprint, table[SPACING])
+    # Patches first: they replace the network and the batch, which may be set as well.
+    for name in sorted(table, key=lambda name: not name.endswith(".patch_size")):
+        if name != SPACING:
+            plan = _set(plan, fingerprint, name, table[name])
+    assignments = [f"{name}={value}" for name, value in table.items()]
+    _check(plan, assignments)
+    known = dict(_split(setting) for setting in plan.overrides) | table
+    reasons = [f"Set by hand: {assignment}." for assignment in assignments]
+    kept = [reason for reason in plan.reasons if reason not in reasons]
+    overrides = tuple(f"{name}={value}" for name, value in known.items())
+    return replace(plan, overrides=overrides, reasons=(*kept, *reasons))
+
+
+def _split(setting: str) -> tuple[str, str]:
+    name, separator, value = setting.partition("=")
+    if not separator:
+        raise UsageError(f"--set {setting}", expected="name=value")
+    short = name.strip().removeprefix("configurations.").replace(".sizes.", ".")
+    return short, value.strip()
+
+
+def _set(plan: Plan, fingerprint: Fingerprint, name: str, value: str) -> Plan:
+    configuration, _, rest = name.partition(".")
+    if configuration not in plan.configurations or not rest:
+        remedy = suggest(configuration, plan.configurations)
+        raise UsageError(f"--set {name}: unknown configuration '{configuration}'", remedy=remedy)
+    size, _, field = rest.partition(".")
+    known = plan.configurations[configuration]
+    if size not in known.sizes:
+        if field:
+            remedy = suggest(size, known.sizes)
+            raise UsageError(f"--set {name}: no size '{size}' is planned", remedy=remedy)
+        return override(plan, [f"configurations.{name}={value}"])
+    changed = override(plan, [f"configurations.{configuration}.sizes.{rest}={value}"])
+    if field != "patch_size":
+        return changed
+    wanted = changed.configurations[configuration].sizes[size].patch_size
+    design = _design_for_patch(plan, fingerprint, known, size, wanted)
+    sizes = {**known.sizes, size: design}
+    configurations = {**plan.configurations, configuration: replace(known, sizes=sizes)}
+    return replace(plan, configurations=configurations)
+
+
+def _design_for_patch(
+    plan: Plan,
+    fingerprint: Fingerprint,
+    configuration: Configuration,
+    size: str,
+    patch_size: tuple[int, int, int],
+) -> Design:
+    first = 1 if configuration.is_2d else 0
+    spacing = [float(value) for value in configuration.spacing[first:] if value is not None]
+    task = Task(
+        tuple(spacing),
+        tuple(float(edge) for edge in configuration.median_shape[first:]),
+        float(prod(configuration.median_shape)) * len(fingerprint.cases),
+        len(plan.channels),
+        output_count(plan.labels),
+    )
+    if min(patch_size) < 1 or (configuration.is_2d and patch_size[0] != 1):
+        expected = "1,Y,X (one slice)" if configuration.is_2d else "three sizes of at least 1"
+        raise UsageError(
+            f"--set {configuration.name}.{size}.patch_size={times(patch_size)}", expected=expected
+        )
+    design, _ = make_design(task, budget_of(size), patch_size[first:])
+    if design.patch_size != patch_size:
+        raise UsageError(
+            f"--set {configuration.name}.{size}.patch_size={times(patch_size)}: the network halves "
+            "its axes several times",
+            expected=f"{times(design.patch_size)} (the next size up)",
+        )
+    return design
+
+
+def _replanned(plan: Plan, fingerprint: Fingerprint, value: str) -> Plan:
+    changed = override(plan, [f"configurations.{SPACING}={value}"])
+    wanted = changed.configurations["3d_fullres"].spacing
+    if any(edge is None or edge <= 0 for edge in wanted):
+        raise UsageError(f"--set {SPACING}={value}", expected="three lengths in mm")
+    canonical = [0.0, 0.0, 0.0]
+    for axis, edge in zip(plan.axis_order, wanted, strict=True):
+        canonical[axis] = float(edge or 0)
+    memories = [size for c in plan.configurations.values() for size in c.sizes if "GB" in size]
+    return make_plan(
+        fingerprint,
+        plan.labels,
+        plan.dataset,
+        file_ending=plan.file_ending,
+        memory_gb=float(memories[0].removesuffix("GB")) if memories else None,
+        spacing=(canonical[0], canonical[1], canonical[2]),
+    )
+
+
+def _check(plan: Plan, assignments: Iterable[str]) -> None:
+    for configuration in plan.configurations.values():
+        for size, design in configuration.sizes.items():
+            try:
+                check_design(design, f"{configuration.name}.{size}")
+            except CorruptError as error:
+                raise UsageError(
+                    f"--set {' '.join(assignments)}: {error.fact}",
+                    place=error.place,
+                    expected=error.expected,
+                ) from error
