@@ -25,12 +25,8 @@ from autoseg.labels import Labels
 from autoseg.plan import Configuration, IntensityStats, Plan
 from autoseg.preprocessing.crop import Box, crop, inside_mask, nonzero_box
 from autoseg.preprocessing.normalize import NORMALIZERS
-from autoseg.preprocessing.resample import (
-    operators,
-    resample,
-    resample_labels,
-    resampled_shape,
-)
+from autoseg.preprocessing.operators import operators
+from autoseg.preprocessing.resample import resample, resample_labels, resampled_shape
 from autoseg.registry import resolve
 
 OUTSIDE = 1e4  # score, with this sign or the other, where nothing was predicted

@@ -42,7 +42,7 @@ def make_plan(
 
 
 def make_scan(rng, shape=(13, 17, 11), spacing=(2.0, 1.0, 1.3), channels=1, direction=None):
-    """Return (image, label map): noise on two blobs, with a margin of zeros, some way from origin."""
+    """Return (image, label map): noise inside a body, zeros around it."""
     z, y, x = np.ogrid[tuple(slice(0, n) for n in shape)]
     centre = [0.45 * n for n in shape]
     radius = ((z - centre[0]) / shape[0]) ** 2 + ((y - centre[1]) / shape[1]) ** 2
