@@ -1,7 +1,7 @@
 """A case, a dataset, and the folders they live in: nnU-Net's and MSD's layouts, read as they are.
 
-One image file per channel, `<case>_0000.nii.gz`, `<case>_0001.nii.gz`; with one channel, or with all channels
-in one 4-D file, the plain `<case>.nii.gz` will do.
+One image file per channel, `<case>_0000.nii.gz`, `<case>_0001.nii.gz`; with one channel, or with all
+channels in one 4-D file, the plain `<case>.nii.gz` will do.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,7 +34,7 @@ from autoseg.sniff import MAX_VOXELS, check_claims, check_file
 
 __all__ = [
     "ENDINGS", "Header", "ending_of", "read_case", "read_header", "read_image", "read_labels",
-    "write_image", "write_labels",
+    "stack_channels", "write_image", "write_labels",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -110,30 +111,32 @@ def read_case(case: Case, channels: int) -> Image:
 
     Raises DataError when their number is not `channels` or their grids differ.
     """
-    images = [read_image(path) for path in case.images]
-    if channels == 3 and len(images) == 1 and len(images[0].array) == 1:
-        if ending_of(case.images[0]) in PICTURES:  # a grey picture among coloured ones
-            images = images * 3
+    return stack_channels([read_image(path) for path in case.images], case.images, channels)
+
+
+def stack_channels(images: Sequence[Image], paths: Sequence[Path], channels: int) -> Image:
+    """Return images (1, Z, Y, X), or one (C, Z, Y, X), as one float32 image; see `read_case`."""
+    images = list(images)
+    grey = len(images) == 1 and len(images[0].array) == 1 and ending_of(paths[0]) in PICTURES
+    if channels == 3 and grey:
+        images *= 3  # a grey picture among coloured ones
     found = sum(len(image.array) for image in images)
     if found != channels:
         raise DataError(
-            f"{found} channel{'s' * (found != 1)} in {len(case.images)} file{'s' * (len(case.images) != 1)}",
-            place=str(case.images[0]),
+            f"holds {found} channel{'s' * (found != 1)}",
+            place=str(paths[0]),
             expected=f"{channels}",
-            remedy="name the files <case>_0000, <case>_0001, ... or correct channel_names",
+            remedy="one file per channel, <case>_0000, <case>_0001, ..., or correct channel_names",
         )
-    for path, image in zip(case.images, images, strict=False):
+    for path, image in zip(paths, images, strict=False):
         differences = grid_differences(image.geometry, images[0].geometry)
         if differences:
             what, here, there = differences[0]
-            expected = f"{there} as in {case.images[0].name}"
+            expected = f"{there} as in {paths[0].name}"
             raise DataError(f"{what} {here}", place=str(path), expected=expected)
-    for path, image in zip(case.images, images, strict=False):
         _warn_inexact(image.array, path)
-    if len(images) == 1:
-        array = images[0].array.astype(np.float32, copy=False)
-    else:
-        array = np.concatenate([image.array.astype(np.float32, copy=False) for image in images])
+    arrays = [image.array.astype(np.float32, copy=False) for image in images]
+    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     return Image(array, images[0].geometry)
 
 
@@ -142,8 +145,8 @@ def write_labels(
 ) -> None:
     """Write a label map (Z, Y, X), atomically, in the file type that the suffix of `path` names.
 
-    `like` is the image it belongs to: of the same file type, its header is kept as it is (a NIfTI file
-    keeps its affine, codes and units, however crooked), else its grid, which must have this shape.
+    `like` is the image it belongs to, of shape (Z, Y, X): when both are NIfTI its header is kept (affine,
+    codes and units, however crooked); other types are written with `geometry`.
     """
     array = np.asarray(label_map)
     if array.shape != geometry.shape:
@@ -229,7 +232,8 @@ def _pixel_types() -> dict[str, int]:
     sitk = _sitk()
     kinds = {
         "uint8": "UInt8", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
-        "int32": "Int32", "uint64": "UInt64", "int64": "Int64", "float32": "Float32", "float64": "Float64",
+        "int32": "Int32", "uint64": "UInt64", "int64": "Int64",
+        "float32": "Float32", "float64": "Float64",
     }  # fmt: skip
     scalars = {name: getattr(sitk, f"sitk{kind}") for name, kind in kinds.items()}
     vectors = {f"{name} ": getattr(sitk, f"sitkVector{kind}") for name, kind in kinds.items()}
@@ -352,9 +356,10 @@ def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _warn_inexact(array: np.ndarray, path: Path) -> None:
-    if array.dtype.kind in "ui" and array.dtype.itemsize > 2 and array.size:
-        if max(abs(int(array.min())), abs(int(array.max()))) > LARGEST_EXACT_FLOAT32:
-            log.warning("%s: integers above 2^24 are rounded to float32", path)
+    if array.dtype.kind not in "ui" or array.dtype.itemsize <= 2:
+        return
+    if max(abs(int(array.min())), abs(int(array.max()))) > LARGEST_EXACT_FLOAT32:
+        log.warning("%s: integers above 2^24 are rounded to float32", path)
 
 
 def _smallest_type(array: np.ndarray) -> np.dtype:
