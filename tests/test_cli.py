@@ -1,0 +1,229 @@
+"""What the user types, sees and gets back: help in no time, one-line errors, exit codes."""
+
+import errno
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from autoseg import cli, commands, errors
+from autoseg.cli import main
+from autoseg.commands import COMMANDS
+from autoseg.errors import DataError, Problem
+
+FAST_S = 0.5
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = {
+    "autoseg": main,
+    "autoseg_plan": cli.main_plan,
+    "autoseg_train": cli.main_train,
+    "autoseg_predict": cli.main_predict,
+    "autoseg_evaluate": cli.main_evaluate,
+}
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    """Return a function that puts another deed in the place of `autoseg check`."""
+
+    def replace(deed):
+        command = commands.Command("", commands._check_options, lambda options: deed())
+        monkeypatch.setitem(COMMANDS, "check", command)
+
+    return replace
+
+
+def raiser(error):
+    def deed():
+        raise error
+
+    return deed
+
+
+def last_line(text):
+    return text.rstrip("\n").split("\n")[-1]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_of_every_command_comes_at_once(command):
+    words = [sys.executable, "-m", "autoseg.cli", *command.split(), "-h"]
+    start = time.perf_counter()
+    answer = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    once = time.perf_counter() - start
+    if once > FAST_S:  # a busy machine may stumble once
+        start = time.perf_counter()
+        subprocess.run(words, capture_output=True, check=True, cwd=ROOT)
+        once = time.perf_counter() - start
+    assert once < FAST_S
+    assert answer.stdout.startswith("usage: ")
+    assert answer.stderr == ""
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_of_setup_py_exists(program, capsys):
+    assert PROGRAMS[program](["-h"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: {program} ")
+    assert f'"{program} = autoseg.cli:{PROGRAMS[program].__name__}"' in (
+        ROOT / "setup.py"
+    ).read_text(encoding="utf-8")
+
+
+def test_the_overview_lists_every_command(capsys):
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in COMMANDS)
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"autoseg \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "unknown command 'trian' -> did you mean 'train'?"),
+        (["train", "2d", "0", "--bugdet", "3m"], "unknown argument '--bugdet' -> did you mean '--"),
+        (["train", "2d"], "the following arguments are required: FOLD -> see autoseg train -h"),
+        (["train", "2d", "0", "1"], "unknown argument '1' -> see autoseg train -h"),
+        (["train", "2d", "0", "--seed", "x"], "argument --seed: invalid int value: 'x' -> see"),
+        (["predict", "-i", "x", "-o", "y", "--speed", "warp"], "argument --speed: invalid choice"),
+        (["import"], "the following arguments are required: -d/--dataset, --images"),
+    ],
+)
+def test_a_command_that_cannot_be_meant_exits_2_with_one_line(words, message, capsys):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"autoseg: error: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["plan"], "raw: there is no dataset -> put one there, or autoseg import"),
+        (["check", "-d", "X"], "raw: unknown dataset 'X' -> put one there, or autoseg import"),
+        (["train", "2d", "0"], "prepared: there is no dataset -> run autoseg_plan -d NAME first"),
+        (["train", "2d", "0", "-d", "X"], "prepared: unknown dataset 'X' -> run autoseg_plan -d"),
+        (["evaluate"], "there is no dataset"),
+    ],
+)
+def test_a_missing_dataset_exits_2_and_says_what_to_run(words, message, tmp_path, capsys):
+    assert main([*words, "-w", str(tmp_path)]) == 2
+    line = last_line(capsys.readouterr().err)
+    assert line.startswith("autoseg: error: ")
+    assert message in line
+
+
+def test_a_mistake_is_answered_before_torch_is_loaded(tmp_path):
+    code = (
+        "import sys; from autoseg.cli import main\n"
+        f"code = main(['train', '2d', '0', '-w', {str(tmp_path)!r}])\n"
+        "sys.exit(99 if 'torch' in sys.modules else code)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT).returncode == 2
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", [k for k in vars(errors).values() if isinstance(k, type) and hasattr(k, "exit_code")]
+)
+def test_what_the_user_can_mend_is_a_message_without_traceback(kind, verb, capsys):
+    verb(raiser(kind("the fact", place="the place", remedy="the remedy")))
+    assert main(["check"]) == kind.exit_code
+    assert capsys.readouterr().err == "autoseg: error: the place: the fact -> the remedy\n"
+
+
+def test_problems_are_listed_before_the_last_line(verb, capsys):
+    verb(raiser(DataError("1 problem", problems=[Problem("a.nii.gz", "is truncated")])))
+    assert main(["check"]) == 3
+    assert capsys.readouterr().err == "a.nii.gz: is truncated\nautoseg: error: 1 problem\n"
+
+
+def test_debug_shows_where_an_error_comes_from(verb, capsys):
+    verb(raiser(DataError("the fact")))
+    assert main(["check", "--debug"]) == 3
+    text = capsys.readouterr().err
+    assert "Traceback" in text
+    assert last_line(text) == "autoseg: error: the fact"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback_and_exits_1(verb, capsys):
+    verb(raiser(ZeroDivisionError("surprise")))
+    assert main(["check"]) == 1
+    text = capsys.readouterr().err
+    assert "Traceback" in text
+    assert "ZeroDivisionError: surprise" in text
+    assert last_line(text).startswith("autoseg: error: internal error: ZeroDivisionError -> ")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "no space left on device -> free some"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: permission denied -> "),
+        (MemoryError(), "out of memory -> "),
+    ],
+)
+def test_what_the_system_refuses_exits_4(error, words, verb, capsys):
+    verb(raiser(error))
+    assert main(["check"]) == 4
+    assert capsys.readouterr().err.startswith(f"autoseg: error: {words}")
+
+
+def test_an_interruption_exits_130_without_traceback(verb, capsys):
+    verb(raiser(KeyboardInterrupt()))
+    assert main(["check"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = (
+        "import sys; from autoseg import cli, commands\n"
+        "commands.COMMANDS['check'] = commands.Command(\n"
+        "    '', commands._check_options, lambda options: 'line\\n' * 100_000)\n"
+        "sys.exit(cli.main(['check']))"
+    )
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], stdout=write_end, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    os.close(write_end)
+    assert answer.returncode == 141
+    assert answer.stderr == ""
+
+
+def test_results_go_to_stdout_and_progress_to_stderr(verb, capsys):
+    def deed():
+        logging.getLogger("autoseg.somewhere").info("half done")
+        logging.getLogger("autoseg.somewhere").debug("a detail")
+        return "the table"
+
+    verb(deed)
+    assert main(["check"]) == 0
+    assert capsys.readouterr() == ("the table\n", "half done\n")
+
+
+def test_the_exit_codes_in_the_documentation_are_those_of_the_errors():
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and hasattr(k, "exit_code")]
+    ours = {kind.exit_code for kind in kinds}
+    assert documented == ours | {0, cli.INTERNAL_ERROR, cli.INTERRUPTED, cli.BROKEN_PIPE}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_in_the_documentation(name):
+    text = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    parser = cli._make_parser(name, name)
+    options = {option for action in parser._actions for option in action.option_strings}
+    missing = {o for o in options - {"-h", "--help"} if o.startswith("--") and f"`{o}" not in text}
+    assert missing == set()
