@@ -1,4 +1,4 @@
-"""Networks by name: `(NetworkSpec, in_channels, out_channels) -> nn.Module` returning a list of scores."""
+"""Networks by name: `(NetworkSpec, in_channels, out_channels) -> nn.Module`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def build_network(
 ) -> nn.Module:
     """Return the network of `spec`, freshly initialised from torch's global generator.
 
-    It maps (B, in_channels, *P) to a list of scores (B, out_channels, *P), (B, out_channels, *P / 2) ...,
-    finest first; outside training only the finest. A 2-D network takes P = (1, Y, X).
+    It maps (B, in_channels, *P) to a list of scores (B, out_channels, *P), (B, out_channels, *P /
+    2) and so on, finest first; outside training only the finest. A 2-D network takes P = (1, Y, X).
     """
     return resolve("network", spec.name, NETWORKS, trust)(spec, in_channels, out_channels)

@@ -1,6 +1,6 @@
 """The pieces of a U-Net: convolution, normalisation with activation, residual block, upsampling.
 
-Every piece works on (B, C, *S) with two or three axes S; a kernel of one is a pointwise convolution.
+Every piece works on (B, C, *S) with two or three axes S.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ EPSILON = 1e-5  # added to the variance before the root
 
 CONVOLUTION: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+AVERAGE: dict[int, type[nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 Size = tuple[int, ...]
 
@@ -66,7 +67,7 @@ class ResidualBlock(nn.Module):
         self.second = ConvNorm(outputs, outputs, kernel, one, activate=False)
         shortcut: list[nn.Module] = []
         if stride != one:
-            pool = nn.AvgPool2d if len(kernel) == 2 else nn.AvgPool3d
+            pool = AVERAGE[len(kernel)]
             shortcut.append(pool(stride, stride))
         if inputs != outputs:
             shortcut.append(ConvNorm(inputs, outputs, one, one, activate=False))

@@ -1,7 +1,7 @@
 """U-Nets from a `NetworkSpec`: plain (Ronneberger 2015, Isensee 2021) and with a residual encoder.
 
-Encoder: stages of convolutions, the first one strided. Decoder: transposed convolution, the encoder's
-features of that resolution beside it, convolutions. A 1x1 head scores every decoder resolution.
+Encoder: stages of convolutions, the first one strided. Decoder: transposed convolution, beside it
+the encoder's features of that resolution, convolutions. A 1x1 head scores every decoder resolution.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class UNet(nn.Module):
             blocks = spec.decoder_blocks[s]
             one = (1,) * len(kernels[s])
             self.up.append(upsampling(features[s + 1], features[s], strides[s + 1]))
-            self.decoder.append(
-                _plain_stage(2 * features[s], features[s], kernels[s], one, blocks)
-            )
+            self.decoder.append(_plain_stage(2 * features[s], features[s], kernels[s], one, blocks))
             self.heads.append(CONVOLUTION[len(one)](features[s], out_channels, one))
         initialise(self)
 

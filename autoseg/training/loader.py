@@ -1,0 +1,183 @@
+"""Batches of patches, made in one background thread, each from its own random numbers.
+
+Batch number s depends on (seed, s) alone: not on what came before, on timing, or on the machine. A
+training that resumes at step s sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoseg.config import TrainConfig
+from autoseg.labels import Labels
+from autoseg.plan import Design, Triple
+from autoseg.preprocessing.store import PreparedCase
+from autoseg.training.geometry import draw_transform
+from autoseg.training.sampling import (
+    Choice,
+    Patch,
+    Pool,
+    choose_cases,
+    make_pool,
+    sample_patch,
+)
+
+POLL_S = 0.2  # how often a waiting thread looks whether the other one is still there
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A sample that `augmentation` has yet to rotate or scale: see `sampling.Patch`."""
+
+    sample: int  # position in the batch
+    image: Tensor  # (C, *Q) float32
+    target: Tensor  # (*Q) uint8
+    matrix: Tensor  # (3, 3) float32
+    centre: Tensor  # (3,) float32
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a loss sees. Samples named in `warps` are empty until the augmentation fills them."""
+
+    image: Tensor  # (B, C, *P) float32
+    target: Tensor  # (B, *P) uint8 value indices
+    annotated: Tensor  # (B, K) bool
+    spacing_mm: Tensor  # (B, 3) float32
+    partial: bool = True  # False: every target is annotated in every sample
+    warps: tuple[Warp, ...] = ()
+
+
+def batches(
+    cases: Sequence[PreparedCase],
+    design: Design,
+    config: TrainConfig,
+    labels: Labels,
+    start_step: int = 0,
+    *,
+    ahead: int = 2,
+    augment: bool = True,
+) -> Iterator[Batch]:
+    """Yield batch `start_step`, `start_step` + 1, ... for ever; up to `ahead` wait ready-made.
+
+    `config.batch_size` and `config.patch_size` go before those of `design`. `augment=False`:
+    patches as they are, for validation. What fails in the thread is raised here. Close the iterator
+    to end the thread.
+    """
+    pool = make_pool(cases)
+    step = start_step
+
+    def next_batch() -> Batch:
+        nonlocal step
+        batch = make_batch(cases, pool, design, config, labels, step, augment=augment)
+        step += 1
+        return batch
+
+    return _ahead(next_batch, ahead)
+
+
+def make_batch(
+    cases: Sequence[PreparedCase],
+    pool: Pool,
+    design: Design,
+    config: TrainConfig,
+    labels: Labels,
+    step: int,
+    *,
+    augment: bool = True,
+) -> Batch:
+    """Return batch number `step`."""
+    rng = np.random.default_rng([config.seed, step])
+    patch_size = config.patch_size or design.patch_size
+    warping = augment and config.augmentation == "default"
+    chosen = choose_cases(pool, config.batch_size or design.batch_size, config, rng)
+    patches = []
+    for choice in chosen:
+        case = cases[choice.case]
+        matrix = draw_transform(design, case.frame.prepared_spacing, rng) if warping else None
+        nnunet = config.sampler == "nnunet"
+        patches.append(
+            sample_patch(case, patch_size, choice.target, rng, matrix=matrix, nnunet=nnunet)
+        )
+    annotated = np.asarray([_annotated(cases[choice.case], labels) for choice in chosen])
+    spacing = np.asarray([cases[choice.case].frame.prepared_spacing for choice in chosen])
+    image, target, warps = _stack(patches, patch_size)
+    return Batch(
+        image=image,
+        target=target,
+        annotated=torch.from_numpy(annotated),
+        spacing_mm=torch.from_numpy(spacing.astype(np.float32)),
+        partial=not annotated.all(),
+        warps=warps,
+    )
+
+
+def cases_of(
+    cases: Sequence[PreparedCase], design: Design, config: TrainConfig, step: int
+) -> tuple[str, ...]:
+    """Return the ids of the cases in batch number `step`, for messages."""
+    rng = np.random.default_rng([config.seed, step])
+    chosen: list[Choice] = choose_cases(
+        make_pool(cases), config.batch_size or design.batch_size, config, rng
+    )
+    return tuple(cases[choice.case].id for choice in chosen)
+
+
+def _annotated(case: PreparedCase, labels: Labels) -> list[bool]:
+    return [case.annotated is None or name in case.annotated for name in labels.names]
+
+
+def _stack(patches: Sequence[Patch], size: Triple) -> tuple[Tensor, Tensor, tuple[Warp, ...]]:
+    image = torch.zeros(len(patches), patches[0].image.shape[0], *size)
+    target = torch.zeros(len(patches), *size, dtype=torch.uint8)
+    warps = []
+    for sample, patch in enumerate(patches):
+        values, indices = torch.from_numpy(patch.image), torch.from_numpy(patch.labels)
+        if patch.matrix is None or patch.centre is None:
+            image[sample], target[sample] = values, indices
+        else:
+            matrix = torch.from_numpy(patch.matrix.astype(np.float32))
+            centre = torch.from_numpy(patch.centre.astype(np.float32))
+            warps.append(Warp(sample, values, indices, matrix, centre))
+    return image, target, tuple(warps)
+
+
+def _ahead(make: Callable[[], Batch], ahead: int) -> Iterator[Batch]:
+    """Yield `make()` for ever; a thread keeps up to `ahead` results ready."""
+    ready: queue.Queue[Batch | Exception] = queue.Queue(max(1, ahead))
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            result: Batch | Exception
+            try:
+                result = make()
+            except Exception as error:  # raised again in the consumer's thread
+                result = error
+            while not over.is_set():
+                try:
+                    ready.put(result, timeout=POLL_S)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(result, Exception):
+                return
+
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        while True:
+            result = ready.get()
+            if isinstance(result, Exception):
+                raise result
+            yield result
+    finally:
+        over.set()
+        thread.join()

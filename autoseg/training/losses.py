@@ -1,0 +1,254 @@
+"""Dice and cross-entropy for exclusive targets (softmax) and overlapping ones (a sigmoid each).
+
+A loss is `(scores (B, channels, *P), Batch, Labels, batch_dice) -> scalar`. Three rules hold for
+all:
+
+- Arithmetic is float32, whatever the precision of the network.
+- Voxels with value index `IGNORED` count nowhere.
+- A target that was not annotated in a sample teaches nothing there. Exclusive: its probability is
+  added to background's, since its voxels carry the label background, and its Dice is left out.
+  Overlapping: its channel is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from autoseg.labels import IGNORED, Labels
+from autoseg.registry import resolve
+from autoseg.training.loader import Batch
+
+Loss = Callable[[Tensor, Batch, Labels, bool], Tensor]
+
+SMOOTH = 1e-5  # keeps the Dice of an empty target defined
+SMALLEST = 1e-38  # probability whose logarithm is still finite in float32
+
+
+def dice_and_ce(
+    scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool, dice: float = 1, ce: float = 1
+) -> Tensor:
+    """Return `dice * (1 - mean soft Dice) + ce * mean cross-entropy` of logits (B, channels, *P).
+
+    Soft Dice leaves background out; `batch_dice` takes one Dice over all samples of the batch.
+    """
+    annotated = batch.annotated.to(scores.device) if batch.partial else None
+    # Sums over a whole patch need float32: bfloat16 has three digits.
+    with torch.autocast(scores.device.type, enabled=False):
+        if not labels.exclusive:
+            return _overlapping(scores, batch.target, annotated, labels, batch_dice, dice, ce)
+        if annotated is not None:
+            scores = _merge_unannotated(scores.float(), annotated)
+        channel = _channels(batch.target, annotated, labels).flatten(1)
+        valid = (batch.target != IGNORED).flatten(1) if labels.ignore is not None else None
+        arguments = (channel, valid, annotated, batch_dice, dice, ce)
+        return _SoftmaxDiceCE.apply(scores.flatten(2), *arguments)
+
+
+LOSSES: dict[str, Loss] = {
+    "dice_ce": dice_and_ce,
+    "dice": partial(dice_and_ce, ce=0),
+    "ce": partial(dice_and_ce, dice=0),
+}
+
+
+def build_loss(name: str) -> Loss:
+    """Return the loss of that name: one of `LOSSES` or "package.module:function"."""
+    return resolve("loss", name, LOSSES)
+
+
+def deep_supervision_weights(resolutions: int) -> tuple[float, ...]:
+    """Return one weight per decoder resolution, finest first: halved each time, the last one zero.
+
+    >>> deep_supervision_weights(3)
+    (0.6666666666666666, 0.3333333333333333, 0.0)
+    """
+    weights = [0.5**i for i in range(resolutions)]
+    if resolutions > 1:
+        weights[-1] = 0.0
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def deep_supervised(
+    loss: Loss, weights: Sequence[float] | None = None
+) -> Callable[[Sequence[Tensor], Batch, Labels, bool], Tensor]:
+    """Return the weighted sum of `loss` over a list of scores, finest first.
+
+    Targets are brought to each resolution by the nearest voxel. `weights` None: those of
+    `deep_supervision_weights` for the length of the list; (1.0,) supervises the finest only.
+    """
+
+    def total(scores: Sequence[Tensor], batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
+        chosen = weights or deep_supervision_weights(len(scores))
+        terms = [
+            weight * loss(score, downsampled(batch, score.shape[2:]), labels, batch_dice)
+            for score, weight in zip(scores, chosen, strict=False)
+            if weight
+        ]
+        return torch.stack(terms).sum()
+
+    return total
+
+
+def downsampled(batch: Batch, shape: Sequence[int]) -> Batch:
+    """Return `batch` with its target (B, *P) on a coarser grid, by the nearest voxel."""
+    target = batch.target
+    for axis, (length, wanted) in enumerate(zip(target.shape[1:], shape, strict=True), start=1):
+        if length != wanted:
+            index = torch.arange(wanted, device=target.device)
+            target = target.index_select(axis, ((2 * index + 1) * length) // (2 * wanted))
+    return batch if target is batch.target else dataclasses.replace(batch, target=target)
+
+
+@torch.no_grad()
+def hard_counts(
+    scores: Tensor, target: Tensor, labels: Labels, annotated: Tensor | None = None
+) -> Tensor:
+    """Return (K, 3) int64 true positives, false positives, false negatives over the batch.
+
+    `scores` (B, channels, *P) logits, `target` (B, *P) value indices, ignored voxels left out. With
+    `annotated` (B, K) bool, samples where a target was not annotated do not count for it. Stays on
+    the device of `scores` and does not wait for it.
+    """
+    valid = target != IGNORED
+    best = scores.argmax(1) if labels.exclusive else None
+    counts = []
+    for k, members in enumerate(labels.membership):
+        counted = valid
+        if annotated is not None:
+            counted = valid & annotated[:, k].to(scores.device).view(-1, 1, 1, 1)
+        predicted = (scores[:, k] > 0 if best is None else best == k + 1) & counted
+        values = np.flatnonzero(members).tolist()
+        reference = torch.stack([target == value for value in values]).any(0) & counted
+        hits = (predicted & reference).sum()
+        counts.append(torch.stack((hits, predicted.sum() - hits, reference.sum() - hits)))
+    return torch.stack(counts)
+
+
+class _SoftmaxDiceCE(torch.autograd.Function):
+    """Dice + cross-entropy of logits (B, 1 + K, V) with one buffer of that size and no one-hot.
+
+    A sum over voxels of "probability times one-hot target" is a scatter of the true class's
+    probability, so beside the softmax only O(V) is needed; the softmax then becomes the gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, channel: Tensor, valid: Tensor | None, annotated: Tensor | None,
+        batch_dice: bool, dice: float, ce: float,
+    ) -> Tensor:  # fmt: skip
+        p = torch.softmax(scores, 1, dtype=torch.float32)
+        true_p = p.gather(1, channel.unsqueeze(1)).squeeze(1)
+        ones = torch.ones_like(true_p) if valid is None else valid.to(p.dtype)
+        each = ones * (ce / ones.sum().clamp_min(1))  # weight of one voxel's cross-entropy
+        loss = -(true_p.clamp_min(SMALLEST).log() * each).sum()
+        if valid is not None:
+            p.mul_(ones.unsqueeze(1))
+            true_p.mul_(ones)
+        overlap = torch.zeros_like(p[:, :, 0]).scatter_add_(1, channel, true_p)
+        size = torch.zeros_like(overlap).scatter_add_(1, channel, ones)
+        terms = (overlap[:, 1:], p.sum(2)[:, 1:] + size[:, 1:], annotated, batch_dice)
+        dice_loss, to_overlap, to_volume = _dice_and_slopes(*terms)
+        if ctx.needs_input_grad[0]:
+            slopes = (to_overlap * dice, to_volume * dice)
+            ctx.save_for_backward(_through_softmax(p, true_p, channel, each, *slopes))
+        return loss + dice * dice_loss
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return (gradient * outer[0], None, None, None, None, None, None)
+
+
+def _through_softmax(
+    p: Tensor, true_p: Tensor, channel: Tensor, each: Tensor, to_overlap: Tensor, to_volume: Tensor
+) -> Tensor:
+    """Turn the softmax `p` (B, C, V) into the gradient with respect to the logits, in place.
+
+    With dL/dp_c = a_c [c = t] + b_c at true class t, the chain rule gives
+    dL/ds_c = p_c (b_c - m) + [c = t] a_t p_t, where m = a_t p_t + sum_j b_j p_j.
+    """
+    a = functional.pad(to_overlap, (1, 0))  # background has no Dice
+    b = functional.pad(to_volume, (1, 0)).unsqueeze(2)
+    at_truth = a.gather(1, channel).mul_(true_p)
+    common = each - at_truth
+    for c in range(1, p.shape[1]):
+        common.addcmul_(p[:, c], b[:, c], value=-1)
+    for c in range(p.shape[1]):
+        p[:, c].mul_(common + b[:, c])
+    return p.scatter_add_(1, channel.unsqueeze(1), (at_truth - each).unsqueeze(1))
+
+
+def _dice_and_slopes(
+    overlap: Tensor, total: Tensor, annotated: Tensor | None, batch_dice: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return 1 - mean Dice of sums (B, K), and its slopes (B, K) along overlap and total."""
+    counted = torch.ones_like(overlap) if annotated is None else annotated.to(overlap.dtype)
+    if batch_dice:
+        numerator, denominator = ((x * counted).sum(0, keepdim=True) for x in (overlap, total))
+        share = (counted.sum(0, keepdim=True) > 0).to(overlap.dtype)
+    else:
+        numerator, denominator, share = overlap, total, counted
+    numerator, denominator = 2 * numerator + SMOOTH, denominator + SMOOTH
+    share = share / share.sum().clamp_min(1)
+    loss = share.sum() - (share * numerator / denominator).sum()
+    to_overlap = -2 * share / denominator * counted
+    return loss, to_overlap, share * numerator / denominator.square() * counted
+
+
+def _overlapping(
+    scores: Tensor, target: Tensor, annotated: Tensor | None, labels: Labels, batch_dice: bool,
+    dice: float, ce: float,
+) -> Tensor:  # fmt: skip
+    """Sigmoid cross-entropy + Dice of logits (B, K, *P), each target on its own."""
+    scores = scores.float().flatten(2)
+    truth = _members(target, labels).flatten(2)
+    p = torch.sigmoid(scores)
+    entropy = functional.softplus(scores) - scores.masked_fill(~truth, 0)
+    voxels = torch.ones_like(target).flatten(1).unsqueeze(1)
+    if labels.ignore is not None:
+        voxels = (target != IGNORED).flatten(1).unsqueeze(1)
+        p, entropy, truth = p * voxels, entropy * voxels, truth & voxels
+    pairs = voxels.sum() * scores.shape[1]
+    if annotated is not None:
+        entropy = entropy * annotated.unsqueeze(2)
+        pairs = (voxels.sum(2) * annotated).sum()
+    overlap, total = p.masked_fill(~truth, 0).sum(2), p.sum(2) + truth.sum(2)
+    dice_loss, _, _ = _dice_and_slopes(overlap, total, annotated, batch_dice)
+    return dice * dice_loss + ce * entropy.sum() / pairs.clamp_min(1)
+
+
+def _merge_unannotated(scores: Tensor, annotated: Tensor) -> Tensor:
+    """Return logits (B, 1 + K, *P) whose softmax has the missing targets' share in background."""
+    missing = functional.pad(~annotated, (1, 0)).view(*scores.shape[:2], 1, 1, 1)
+    others = ~missing
+    others[:, 0] = False
+    background = scores.masked_fill(others, -torch.inf).logsumexp(1, keepdim=True)
+    return torch.cat((background, scores[:, 1:].masked_fill(missing[:, 1:], -torch.inf)), 1)
+
+
+def _channels(target: Tensor, annotated: Tensor | None, labels: Labels) -> Tensor:
+    """Return the softmax channel (B, *P) of value indices; 0 where ignored or not annotated."""
+    table = np.zeros(256, dtype=np.int64)
+    table[: len(labels.channel_of_value)] = labels.channel_of_value
+    lookup = torch.from_numpy(table).to(target.device)
+    if annotated is None:
+        return lookup[target.long()]
+    known = functional.pad(annotated, (1, 0), value=True)
+    per_sample = lookup * known[:, lookup]
+    return per_sample.gather(1, target.flatten(1).long()).view(target.shape)
+
+
+def _members(target: Tensor, labels: Labels) -> Tensor:
+    """Return (B, K, *P) bool: which targets value indices (B, *P) belong to; none where ignored."""
+    table = np.zeros((256, len(labels.names)), dtype=bool)
+    table[: labels.membership.shape[1]] = labels.membership.T
+    lookup = torch.from_numpy(table).to(target.device)
+    return torch.stack([column[target.long()] for column in lookup.unbind(1)], 1)

@@ -1,0 +1,185 @@
+"""Which case and which place a patch comes from.
+
+Two samplers choose (case, target) for every position of a batch:
+
+- "nnunet": cases uniformly; the last third of the batch is centred on a voxel of a target that is
+  drawn uniformly among those present in the case.
+- "balanced": a fixed share of the patches goes to the targets in equal parts, however rare they
+  are: first the target, then a case that has it. Another share goes to controls, the rest anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autoseg.config import TrainConfig
+from autoseg.plan import Triple
+from autoseg.preprocessing.store import PreparedCase
+from autoseg.registry import resolve
+from autoseg.training.geometry import covered_box
+
+FOREGROUND_NNUNET = 0.33
+FOREGROUND_BALANCED = 0.5
+CONTROLS_BALANCED = 0.2  # of the patches, where there are controls
+JITTER = 0.25  # of the patch: how far "balanced" moves a voxel away from the centre
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What the samplers know about N cases and K targets."""
+
+    present: np.ndarray  # (N, K) bool: target k has voxels in case n
+    control: np.ndarray  # (N,) bool: tagged "control", and without any target
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One position of a batch: a case, and the target to centre on (None: anywhere)."""
+
+    case: int
+    target: int | None
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What was read for one sample, and how it becomes the sample.
+
+    `matrix` None: `image` (C, *P) float32 and `labels` (*P) uint8 are the sample. Otherwise voxel v
+    of the sample lies at `centre + matrix @ (v - (P - 1) / 2)` in voxels of `image` and `labels`.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    matrix: np.ndarray | None = None
+    centre: np.ndarray | None = None
+
+
+def make_pool(cases: Sequence[PreparedCase]) -> Pool:
+    """Return what `choose_cases` needs to know about the cases."""
+    present = np.asarray([[len(voxels) > 0 for voxels in case.foreground] for case in cases])
+    control = np.asarray(["control" in case.tags for case in cases]) & ~present.any(1)
+    return Pool(present, control)
+
+
+def choose_cases(
+    pool: Pool, size: int, config: TrainConfig, rng: np.random.Generator
+) -> list[Choice]:
+    """Return the choices for one batch by the sampler that `config` names ("balanced" if None)."""
+    sampler = resolve("sampler", config.sampler or "balanced", SAMPLERS)
+    chosen: list[Choice] = sampler(pool, size, config, rng)
+    return chosen
+
+
+def choose_nnunet(
+    pool: Pool, size: int, config: TrainConfig, rng: np.random.Generator
+) -> list[Choice]:
+    """Draw cases uniformly; force the last positions of the batch onto a target, if there is one."""
+    fraction = config.foreground_fraction
+    fraction = FOREGROUND_NNUNET if fraction is None else fraction
+    unforced = round(size * (1 - fraction))
+    choices = []
+    for position, case in enumerate(rng.integers(len(pool.present), size=size)):
+        targets = np.flatnonzero(pool.present[case])
+        forced = position >= unforced and len(targets) > 0
+        choices.append(Choice(int(case), int(rng.choice(targets)) if forced else None))
+    return choices
+
+
+def choose_balanced(
+    pool: Pool, size: int, config: TrainConfig, rng: np.random.Generator
+) -> list[Choice]:
+    """Draw targets first, then cases that have them; then controls; then any other place."""
+    foreground, controls = config.foreground_fraction, config.control_fraction
+    foreground = FOREGROUND_BALANCED if foreground is None else foreground
+    controls = CONTROLS_BALANCED if controls is None else controls
+    targets = np.flatnonzero(pool.present.any(0))
+    others = np.flatnonzero(~pool.control)
+    # A share of 0.3 in a batch of 4 is one patch and, in every fifth batch, another.
+    forced = int(foreground * size + rng.random()) if len(targets) else 0
+    calm = int(controls * size + rng.random()) if pool.control.any() else 0
+    choices = []
+    for target in rng.choice(targets, forced) if forced else ():
+        case = rng.choice(np.flatnonzero(pool.present[:, target]))
+        choices.append(Choice(int(case), int(target)))
+    for _ in range(min(calm, size - forced)):
+        choices.append(Choice(int(rng.choice(np.flatnonzero(pool.control))), None))
+    while len(choices) < size:
+        choices.append(Choice(int(rng.choice(others if len(others) else len(pool.control))), None))
+    return choices
+
+
+Sampler = Callable[[Pool, int, TrainConfig, np.random.Generator], list[Choice]]
+SAMPLERS: dict[str, Sampler] = {"balanced": choose_balanced, "nnunet": choose_nnunet}
+
+
+def choose_start(
+    shape: Triple, patch_size: Triple, voxel: np.ndarray | None, rng: np.random.Generator, *,
+    nnunet: bool = False,
+) -> np.ndarray:  # fmt: skip
+    """Return the first voxel (3,) of a patch in a scan of size `shape`; negative where it overhangs.
+
+    Without `voxel`, any place where the patch lies inside the scan (centred where the scan is
+    smaller). With it, the patch holds that voxel: by "nnunet" in its very middle unless the patch
+    would begin before the scan (it may end behind it); else moved by up to a quarter of the patch,
+    and then back inside the scan.
+    """
+    size, patch = np.asarray(shape), np.asarray(patch_size)
+    spare = size - patch
+    low = np.where(spare < 0, -((-spare) // 2), 0)
+    high = np.where(spare < 0, low, spare)
+    if voxel is None:
+        return rng.integers(low, high + 1)
+    start = voxel - patch // 2
+    if nnunet:
+        return np.maximum(start, low)
+    reach = (patch * JITTER).astype(int)
+    return np.clip(start + rng.integers(-reach, reach + 1), low, high)
+
+
+def sample_patch(
+    case: PreparedCase,
+    patch_size: Triple,
+    target: int | None,
+    rng: np.random.Generator,
+    *,
+    matrix: np.ndarray | None = None,
+    nnunet: bool = False,
+) -> Patch:
+    """Read a patch of `case`, centred on a voxel of `target` (None: anywhere), from its mapped arrays.
+
+    With `matrix` (from `geometry.draw_transform`) the voxels under the transformed patch are read
+    instead, for `augmentation` to resample. Outside the scan the image is 0, its mean intensity
+    after normalising, and the labels are background; prediction pads the same way.
+    """
+    shape: Triple = case.labels.shape
+    voxels = case.foreground[target] if target is not None else ()
+    if target is None and len(case.labelled):
+        voxels = case.labelled  # where most is ignored, a random place would teach nothing
+    voxel = voxels[rng.integers(len(voxels))] if len(voxels) else None
+    start = choose_start(shape, patch_size, voxel, rng, nnunet=nnunet)
+    if matrix is None:
+        image, labels = (_read(a, start, start + patch_size) for a in (case.image, case.labels))
+        return Patch(image.astype(np.float32, copy=False), labels)
+    centre = start + (np.asarray(patch_size) - 1) / 2
+    first, stop = covered_box(matrix, centre, patch_size, shape)
+    image, labels = (_read(a, first, stop) for a in (case.image, case.labels))
+    return Patch(image.astype(np.float32, copy=False), labels, matrix, centre - first)
+
+
+def _read(array: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Return a copy of `array` (..., z, y, x) from start to stop, zero where that is outside."""
+    shape = np.asarray(array.shape[-3:])
+    inside: Any
+    place: Any
+    first, last = np.clip(start, 0, shape), np.clip(stop, 0, shape)
+    inside = (..., *map(slice, first, last))
+    if (stop - start == last - first).all():
+        return np.array(array[inside])
+    patch = np.zeros((*array.shape[:-3], *(stop - start)), dtype=array.dtype)
+    place = (..., *map(slice, first - start, last - start))
+    patch[place] = array[inside]
+    return patch
