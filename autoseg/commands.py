@@ -7,6 +7,7 @@ paths, dataset, fold, size, budget, device and workers; what shapes the result i
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,15 +84,14 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_train(options: argparse.Namespace) -> str:
+    started = time.monotonic()  # a budget means the whole command, loading torch included
+    settings = _train_settings(options)
+    workspace = _workspace(options)
+    _refuse_unplanned(workspace, options.dataset, options.configuration, settings)
     from autoseg.workflows.train import train
 
-    settings = list(options.settings)
-    if options.seed is not None:
-        settings.insert(0, f"seed={options.seed}")
-    if options.recipe is not None:
-        settings.insert(0, f"recipe={options.recipe}")
     summary = train(
-        _workspace(options),
+        workspace,
         options.configuration,
         options.fold,
         dataset=options.dataset,
@@ -100,8 +100,33 @@ def _run_train(options: argparse.Namespace) -> str:
         settings=settings,
         device=options.device,
         overwrite=options.overwrite,
+        started=started,
     )
     return _table(summary)
+
+
+def _train_settings(options: argparse.Namespace) -> list[str]:
+    """Return all settings, weakest first: preset, then --recipe and --seed, then --set."""
+    from autoseg.presets import load_preset
+
+    settings = load_preset(options.preset) if options.preset else []
+    if options.recipe is not None:
+        settings.append(f"recipe={options.recipe}")
+    if options.seed is not None:
+        settings.append(f"seed={options.seed}")
+    return [*settings, *options.settings]
+
+
+def _refuse_unplanned(
+    workspace: Workspace, dataset: str | None, configuration: str, settings: list[str]
+) -> None:
+    """Answer a misspelled dataset, configuration or setting before torch is loaded."""
+    from autoseg.config import TrainConfig, override
+    from autoseg.plan import load_plan
+
+    plan = load_plan(workspace.plan(workspace.find_planned(dataset)))
+    plan.configuration(configuration)
+    override(TrainConfig(), settings)
 
 
 # --- predict -------------------------------------------------------------------------------------

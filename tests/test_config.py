@@ -6,6 +6,7 @@ import pytest
 
 from autoseg.config import PredictConfig, TrainConfig, override
 from autoseg.errors import UsageError
+from autoseg.presets import load_preset, preset_names
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,13 @@ def test_a_dotted_path_reaches_into_mappings():
     assert override({"a": {"b": 1}}, ["a.b=2"]) == {"a": {"b": 2}}
     with pytest.raises(UsageError, match="unknown name 'bb'"):
         override({"a": {"b": 1}}, ["a.bb=2"])
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_a_set_of_known_settings(name):
+    assert override(TrainConfig(), load_preset(name)) != TrainConfig()
+
+
+def test_an_unknown_preset_is_answered_with_the_near_one():
+    with pytest.raises(UsageError, match="unknown preset 'smok' -> did you mean 'smoke'"):
+        load_preset("smok")
