@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 MODES = ("surfel", "voxel")
 
 # Below this box size one distance transform is quicker than building and asking two trees.
-_TRANSFORM_VOXELS = 4_000
+_TRANSFORM_VOXELS = 2_000
 
 # Bit i of a neighbourhood's code belongs to corner i = 4 z + 2 y + x.
 _CORNERS = tuple(product((0, 1), repeat=3))
