@@ -188,13 +188,22 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_evaluate(options: argparse.Namespace) -> str:
-    from autoseg.workflows.evaluate import evaluate
+    from autoseg.workflows.evaluate import (
+        evaluate,
+        evaluate_crossvalidation,
+        format_crossvalidation,
+    )
 
+    workspace = _workspace(options)
+    if options.predictions is None and options.references is None:
+        return format_crossvalidation(evaluate_crossvalidation(workspace, options.dataset))
     summary = evaluate(
-        _workspace(options),
+        workspace,
         predictions=options.predictions,
         references=options.references,
         output=options.output,
+        dataset=options.dataset,
+        workers=options.workers,
     )
     return _table(summary)
 
@@ -240,15 +249,17 @@ def _run_import(options: argparse.Namespace) -> str:
 def _check_options(parser: argparse.ArgumentParser) -> None:
     _dataset_option(parser, "dataset in raw/ (default: the only one there)")
     _workspace_option(parser)
+    _workers_option(parser)
 
 
 def _run_check(options: argparse.Namespace) -> str:
     from autoseg.workflows.check import check
 
-    problems = check(_workspace(options), options.dataset)
+    problems, warnings = check(_workspace(options), options.dataset, options.workers or 0)
     if problems:
-        raise DataError(f"{len(problems)} problems", problems=problems)
-    return "no problems found"
+        counted = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise DataError(counted, problems=[*warnings, *problems])
+    return "\n".join([*map(str, warnings), "no problems found"])
 
 
 def _demo_options(parser: argparse.ArgumentParser) -> None:

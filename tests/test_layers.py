@@ -9,7 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
-    0: "image labels dataset dataset_json plan config results workspace files errors registry presets",
+    0: "image labels dataset dataset_json plan config presets results workspace files errors"
+    " registry",
     1: "io nifti sniff parallel hardware device networks",
     2: "preprocessing postprocess bundle phantom",
     3: "importing planning training inference evaluation report sharing",
@@ -21,7 +22,6 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.spl
 # Everything else imports at the top of the file, so that a cycle shows.
 LAZY = {"autoseg", "autoseg.cli", "autoseg.commands"}
 HOMES = {  # library: the only places that may import it
-    # fmt: off
     "SimpleITK": ("io",),
     "torch": (
         "networks",
@@ -34,7 +34,6 @@ HOMES = {  # library: the only places that may import it
         "workflows.validation",
         "workflows.predict",
     ),
-    # fmt: on
     "batchgenerators": ("training",),
     "acvl_utils": ("inference", "training", "evaluation"),
     "safetensors": ("bundle", "training"),
