@@ -14,6 +14,7 @@ from autoseg.planning.sizes import Task, budget_of, make_design
 from autoseg.planning.spacing import times
 
 SPACING = "3d_fullres.spacing"
+BY_HAND = "Set by hand: "
 
 
 def apply_settings(plan: Plan, fingerprint: Fingerprint, settings: Sequence[str]) -> Plan:
@@ -24,19 +25,18 @@ def apply_settings(plan: Plan, fingerprint: Fingerprint, settings: Sequence[str]
     axis order) plans everything anew. Raises UsageError when a name is unknown or parts do not fit.
     """
     table = dict(_split(setting) for setting in settings)
+    known = dict(_split(setting) for setting in plan.overrides) | table
     if SPACING in table:
-        plan = _replanned(plan, fingerprint, table[SPACING])
+        plan, table = _replanned(plan, fingerprint, table[SPACING]), known
     # Patches first: they replace the network and the batch, which may be set as well.
     for name in sorted(table, key=lambda name: not name.endswith(".patch_size")):
         if name != SPACING:
             plan = _set(plan, fingerprint, name, table[name])
-    assignments = [f"{name}={value}" for name, value in table.items()]
-    _check(plan, assignments)
-    known = dict(_split(setting) for setting in plan.overrides) | table
-    reasons = [f"Set by hand: {assignment}." for assignment in assignments]
-    kept = [reason for reason in plan.reasons if reason not in reasons]
+    _check(plan, settings)
     overrides = tuple(f"{name}={value}" for name, value in known.items())
-    return replace(plan, overrides=overrides, reasons=(*kept, *reasons))
+    reasons = [reason for reason in plan.reasons if not reason.startswith(BY_HAND)]
+    reasons += [f"{BY_HAND}{override}." for override in overrides]
+    return replace(plan, overrides=overrides, reasons=tuple(reasons))
 
 
 def _split(setting: str) -> tuple[str, str]:

@@ -83,7 +83,9 @@ def test_residual_patches_are_those_of_nnunet(name):
 def test_slices_are_resampled_apart_where_nnunet_does(name):
     record = PLANS[name]["fingerprint"]
     plan = plan_of(record)
-    for spacing, theirs in zip(record["spacings"], PLANS[name]["plan"]["separate_axes"], strict=False):
+    for spacing, theirs in zip(
+        record["spacings"], PLANS[name]["plan"]["separate_axes"], strict=False
+    ):
         here = [spacing[axis] for axis in plan.axis_order]
         assert separate_axis(here, plan.configurations["3d_fullres"].spacing) == theirs
 

@@ -1,0 +1,74 @@
+"""Folds: laws on grouped and tagged cases, small data, and the file."""
+
+import json
+
+import pytest
+
+from autoseg.dataset import Case
+from autoseg.errors import CorruptError
+from autoseg.planning.folds import load_folds, make_folds, save_folds
+
+
+def cases(count, group=lambda i: None, tags=lambda i: ()):
+    return [Case(f"c{i:03d}", (), group=group(i), tags=tags(i)) for i in range(count)]
+
+
+def test_every_case_is_validated_once_and_trained_on_otherwise():
+    folds, _ = make_folds(cases(23))
+    everyone = {f"c{i:03d}" for i in range(23)}
+    assert sorted(i for fold in folds for i in fold.validation) == sorted(everyone)
+    for fold in folds:
+        assert set(fold.train) | set(fold.validation) == everyone
+        assert not set(fold.train) & set(fold.validation)
+
+
+def test_scans_of_one_patient_share_a_fold():
+    folds, reason = make_folds(cases(40, group=lambda i: f"patient{i // 3}"))
+    assert "group" in reason
+    for fold in folds:
+        patients = {int(i[1:]) // 3 for i in fold.validation}
+        assert not patients & {int(i[1:]) // 3 for i in fold.train}
+    assert max(len(f.validation) for f in folds) - min(len(f.validation) for f in folds) <= 3
+
+
+def test_tags_are_spread_evenly():
+    folds, _ = make_folds(cases(53, tags=lambda i: ("control",) if i % 5 == 0 else ()))
+    controls = [sum(int(i[1:]) % 5 == 0 for i in fold.validation) for fold in folds]
+    sizes = [len(fold.validation) for fold in folds]
+    assert max(controls) - min(controls) <= 1
+    assert max(sizes) - min(sizes) <= 2
+
+
+def test_two_tags_are_spread_evenly_together():
+    folds, _ = make_folds(
+        cases(60, tags=lambda i: (f"site-{i % 2}", *(["control"] if i % 6 == 0 else [])))
+    )
+    for wanted in (lambda i: i % 2 == 0, lambda i: i % 6 == 0):
+        counts = [sum(wanted(int(c[1:])) for c in fold.validation) for fold in folds]
+        assert max(counts) - min(counts) <= 2
+
+
+def test_few_cases_are_left_out_one_by_one_and_a_single_one_has_no_folds():
+    folds, reason = make_folds(cases(3))
+    assert [len(fold.validation) for fold in folds] == [1, 1, 1]
+    assert "one per case" in reason
+    assert make_folds(cases(1))[0] == ()
+    assert "only one case" in make_folds(cases(1))[1]
+    assert make_folds(cases(4, group=lambda i: "same"))[0] == ()
+
+
+def test_folds_survive_the_disk(tmp_path):
+    folds, _ = make_folds(cases(7))
+    save_folds(tmp_path / "folds.json", folds)
+    assert load_folds(tmp_path / "folds.json") == folds
+
+
+def test_a_case_on_both_sides_is_refused(tmp_path):
+    path = tmp_path / "folds.json"
+    fold = {"train": ["a", "b"], "validation": ["b"]}
+    path.write_text(json.dumps({"format": "autoseg-folds-1", "folds": [fold]}))
+    with pytest.raises(CorruptError, match="fold 0 trains and validates on b"):
+        load_folds(path)
+    path.write_text("[]")
+    with pytest.raises(CorruptError, match="not a list of folds"):
+        load_folds(path)

@@ -1,0 +1,88 @@
+"""Settings by hand: applied, carried through, recorded, and refused with help."""
+
+import pytest
+
+from autoseg.errors import UsageError
+from autoseg.labels import Labels
+from autoseg.plan import Fingerprint, IntensityStats
+from autoseg.planning.overrides import apply_settings
+from autoseg.planning.planner import make_plan
+
+STATS = (IntensityStats(10.0, 2.0, 5.0, 15.0, 0.0, 20.0),)
+CASES = 20
+DATA = Fingerprint(
+    tuple(f"c{i}" for i in range(CASES)),
+    ((3.0, 1.0, 1.0),) * CASES,
+    ((40, 200, 200),) * CASES,
+    1.0,
+    ("MR",),
+    STATS,
+    {},
+)
+PLAN = make_plan(DATA, Labels({"organ": (1,)}), "X")
+
+
+def test_a_patch_brings_strides_kernels_and_batch_along():
+    plan = apply_settings(PLAN, DATA, ["3d_fullres.M.patch_size=16x64x64"])
+    design = plan.configurations["3d_fullres"].sizes["M"]
+    assert design.patch_size == (16, 64, 64)
+    assert design.batch_size > PLAN.configurations["3d_fullres"].sizes["M"].batch_size
+    assert (
+        plan.configurations["3d_fullres"].sizes["L"] == PLAN.configurations["3d_fullres"].sizes["L"]
+    )
+    assert plan.overrides == ("3d_fullres.M.patch_size=16x64x64",)
+    assert plan.reasons[-1] == "Set by hand: 3d_fullres.M.patch_size=16x64x64."
+
+
+def test_a_batch_set_beside_a_patch_is_kept_whatever_the_order():
+    plan = apply_settings(PLAN, DATA, ["2d.S.batch_size=3", "2d.S.patch_size=1,64,64"])
+    assert plan.configurations["2d"].sizes["S"].batch_size == 3
+    assert plan.configurations["2d"].sizes["S"].patch_size == (1, 64, 64)
+
+
+def test_a_later_setting_replaces_an_earlier_one():
+    plan = apply_settings(PLAN, DATA, ["2d.S.batch_size=3"])
+    plan = apply_settings(plan, DATA, ["2d.S.batch_size=5"])
+    assert plan.overrides == ("2d.S.batch_size=5",)
+    assert plan.configurations["2d"].sizes["S"].batch_size == 5
+    assert "Set by hand: 2d.S.batch_size=3." not in plan.reasons
+
+
+def test_another_spacing_plans_everything_anew():
+    plan = apply_settings(PLAN, DATA, ["3d_fullres.spacing=2,2,2"])
+    assert plan.configurations["3d_fullres"].spacing == (2.0, 2.0, 2.0)
+    assert plan.configurations["3d_fullres"].median_shape == (60, 100, 100)
+    assert plan.configurations["2d"].spacing == (None, 2.0, 2.0)
+
+
+def test_normalisers_can_be_named():
+    plan = apply_settings(PLAN, DATA, ['2d.normalizers=["my_lab.scaling:unit"]'])
+    assert plan.configurations["2d"].normalizers == ("my_lab.scaling:unit",)
+
+
+def test_the_same_settings_twice_change_nothing():
+    settings = ["3d_fullres.M.patch_size=16x64x64", "3d_fullres.spacing=2,2,2"]
+    once = apply_settings(PLAN, DATA, settings)
+    assert apply_settings(PLAN, DATA, once.overrides) == once
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("3d_fulres.M.batch_size=2", "did you mean '3d_fullres'?"),
+        ("3d_fullres.MM.batch_size=2", "no size 'MM' is planned"),
+        ("3d_fullres.M.batchsize=2", "did you mean 'batch_size'?"),
+        ("3d_fullres.M.batch_size=many", "not a value for 'batch_size'"),
+        ("3d_fullres.M.batch_size=0", "below 1"),
+        ("3d_fullres.M.batch_size", "expected name=value"),
+        ("3d_fullres.M.patch_size=16x65x64", "expected 16x80x64 (the next size up)"),
+        ("3d_fullres.M.patch_size=16x64", "not a value for 'patch_size'"),
+        ("2d.M.patch_size=16x64x64", "expected 1,Y,X"),
+        ("3d_fullres.spacing=0,1,1", "three lengths in mm"),
+        ("3d_fullres.M.network.features=[32,64]", "expected one entry per stage"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_help(setting, text):
+    with pytest.raises(UsageError) as caught:
+        apply_settings(PLAN, DATA, [setting])
+    assert text in str(caught.value)
