@@ -55,7 +55,7 @@ def cross_validate(
 
 
 def format_crossvalidation(result: CrossValidation) -> str:
-    """Return a table for each model with the number of its folds, and the choice with its reason."""
+    """Return a table for each model with the number of its folds, and why one is chosen."""
     lines = []
     for model, summary in result.summaries.items():
         folds = result.folds[model]
