@@ -12,7 +12,7 @@ from autoseg.plan import Design, Triple
 
 ROTATION_PROBABILITY = 0.2
 SCALING_PROBABILITY = 0.2
-SMALLEST_ZOOM, LARGEST_ZOOM = 0.7, 1.4  # of what is seen: the patch covers 1 / zoom of its size
+SCALING = (0.7, 1.4)  # how much of the scan a patch covers, relative to its own size
 
 
 def draw_transform(
@@ -33,10 +33,8 @@ def draw_transform(
         matrix = rotation(rng.uniform(-limits, limits))
         matrix = matrix * np.asarray(spacing_mm) / np.asarray(spacing_mm)[:, None]
     if scaled:
-        # Half of the draws shrink, half enlarge: a uniform draw would enlarge more often.
-        zoom = rng.uniform(SMALLEST_ZOOM, 1) if rng.random() < 0.5 else rng.uniform(1, LARGEST_ZOOM)
-        flat = design.is_2d or design.dummy_2d
-        matrix[int(flat) :] /= zoom
+        first = 1 if design.is_2d or design.dummy_2d else 0
+        matrix[first:] *= rng.uniform(*SCALING)
     return matrix
 
 

@@ -77,7 +77,7 @@ def choose_cases(
 def choose_nnunet(
     pool: Pool, size: int, config: TrainConfig, rng: np.random.Generator
 ) -> list[Choice]:
-    """Draw cases uniformly; force the last positions of the batch onto a target, if there is one."""
+    """Draw cases uniformly; centre the last positions on a target, if there is one."""
     fraction = config.foreground_fraction
     fraction = FOREGROUND_NNUNET if fraction is None else fraction
     unforced = round(size * (1 - fraction))
@@ -120,7 +120,7 @@ def choose_start(
     shape: Triple, patch_size: Triple, voxel: np.ndarray | None, rng: np.random.Generator, *,
     nnunet: bool = False,
 ) -> np.ndarray:  # fmt: skip
-    """Return the first voxel (3,) of a patch in a scan of size `shape`; negative where it overhangs.
+    """Return the first voxel (3,) of a patch in a scan of `shape`; negative where it overhangs.
 
     Without `voxel`, any place where the patch lies inside the scan (centred where the scan is
     smaller). With it, the patch holds that voxel: by "nnunet" in its very middle unless the patch
@@ -149,7 +149,7 @@ def sample_patch(
     matrix: np.ndarray | None = None,
     nnunet: bool = False,
 ) -> Patch:
-    """Read a patch of `case`, centred on a voxel of `target` (None: anywhere), from its mapped arrays.
+    """Read a patch of `case`, centred on a voxel of `target` (None: anywhere).
 
     With `matrix` (from `geometry.draw_transform`) the voxels under the transformed patch are read
     instead, for `augmentation` to resample. Outside the scan the image is 0, its mean intensity
