@@ -1,0 +1,71 @@
+"""Test-time mirroring: the mean over all flips of a tile, each flipped back.
+
+A left-right flip turns the left kidney into a right one: channels are exchanged on the way back.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+
+import torch
+from torch import Tensor
+
+from autoseg.labels import Labels
+
+Score = Callable[[Tensor], Tensor]
+Job = tuple[int, tuple[int, ...]]  # a tile, and the axes it is flipped along
+
+
+def all_flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return every subset of `axes`, the empty one first.
+
+    >>> all_flips((1, 2))
+    [(), (1,), (2,), (1, 2)]
+    """
+    return [flip for n in range(len(axes) + 1) for flip in itertools.combinations(axes, n)]
+
+
+def mirrored(
+    predict: Score,
+    axes: Sequence[int],
+    left_right_axis: int,
+    labels: Labels,
+    batch: int = 1,
+    executor: Executor | None = None,
+) -> Score:
+    """Return a function like `predict` that averages over all flips along spatial `axes` (0, 1, 2).
+
+    Flips of tiles (B, C, Z, Y, X) go through `predict` at most `batch` at a time; with an executor
+    several such groups at once. The sum is made in a fixed order, so results do not depend on it.
+    """
+    flips = all_flips(axes)
+    exchanged = list(labels.mirrored_channels)
+
+    def run(tiles: Tensor) -> Tensor:
+        jobs = [(index, flip) for index in range(len(tiles)) for flip in flips]
+        groups = [jobs[i : i + batch] for i in range(0, len(jobs), batch)]
+
+        def score(group: Sequence[Job]) -> Tensor:
+            return predict(torch.stack([_flip(tiles[index], flip) for index, flip in group]))
+
+        if executor is None or len(groups) == 1:
+            results: Iterator[Tensor] = map(score, groups)
+        else:
+            results = executor.map(score, groups)
+        total: list[Tensor | None] = [None] * len(tiles)
+        for (index, flip), scores in zip(jobs, itertools.chain.from_iterable(results), strict=True):
+            back = _flip(scores, flip)
+            if left_right_axis in flip:
+                back = back[exchanged]
+            before = total[index]
+            total[index] = back.float() if before is None else before.add_(back)
+        return torch.stack([mean for mean in total if mean is not None]).div_(len(flips))
+
+    return run
+
+
+def _flip(volume: Tensor, axes: Sequence[int]) -> Tensor:
+    """Return `volume` (C, Z, Y, X) flipped along spatial axes."""
+    return volume.flip([axis + 1 for axis in axes]) if axes else volume

@@ -1,0 +1,255 @@
+"""From a trained model to labels: `build_predictor` for the verbs, `Predictor` for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autoseg.bundle import Bundle, load_bundle
+from autoseg.config import PredictConfig, TrainConfig
+from autoseg.device import PRECISIONS, pick_device
+from autoseg.errors import AutosegError, CorruptError, DataError, UsageError, suggest
+from autoseg.image import Geometry, Image
+from autoseg.inference.export import decode_restored
+from autoseg.inference.mirror import mirrored
+from autoseg.inference.runtime import choose_load, make_executor, ready, score
+from autoseg.inference.sliding import Triple, choose_tile, sliding_window
+from autoseg.networks import NETWORKS, build_network
+from autoseg.plan import Design, Plan
+from autoseg.preprocessing.prepare import prepare
+
+log = logging.getLogger(__name__)
+
+# speed: step of the sliding window in tiles, mirroring, precision
+SPEEDS: dict[str, tuple[float, bool, str]] = {
+    "accurate": (0.5, True, "float32"),
+    "balanced": (0.5, True, "auto"),
+    "fast": (0.75, False, "auto"),
+}
+OVERLAPS = {0.5: "half", 0.75: "a quarter"}
+
+
+def settle(config: PredictConfig) -> PredictConfig:
+    """Return `config` with everything that it leaves to its `speed` filled in.
+
+    Precision "auto" stays: only trying on a case can tell (`inference/precision.py`).
+    """
+    if config.speed not in SPEEDS:
+        raise UsageError(f"unknown speed '{config.speed}'", remedy=suggest(config.speed, SPEEDS))
+    step, mirror, precision = SPEEDS[config.speed]
+    step = step if config.step is None else config.step
+    if not 0 < step <= 1:
+        raise UsageError(f"step {step}", expected="more than 0, at most 1 (in tiles)")
+    if config.precision != "auto":
+        precision = config.precision
+    if precision not in (*PRECISIONS, "auto"):
+        remedy = suggest(precision, [*PRECISIONS, "auto"])
+        raise UsageError(f"unknown precision '{precision}'", remedy=remedy)
+    mirror = mirror if config.mirror is None else config.mirror
+    return dataclasses.replace(config, step=step, mirror=mirror, precision=precision)
+
+
+def describe_speed(config: PredictConfig) -> str:
+    """Return the sentence that says what `--speed` sets."""
+    config = settle(config)
+    step = config.step or 0.5
+    overlap = OVERLAPS.get(step, f"{100 * (1 - step):.0f} %")
+    precision = config.precision
+    if precision == "auto":
+        precision = (
+            "float32 unless a lower precision proves faster and leaves the labels as they are"
+        )
+    flips = "all mirror images averaged" if config.mirror else "no mirroring"
+    return f"speed {config.speed}: tiles overlap by {overlap}, {flips}, {precision}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayPredictor:
+    """Prepared arrays (C, z, y, x) float32 to scores (channels, z, y, x): the mean over networks.
+
+    Holds no state that changes, so several threads may share it.
+    """
+
+    networks: tuple[nn.Module, ...]
+    plan: Plan
+    design: Design
+    mirror_axes: tuple[int, ...]
+    step: float
+    device: torch.device
+    dtype: torch.dtype
+
+    def __call__(self, array: np.ndarray) -> Tensor:
+        """Return the logits of one prepared case; raise when they are not finite."""
+        image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+        tile = self.tile_size(array.shape[1:])
+        try:
+            scores = self._scores(image.to(self.device), tile)
+        except torch.OutOfMemoryError:
+            if self.device.type == "cpu":
+                raise
+            torch.cuda.empty_cache()
+            log.warning("the GPU's memory is too small for this case: it is kept in main memory")
+            scores = self._scores(image, tile, batch=1)
+        if not bool(torch.isfinite(scores).all()):
+            raise AutosegError(
+                f"the network's scores are not finite in {self.dtype}",
+                remedy="use --set precision=float32, or train again",
+            )
+        return scores
+
+    def tile_size(self, shape: Sequence[int]) -> Triple:
+        """Return the tile that a prepared array of `shape` (z, y, x) is predicted with."""
+        spec = self.design.network
+        if spec.name not in NETWORKS:  # somebody's own network may know one size only
+            return self.design.patch_size
+        z, y, x = (math.prod(stride[axis] for stride in spec.strides) for axis in range(3))
+        return choose_tile(shape, self.design.patch_size, (z, y, x), spec.features[0])
+
+    @torch.inference_mode()
+    def _scores(self, image: Tensor, tile: Triple, batch: int | None = None) -> Tensor:
+        load = choose_load(tile, self.design, self.device)
+        executor = None
+        if self.device.type == "cpu":
+            executor = _shared_executor(load)
+        batch = batch or load.batch
+        run = mirrored(
+            self._mean,
+            self.mirror_axes,
+            self.plan.left_right_axis,
+            self.plan.labels,
+            batch,
+            executor,
+        )
+        tiles = max(1, batch * load.workers // 2 ** len(self.mirror_axes))
+        return sliding_window(run, image, tile, self.step, tiles)
+
+    def _mean(self, tiles: Tensor) -> Tensor:
+        total = score(self.networks[0], tiles, self.device, self.dtype)
+        for network in self.networks[1:]:
+            total = total + score(network, tiles, self.device, self.dtype)
+        return total / len(self.networks) if len(self.networks) > 1 else total
+
+
+# One set of threads per process: several predictors would only get in each other's way.
+_shared_executor = lru_cache(maxsize=4)(make_executor)
+
+
+def build_predictor(
+    networks: Sequence[nn.Module],
+    plan: Plan,
+    design: Design,
+    train_config: TrainConfig,
+    config: PredictConfig,
+    device: torch.device,
+) -> ArrayPredictor:
+    """Return the function from prepared arrays (C, z, y, x) to scores (channels, z, y, x) float32.
+
+    `design` and `train_config` are those of the training (`bundle.trained_design`); the networks
+    are copied, so a training may go on. Precision "auto" means float32 here.
+    """
+    config = settle(config)
+    axes = train_config.mirror_axes
+    if axes is None:
+        axes = (1, 2) if design.is_2d else (0, 1, 2)
+    return ArrayPredictor(
+        networks=tuple(ready(network, device) for network in networks),
+        plan=plan,
+        design=design,
+        mirror_axes=tuple(axes) if config.mirror else (),
+        step=config.step or 0.5,
+        device=device,
+        dtype=PRECISIONS.get(config.precision, torch.float32),
+    )
+
+
+def load_predictor(bundle: Bundle, config: PredictConfig, device: torch.device) -> ArrayPredictor:
+    """Return `build_predictor` of the networks of all folds in `bundle`."""
+    networks = load_networks(bundle)
+    return build_predictor(networks, bundle.plan, bundle.design, bundle.config, config, device)
+
+
+def load_networks(bundle: Bundle) -> list[nn.Module]:
+    """Return one network per fold with its weights; raise CorruptError when they do not fit."""
+    networks = []
+    for fold, weights in bundle.weights.items():
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
+            network = build_network(
+                bundle.design.network, len(bundle.plan.channels), bundle.plan.labels.channels
+            )
+        try:
+            network.load_state_dict(dict(weights), strict=True)
+        except RuntimeError as error:
+            raise CorruptError(
+                f"the weights of fold {fold} do not fit the network of the plan",
+                place=str(bundle.folder),
+                expected=str(error).splitlines()[-1].strip(),
+            ) from error
+        networks.append(network)
+    return networks
+
+
+class Predictor:
+    """A loaded model: image array and spacing in, label array out. Threads may share one.
+
+    >>> predictor = Predictor("models/HIPPO/3d_fullres-S/bundle")       # doctest: +SKIP
+    >>> label_map = predictor(volume, spacing=(1.0, 1.0, 1.0))          # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | Path | str,
+        device: str | None = None,
+        speed: str = "balanced",
+        trust: bool = False,
+    ) -> None:
+        """Load `bundle` (a folder, or one that is loaded) on `device` (None: a GPU if there is).
+
+        Precision is float32 unless the machine was tried (`autoseg_predict` does that).
+        """
+        if not isinstance(bundle, Bundle):
+            bundle = load_bundle(Path(bundle), trust=trust)
+        self.bundle = bundle
+        self._trust = trust
+        self._predict = load_predictor(bundle, PredictConfig(speed=speed), pick_device(device))
+
+    def __call__(
+        self,
+        array: np.ndarray,
+        spacing: Sequence[float],
+        direction: Sequence[float] | None = None,
+    ) -> np.ndarray:
+        """Return the label map (Z, Y, X) of `array` (C, Z, Y, X), or (Z, Y, X) with one channel.
+
+        `spacing` is (Z, Y, X) in mm; axes run towards head, back and left unless `direction`, nine
+        cosines as in `Geometry`, says otherwise. Values are those of the label files.
+        """
+        volume = np.asarray(array)
+        volume = volume[None] if volume.ndim == 3 else volume
+        if volume.ndim != 4:
+            expected = "(C, Z, Y, X) or (Z, Y, X)"
+            raise DataError(f"an array of shape {np.shape(array)}", expected=expected)
+        if not np.isfinite(volume).all():
+            raise DataError("the array holds NaN or infinity")
+        z, y, x = (float(size) for size in spacing)
+        geometry = Geometry(volume.shape[1:], (z, y, x))
+        if direction is not None:
+            geometry = dataclasses.replace(geometry, direction=tuple(map(float, direction)))
+        return predict_image(
+            self._predict, self.bundle, Image(volume.astype(np.float32), geometry), self._trust
+        )
+
+
+def predict_image(
+    predict: Callable[[np.ndarray], Tensor], bundle: Bundle, image: Image, trust: bool = False
+) -> np.ndarray:
+    """Return the label map (Z, Y, X) of `image` (C, Z, Y, X) on its own grid."""
+    array, frame = prepare(image, bundle.plan, bundle.settings, trust)
+    return decode_restored(predict(array), frame, bundle.plan.labels)

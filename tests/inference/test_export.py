@@ -1,0 +1,121 @@
+"""Decoding while restoring equals restoring everything and then deciding; and it stays small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.image import Geometry, Image, canonical_orientation
+from autoseg.inference import export
+from autoseg.inference.export import decode_mean, decode_restored
+from autoseg.labels import Labels
+from autoseg.preprocessing.prepare import Frame, prepare, restore
+
+from .conftest import make_plan
+
+EXCLUSIVE = Labels({"a": (1,), "b": (7,), "c": (3,)})
+OVERLAPPING = Labels({"kidney": (1, 2), "tumour": (2,)})
+
+
+def make_frame(
+    source: tuple[int, int, int] = (19, 40, 33),
+    prepared: tuple[int, int, int] = (24, 29, 31),
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    margin: int = 3,
+) -> Frame:
+    box = tuple((margin, size - margin) for size in source)
+    turned = Geometry(source, spacing)
+    plan = make_plan()
+    orientation = canonical_orientation(turned.direction_matrix)
+    finer = tuple(s * (b[1] - b[0]) / n for s, b, n in zip(spacing, box, prepared, strict=True))
+    return Frame(turned, orientation, plan.axis_order, box, prepared, spacing, finer)
+
+
+@pytest.mark.parametrize("labels", [EXCLUSIVE, OVERLAPPING])
+@pytest.mark.parametrize("prepared", [(24, 29, 31), (9, 70, 27), (13, 34, 27)])
+def test_it_equals_restoring_all_scores_and_deciding_then(labels, prepared, monkeypatch):
+    monkeypatch.setattr(export, "SLAB_VOXELS", 34 * 27 * 4)  # several slabs
+    frame = make_frame(prepared=prepared)
+    scores = np.random.default_rng(0).normal(size=(labels.channels, *prepared)).astype(np.float32)
+    naive = labels.decode(restore(scores, frame, background=0 if labels.exclusive else None))
+    found = decode_restored(torch.from_numpy(scores), frame, labels)
+    assert found.dtype == labels.dtype
+    assert found.shape == frame.source.shape
+    # A different order of additions may decide a tie of two scores otherwise, nothing else.
+    assert (found != naive).mean() < 1e-4
+
+
+def test_thick_slices_take_the_nearest_slice():
+    frame = make_frame(prepared=(26, 34, 27), spacing=(5.0, 1.0, 1.0))
+    labels = EXCLUSIVE
+    scores = np.random.default_rng(1).normal(size=(labels.channels, 26, 34, 27)).astype(np.float32)
+    naive = labels.decode(restore(scores, frame))
+    assert np.array_equal(decode_restored(torch.from_numpy(scores), frame, labels), naive)
+
+
+def test_without_resampling_it_is_exactly_the_best_channel():
+    frame = make_frame(prepared=(13, 34, 27))
+    scores = torch.randint(0, 3, (EXCLUSIVE.channels, 13, 34, 27)).float()  # many ties
+    found = decode_restored(scores, frame, EXCLUSIVE)
+    assert np.array_equal(found[3:-3, 3:-3, 3:-3], EXCLUSIVE.decode(scores.numpy()))
+    assert not found[:3].any()
+    assert not found[:, :, -3:].any()
+
+
+def test_every_written_value_is_declared():
+    scores = torch.randn(OVERLAPPING.channels, 24, 29, 31) * 5
+    assert set(np.unique(decode_restored(scores, make_frame(), OVERLAPPING))) <= {0, 1, 2}
+
+
+def test_several_models_are_averaged_as_probabilities():
+    frames = [make_frame(prepared=(13, 34, 27)), make_frame(prepared=(26, 20, 27))]
+    members = [(torch.randn(EXCLUSIVE.channels, *f.prepared_shape), f) for f in frames]
+    restored = [torch.from_numpy(restore(s.numpy(), f)).softmax(0) for s, f in members]
+    naive = EXCLUSIVE.decode(sum(restored).numpy())
+    assert (decode_mean(members, EXCLUSIVE) != naive).mean() < 1e-4
+
+
+def test_models_of_different_parts_of_the_scan_are_refused():
+    frames = [make_frame(margin=3), make_frame(margin=2)]
+    members = [(torch.zeros(EXCLUSIVE.channels, *f.prepared_shape), f) for f in frames]
+    with pytest.raises(ValueError, match="same part"):
+        decode_mean(members, EXCLUSIVE)
+
+
+def test_forty_targets_of_a_large_scan_need_little_memory():
+    # In a process of its own, where the high-water mark of memory is that of this one call.
+    program = """
+import resource, torch
+from tests.inference.test_export import make_frame
+from autoseg.inference.export import decode_restored
+from autoseg.labels import Labels
+frame = make_frame(source=(90, 256, 256), prepared=(20, 64, 64))
+labels = Labels({f"target {i}": (i,) for i in range(1, 41)})
+scores = torch.randn(41, 20, 64, 64)
+decode_restored(scores[:, :2, :2, :2], make_frame(prepared=(2, 2, 2)), labels)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+decode_restored(scores, frame, labels)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
+    # All forty restored scores would take 967 MB, one of them 24.
+    assert int(done.stdout) < 130_000, done.stderr
+
+
+def test_a_turned_scan_gets_its_labels_in_its_own_axes():
+    plan = make_plan(EXCLUSIVE)
+    direction = (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+    geometry = Geometry((12, 14, 16), (1.0, 1.0, 1.0), direction=direction)
+    truth = np.zeros((12, 14, 16), dtype=np.uint8)
+    truth[2:5, 3:9, 4:12] = 7
+    image = Image(np.ones((1, 12, 14, 16), dtype=np.float32), geometry)
+    _, frame = prepare(image, plan, plan.configurations["3d_fullres"])
+    turned = frame.turn(truth)
+    scores = torch.stack([torch.from_numpy((turned == v).astype(np.float32)) for v in (0, 1, 7, 3)])
+    assert np.array_equal(decode_restored(scores, frame, EXCLUSIVE), truth)
