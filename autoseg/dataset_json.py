@@ -1,8 +1,8 @@
 """What `dataset.json` declares, in nnU-Net's and MSD's spelling, every mistake reported at once.
 
-nnU-Net: `channel_names` {"0": "CT"}, `labels` {"background": 0, "liver": 1}, a list of values for a region
-and then `regions_class_order`, "ignore" for voxels that do not count. MSD: `modality` and `labels`
-{"0": "background", "1": "liver"}. Ours, all optional: `nsd_tolerance_mm`, `pairs` and `cases`.
+nnU-Net: `channel_names` {"0": "CT"}, `labels` {"background": 0, "liver": 1}, a list of values for a
+region and then `regions_class_order`, "ignore" for voxels that do not count. MSD: `modality` and
+`labels` {"0": "background", "1": "liver"}. Ours, optional: `nsd_tolerance_mm`, `pairs`, `cases`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ LARGEST_COUNT = 253  # prepared labels are uint8; 254 and 255 have a meaning of 
 KEYS = (
     "name", "description", "reference", "licence", "license", "release", "relase", "citation",
     "tensorImageSize", "converted_by", "numTraining", "numTest", "training", "test", "modality",
-    "channel_names", "labels", "regions_class_order", "file_ending", "overwrite_image_reader_writer",
+    "channel_names", "labels", "regions_class_order", "file_ending",
+    "overwrite_image_reader_writer",
     "dataset", "nsd_tolerance_mm", "pairs", "cases",
 )  # fmt: skip
 CASE_KEYS = ("group", "tags", "annotated", "source", "meta")

@@ -17,19 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from autoseg.dataset import ENDINGS, Case, ending_of
+from autoseg.case_files import ENDINGS, ending_of, stem_of
+from autoseg.dataset import Case
 from autoseg.errors import DataError
 from autoseg.files import write_atomically
 from autoseg.image import Geometry, Image, grid_differences
-from autoseg.nifti import (
-    check_spacing,
-    geometry_of,
-    new_header,
-    nifti_bytes,
-    read_nifti,
-    read_nifti_header,
-    with_type,
-)
+from autoseg.nifti import check_spacing, geometry_of, nifti_bytes, read_nifti, read_nifti_header
+from autoseg.nifti_header import new_header, with_type
+from autoseg.pictures import PICTURES, TIFF, one_grey, spacing_beside
 from autoseg.sniff import MAX_VOXELS, check_claims, check_file
 
 __all__ = [
@@ -40,7 +35,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 NIFTI = (".nii.gz", ".nii")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # no trustworthy voxel size inside
 WHOLE_NUMBER_TOLERANCE = 1e-3  # float label maps within this are whole numbers
 LARGEST_EXACT_FLOAT32 = 2**24
 
@@ -91,7 +85,7 @@ def read_image(path: Path) -> Image:
     if components > 1:
         array = np.moveaxis(array, -1, 0)
     array = array.reshape(-1, *geometry.shape)
-    return Image(_grey(array, path) if ending_of(path) in PICTURES else array, geometry)
+    return Image(one_grey(array, path) if ending_of(path) in PICTURES else array, geometry)
 
 
 def read_labels(path: Path) -> Image:
@@ -145,8 +139,8 @@ def write_labels(
 ) -> None:
     """Write a label map (Z, Y, X), atomically, in the file type that the suffix of `path` names.
 
-    `like` is the image it belongs to, of shape (Z, Y, X): when both are NIfTI its header is kept (affine,
-    codes and units, however crooked); other types are written with `geometry`.
+    `like` is the image it belongs to: when both are NIfTI its header is kept (affine, codes and
+    units, however crooked); other types are written with `geometry`.
     """
     array = np.asarray(label_map)
     if array.shape != geometry.shape:
@@ -173,10 +167,10 @@ def _write(path: Path, array: np.ndarray, geometry: Geometry, like: Path | None)
     else:
         data = _itk_data(array, geometry, ending, str(path))
     write_atomically(path, lambda stream: stream.write(data))
-    if ending in (".tif", ".tiff") and geometry.spacing != (1.0, 1.0, 1.0):
+    if ending in PICTURES and geometry.spacing != (1.0, 1.0, 1.0):
         sidecar = json.dumps({"spacing": list(geometry.spacing)}).encode()
         write_atomically(
-            path.with_name(_stem(path) + ".json"), lambda stream: stream.write(sidecar)
+            path.with_name(stem_of(path) + ".json"), lambda stream: stream.write(sidecar)
         )
 
 
@@ -198,7 +192,7 @@ def _nifti_data(array: np.ndarray, geometry: Geometry, like: Path | None, compre
 def _itk_data(array: np.ndarray, geometry: Geometry, ending: str, place: str) -> bytes:
     sitk = _sitk()
     flat = ending in PICTURES and geometry.shape[0] == 1
-    if ending in PICTURES and not flat and ending not in (".tif", ".tiff"):
+    if ending in PICTURES and not flat and ending not in TIFF:
         raise DataError(f"a {ending} file holds one slice", place=place, expected="depth one")
     if array.dtype == bool:
         array = array.astype(np.uint8)
@@ -285,7 +279,7 @@ def _geometry(reader: Any, path: Path) -> Geometry:
     depth = 1 if dimension == 2 else size[2]
     shape = (depth, size[1], size[0])
     if ending_of(path) in PICTURES:
-        return Geometry(shape, _sidecar_spacing(path))
+        return Geometry(shape, spacing_beside(path))
     n = min(dimension, 3)
     spacing, origin, direction = np.ones(3), np.zeros(3), np.eye(3)
     spacing[:n], origin[:n] = reader.GetSpacing()[:n], reader.GetOrigin()[:n]
@@ -298,44 +292,6 @@ def _geometry(reader: Any, path: Path) -> Geometry:
     oz, oy, ox = (float(value) for value in origin[::-1])
     cosines = tuple(float(cosine) for cosine in direction[::-1, ::-1].ravel())
     return Geometry(shape, (z, y, x), (oz, oy, ox), cosines)
-
-
-def _sidecar_spacing(path: Path) -> tuple[float, float, float]:
-    """Return the (z, y, x) mm in `<case>.json` beside a picture, else (1, 1, 1).
-
-    Resolution tags inside pictures say how to print them, not how large the patient is.
-    """
-    stems = (_stem(path), re.sub(r"_\d{4}$", "", _stem(path)))
-    for sidecar in (path.with_name(f"{stem}.json") for stem in stems):
-        if not sidecar.is_file():
-            continue
-        try:
-            spacing = json.loads(sidecar.read_text(encoding="utf-8-sig"))["spacing"]
-            z, y, x = (float(size) for size in spacing)
-        except (ValueError, KeyError, TypeError) as error:
-            expected = '{"spacing": [z, y, x]} in mm'
-            raise DataError("holds no spacing", place=str(sidecar), expected=expected) from error
-        check_spacing((z, y, x), str(sidecar))
-        return z, y, x
-    return 1.0, 1.0, 1.0
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(ending_of(path))
-
-
-def _grey(array: np.ndarray, path: Path) -> np.ndarray:
-    """Return a picture without opaque alpha, and with one channel where all colours are equal."""
-    if len(array) in (2, 4):
-        alpha = array[-1]
-        if (alpha != alpha.flat[0]).any():
-            raise DataError(
-                "is partly transparent", place=str(path), remedy="save it without an alpha channel"
-            )
-        array = array[:-1]
-    if len(array) == 3 and (array[0] == array[1]).all() and (array[0] == array[2]).all():
-        return array[:1]
-    return array
 
 
 def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:

@@ -85,7 +85,7 @@ def map_cases(
 def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], ahead: int = 2
 ) -> Iterator[Outcome[Item, Result]]:
-    """Yield one Outcome per item in order, while one thread works up to `ahead` items in advance."""
+    """Yield one Outcome per item in order, while one thread works up to `ahead` items ahead."""
     pending: deque[tuple[Item, Future[Result]]] = deque()
     left = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:

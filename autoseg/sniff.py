@@ -1,7 +1,7 @@
 """What a file is before a reader touches it: missing, empty, a pointer, cut short, or too large.
 
-ITK allocates what a header claims and reports a failure without saying which file or why; these checks
-read a few hundred bytes and say both.
+ITK allocates what a header claims and reports a failure without saying which file or why; these
+checks read a few hundred bytes and say both.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _PRETENDERS = {
 }
 _META_BYTES = {
     "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
-    "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
+    "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8,
+    "MET_FLOAT": 4, "MET_DOUBLE": 8,
 }  # fmt: skip
 _NRRD_BYTES = {"char": 1, "short": 2, "int": 4, "long long": 8, "float": 4, "double": 8}
 

@@ -19,8 +19,8 @@ def check(
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """Return (problems, warnings) of a dataset in `raw/`, and write `prepared/<NAME>/check.json`.
 
-    Nothing in `raw/` is changed. Raises UsageError when there is no such dataset, DataError when its
-    `dataset.json` is not JSON.
+    Nothing in `raw/` is changed. Raises UsageError when there is no such dataset, DataError when
+    its `dataset.json` is not JSON.
     """
     name = workspace.find_raw(name)
     found = find_dataset(workspace.raw(name))

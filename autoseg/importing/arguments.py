@@ -1,0 +1,78 @@
+"""What the options of an import say: classes, label maps and channels, as typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from autoseg.errors import UsageError
+
+
+def parse_classes(classes: Sequence[str]) -> dict[str, int | list[int]]:
+    """Return name -> value(s): plain names count from 1, `name=value` and `name=1,2` say their own.
+
+    >>> parse_classes(["kidney=1,2", "tumour=2"])
+    {'kidney': [1, 2], 'tumour': 2}
+    """
+    labels: dict[str, int | list[int]] = {}
+    for position, text in enumerate(classes, 1):
+        name, separator, values = text.partition("=")
+        if not name or name in labels or name == "background":
+            raise UsageError(f"--classes {text}", expected="each name once, without background")
+        if separator and not re.fullmatch(r"\d+(,\d+)*", values):
+            raise UsageError(f"--classes {text}", expected="name, name=1 or name=1,2")
+        numbers = [int(value) for value in values.split(",")] if separator else [position]
+        labels[name] = numbers if len(numbers) > 1 else numbers[0]
+    if not labels:
+        raise UsageError("no classes", remedy="name what is segmented: --classes liver spleen")
+    return labels
+
+
+def parse_label_map(entries: Sequence[str] | Mapping[int, int]) -> dict[int, int]:
+    """Return file value -> declared value from "255:1" entries; several may share a comma.
+
+    >>> parse_label_map(["63:1,126:2", "255:3"])
+    {63: 1, 126: 2, 255: 3}
+    """
+    if isinstance(entries, Mapping):
+        return dict(entries)
+    changes: dict[int, int] = {}
+    for text in ",".join(entries).split(","):
+        fit = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+        if text and not fit:
+            raise UsageError(f"--label-map {text}", expected="FROM:TO, such as 255:1")
+        if fit:
+            changes[int(fit[1])] = int(fit[2])
+    return changes
+
+
+def parse_channels(channels: Sequence[str]) -> dict[str, str]:
+    """Return channel name -> what stands for {channel} in file names: `T1` or `T1=t1n`."""
+    named: dict[str, str] = {}
+    for text in channels:
+        name, _, token = text.partition("=")
+        if not name or name in named:
+            raise UsageError(f"--channels {text}", expected="each name once")
+        named[name] = token or name
+    if not named:
+        raise UsageError("no channels", remedy="name what the images show: --channels CT")
+    return named
+
+
+def order_channels(found: set[str], channels: Mapping[str, str]) -> dict[str, int]:
+    """Return the index of each {channel} text in `found`, by name or by number from 0 or 1.
+
+    Raises UsageError when that cannot be told.
+    """
+    wanted = {token.lower(): index for index, token in enumerate(channels.values())}
+    if {token.lower() for token in found} >= set(wanted):
+        return {token: wanted[token.lower()] for token in found if token.lower() in wanted}
+    if len(found) == len(wanted) and all(token.isdigit() for token in found):
+        ordered = sorted(found, key=int)
+        if [int(token) - int(ordered[0]) for token in ordered] == list(range(len(found))):
+            return {token: index for index, token in enumerate(ordered)}
+    raise UsageError(
+        f"{{channel}} stands for {', '.join(sorted(found)[:8])}",
+        expected=f"the channels {', '.join(channels.values())}",
+        remedy="say which is which: --channels T1=t1n T2=t2w",
+    )

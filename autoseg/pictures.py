@@ -1,0 +1,57 @@
+"""Pictures as images: equal greys in colours, alpha, and the voxel size in a JSON file beside."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.case_files import ending_of, stem_of
+from autoseg.errors import DataError
+from autoseg.nifti import check_spacing
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # no trustworthy voxel size inside
+TIFF = (".tif", ".tiff")
+
+
+def spacing_beside(path: Path) -> tuple[float, float, float]:
+    """Return the (z, y, x) mm in `<case>.json` beside a picture, else (1, 1, 1).
+
+    Resolution tags inside pictures say how to print them, not how large the patient is.
+    """
+    sidecar = sidecar_of(path)
+    if sidecar is None:
+        return 1.0, 1.0, 1.0
+    try:
+        spacing = json.loads(sidecar.read_text(encoding="utf-8-sig"))["spacing"]
+        z, y, x = (float(size) for size in spacing)
+    except (ValueError, KeyError, TypeError) as error:
+        expected = '{"spacing": [z, y, x]} in mm'
+        raise DataError("holds no spacing", place=str(sidecar), expected=expected) from error
+    check_spacing((z, y, x), str(sidecar))
+    return z, y, x
+
+
+def sidecar_of(path: Path) -> Path | None:
+    """Return the `<case>.json` (or `<case>_0000.json`) beside a picture, or None."""
+    for stem in (stem_of(path), re.sub(r"_\d{4}$", "", stem_of(path))):
+        sidecar = path.with_name(f"{stem}.json")
+        if sidecar.is_file():
+            return sidecar
+    return None
+
+
+def one_grey(array: np.ndarray, path: Path) -> np.ndarray:
+    """Return a picture without opaque alpha, and with one channel where all colours are equal."""
+    if len(array) in (2, 4) and ending_of(path).lower() not in TIFF:  # there, plain channels
+        alpha = array[-1]
+        if (alpha != alpha.flat[0]).any():
+            raise DataError(
+                "is partly transparent", place=str(path), remedy="save it without an alpha channel"
+            )
+        array = array[:-1]
+    if len(array) == 3 and (array[0] == array[1]).all() and (array[0] == array[2]).all():
+        return array[:1]
+    return array
