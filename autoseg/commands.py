@@ -220,8 +220,16 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", required=True, metavar="PATTERN", help="e.g. 'masks/{case}.nii.gz'"
     )
-    parser.add_argument("--channels", nargs="+", required=True, metavar="NAME", help="e.g. CT")
-    parser.add_argument("--classes", nargs="+", required=True, metavar="NAME", help="for 1, 2, ...")
+    parser.add_argument(
+        "--channels",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help="CT, or T1=t1n where files say t1n",
+    )
+    parser.add_argument(
+        "--classes", nargs="+", required=True, metavar="NAME", help="for 1, 2, ...; or kidney=1,2"
+    )
     parser.add_argument(
         "--label-map", nargs="+", default=[], metavar="FROM:TO", help="values to change, e.g. 255:1"
     )
