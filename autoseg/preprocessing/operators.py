@@ -1,7 +1,7 @@
 """What resampling does to one axis, as a matrix.
 
-Spline and linear interpolation are linear in the voxel values, and separable: along one axis they are
-the matrix of responses to each unit impulse.
+Spline and linear interpolation are linear in the voxel values, and separable: along one axis they
+are the matrix of responses to each unit impulse.
 
 Voxels are little boxes: both grids share their outer faces, so output voxel j of n_out lies at
 input coordinate (j + 1/2) n_in / n_out - 1/2. Beyond the outermost centres the edge continues.

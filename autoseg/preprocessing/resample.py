@@ -1,7 +1,7 @@
 """Resampling as three matrix products.
 
-Interpolation along one axis is a matrix (`operators.py`), so a volume is resampled by one product per
-axis. BLAS does that 20 times faster than interpolating voxel by voxel, to 1e-5.
+Interpolation along one axis is a matrix (`operators.py`), so a volume is resampled by one product
+per axis. BLAS does that 20 times faster than interpolating voxel by voxel, to 1e-5.
 """
 
 from __future__ import annotations

@@ -1,0 +1,286 @@
+"""Prepared cases on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from autoseg.dataset import Case
+from autoseg.errors import CorruptError, DataError
+from autoseg.labels import Labels
+from autoseg.preprocessing.foreground import foreground_positions
+from autoseg.preprocessing.prepare import prepare, prepare_labels
+from autoseg.preprocessing.store import (
+    is_complete,
+    is_prepared,
+    open_prepared,
+    read_manifest,
+    read_native,
+    read_sidecar,
+    recipe_of,
+    verify_prepared,
+    write_manifest,
+    write_native,
+    write_prepared,
+)
+from tests.preprocessing.conftest import make_plan, make_scan
+
+
+@pytest.fixture
+def stored(tmp_path, rng):
+    """A case written to disk: (folder, case, image, indices, frame, plan, configuration)."""
+    source = tmp_path / "scan.nii.gz"
+    source.write_bytes(b"scan")
+    case = Case("patient.01", (source,), group="patient", tags=("control", "site-A"))
+    plan, configuration = make_plan()
+    scan, label_map = make_scan(rng)
+    image, frame = prepare(scan, plan, configuration)
+    indices = prepare_labels(label_map, frame, plan.labels)
+    folder = tmp_path / "3d_fullres"
+    write_prepared(folder, case, image, indices, frame, plan.labels, recipe_of(plan, configuration))
+    return folder, case, image, indices, frame, plan, configuration
+
+
+def test_what_is_written_is_what_is_opened(stored):
+    folder, case, image, indices, frame, _, _ = stored
+    found = open_prepared(folder, case.id)
+    assert np.abs(found.image - image).max() <= 1e-3 * image.std()
+    np.testing.assert_array_equal(found.labels, indices)
+    assert found.frame == frame
+    assert (found.id, found.group, found.tags) == ("patient.01", "patient", ("control", "site-A"))
+    assert found.annotated is None
+    assert not found.image.flags.writeable
+
+
+def test_numpy_opens_the_file_too(stored):
+    folder, case, _, indices, _, _, _ = stored
+    found = open_prepared(folder, case.id)
+    with np.load(folder / "patient.01.npz", allow_pickle=False) as archive:
+        assert set(archive.files) == {"image", "labels", "foreground", "foreground_offsets"}
+        np.testing.assert_array_equal(archive["labels"], indices)
+        np.testing.assert_array_equal(archive["image"], found.image)
+
+
+def test_arrays_are_mapped_where_they_lie_and_aligned(stored):
+    folder, case, *_ = stored
+    found = open_prepared(folder, case.id)
+    for array in (found.image, found.labels, found.foreground[0]):
+        assert not array.flags.owndata
+        assert array.flags.aligned
+    assert found.image.ctypes.data % 64 == 0
+    with zipfile.ZipFile(folder / "patient.01.npz") as archive:
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_a_case_is_pickled_as_its_path(stored):
+    folder, case, _, indices, _, _, _ = stored
+    sent = pickle.dumps(open_prepared(folder, case.id))
+    assert len(sent) < 1000
+    np.testing.assert_array_equal(pickle.loads(sent).labels, indices)
+
+
+def test_half_precision_only_where_it_is_exact_enough(stored, rng):
+    folder, case, image, indices, frame, plan, _ = stored
+    calm = np.clip(image, -2, 2)
+    wide = image.copy()
+    wide[0, 0, 0, 0] = 6.001  # float16 has steps of 0.004 there
+    huge = image.copy()
+    huge[0, 0, 0, 0] = 1e6  # beyond float16
+    for array, dtype in ((calm, np.float16), (wide, np.float32), (huge, np.float32)):
+        write_prepared(folder, case, array, indices, frame, plan.labels)
+        found = open_prepared(folder, case.id).image
+        assert found.dtype == dtype
+        assert np.abs(found.astype(float) - array).max() <= 1e-3 * array.std()
+
+
+def test_the_same_case_gives_the_same_bytes(stored):
+    folder, case, image, indices, frame, plan, _ = stored
+    files = [folder / "patient.01.npz", folder / "patient.01.json"]
+    recipe = read_sidecar(folder, case.id).recipe
+    before = [path.read_bytes() for path in files]
+    write_prepared(folder, case, image, indices, frame, plan.labels, recipe)
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_the_sidecar_is_readable_and_counts_labels(stored):
+    folder, case, _, indices, _, _, _ = stored
+    sidecar = json.loads((folder / "patient.01.json").read_text())
+    assert sidecar["label_counts"] == {
+        str(value): int((indices == value).sum()) for value in np.unique(indices)
+    }
+    assert sidecar["frame"]["source"]["shape"] == [13, 17, 11]
+    assert sidecar["sources"][0]["path"] == "scan.nii.gz"
+    verify_prepared(folder, case.id)
+
+
+# --- foreground ----------------------------------------------------------------------------------
+
+
+def test_foreground_positions_are_every_targets_voxels(stored):
+    folder, case, _, indices, _, plan, _ = stored
+    found = open_prepared(folder, case.id)
+    for target, positions in enumerate(found.foreground):
+        expected = np.argwhere(plan.labels.membership[target][indices])
+        np.testing.assert_array_equal(positions, expected)
+        assert positions.dtype == np.int32
+    assert found.labelled.shape == (0, 3)
+
+
+def test_foreground_of_overlapping_absent_and_ignored_targets():
+    labels = Labels({"organ": (1, 2), "tumour": (2,), "absent": (3,)}, ignore=9)
+    indices = np.full((4, 5, 6), 255, np.uint8)
+    indices[1, 1:4, 2] = 1
+    indices[3, 2, 5] = 2
+    indices[0, 0, 0] = 0
+    organ, tumour, absent, labelled = foreground_positions(indices, labels)
+    assert organ.tolist() == [[1, 1, 2], [1, 2, 2], [1, 3, 2], [3, 2, 5]]
+    assert tumour.tolist() == [[3, 2, 5]]
+    assert absent.shape == (0, 3)
+    assert labelled.tolist() == [[0, 0, 0], [1, 1, 2], [1, 2, 2], [1, 3, 2], [3, 2, 5]]
+
+
+def test_large_targets_keep_ten_thousand_distinct_positions_spread_over_them():
+    indices = np.zeros((60, 60, 60), np.uint8)
+    indices[10:50, 10:50, 10:50] = 1
+    labels = Labels({"organ": (1,)})
+    found = foreground_positions(indices, labels)[0]
+    assert found.shape == (10_000, 3)
+    assert len(np.unique(found, axis=0)) == 10_000
+    assert (indices[tuple(found.T)] == 1).all()
+    assert np.abs(found.mean(0) - 29.5).max() < 0.5
+    np.testing.assert_array_equal(found, foreground_positions(indices, labels)[0])
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+def test_a_file_cut_short_is_named(stored):
+    folder, case, *_ = stored
+    path = folder / "patient.01.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    with pytest.raises(CorruptError, match=f"{len(content) - 100} bytes, expected {len(content)}"):
+        open_prepared(folder, case.id)
+
+
+def test_a_missing_file_is_named(stored):
+    folder, case, *_ = stored
+    with pytest.raises(DataError, match="file not found"):
+        open_prepared(folder, "nobody")
+    (folder / "patient.01.npz").unlink()
+    with pytest.raises(DataError, match=r"patient\.01\.npz: file not found.*autoseg_plan"):
+        open_prepared(folder, case.id)
+
+
+def test_a_file_that_is_no_archive_is_corrupt(stored):
+    folder, case, *_ = stored
+    path = folder / "patient.01.npz"
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(CorruptError, match="is damaged"):
+        open_prepared(folder, case.id)
+
+
+def test_a_flipped_bit_is_found_by_the_checksum(stored):
+    folder, case, *_ = stored
+    path = folder / "patient.01.npz"
+    content = bytearray(path.read_bytes())
+    content[300] ^= 1
+    path.write_bytes(content)
+    open_prepared(folder, case.id)
+    with pytest.raises(CorruptError, match=r"image\.npy is damaged"):
+        verify_prepared(folder, case.id)
+
+
+def test_another_versions_sidecar_is_refused(stored):
+    folder, case, *_ = stored
+    path = folder / "patient.01.json"
+    path.write_text(path.read_text().replace("autoseg-prepared-1", "autoseg-prepared-0"))
+    with pytest.raises(CorruptError, match="another version"):
+        open_prepared(folder, case.id)
+
+
+# --- resuming ------------------------------------------------------------------------------------
+
+
+def test_a_case_is_prepared_until_its_files_or_its_plan_change(stored):
+    folder, case, _, _, _, plan, configuration = stored
+    recipe = recipe_of(plan, configuration)
+    assert is_prepared(folder, case, recipe)
+    assert not is_prepared(folder, dataclasses.replace(case, id="other"), recipe)
+    assert not is_prepared(folder, dataclasses.replace(case, tags=()), recipe)
+    finer = dataclasses.replace(configuration, spacing=(1.0, 1.0, 1.0))
+    assert not is_prepared(folder, case, recipe_of(plan, finer))
+    os.utime(case.images[0], ns=(1, 1))
+    assert not is_prepared(folder, case, recipe)
+
+
+def test_patch_and_batch_size_do_not_make_prepared_data_old(stored):
+    _, _, _, _, _, plan, configuration = stored
+    other = dataclasses.replace(configuration, batch_dice=True, median_shape=(9, 9, 9))
+    assert recipe_of(plan, configuration) == recipe_of(plan, other)
+    assert recipe_of(plan, configuration) != recipe_of(
+        dataclasses.replace(plan, axis_order=(1, 0, 2)), configuration
+    )
+
+
+def test_a_file_cut_short_or_without_sidecar_is_not_prepared(stored):
+    folder, case, _, _, _, plan, configuration = stored
+    recipe = recipe_of(plan, configuration)
+    path, sidecar = folder / "patient.01.npz", folder / "patient.01.json"
+    kept = sidecar.read_bytes()
+    sidecar.unlink()
+    assert not is_prepared(folder, case, recipe)
+    sidecar.write_bytes(kept[: len(kept) // 2])
+    assert not is_prepared(folder, case, recipe)
+    sidecar.write_bytes(kept)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not is_prepared(folder, case, recipe)
+
+
+def test_the_manifest_makes_a_folder_complete(stored):
+    folder, case, _, _, _, plan, configuration = stored
+    recipe = recipe_of(plan, configuration)
+    with pytest.raises(DataError, match="not prepared, or not to the end"):
+        read_manifest(folder)
+    assert not is_complete(folder, [case], recipe)
+    write_manifest(folder, [case.id], recipe)
+    size = (folder / "patient.01.npz").stat().st_size
+    assert read_manifest(folder).cases == {"patient.01": size}
+    assert is_complete(folder, [case], recipe)
+    assert not is_complete(folder, [case, dataclasses.replace(case, id="new")], recipe)
+    assert not is_complete(folder, [case], "another recipe")
+
+
+# --- native labels -------------------------------------------------------------------------------
+
+
+def test_native_labels_come_back_as_they_were(tmp_path, rng):
+    label_map = rng.integers(0, 900, (5, 6, 7)).astype(np.uint16)
+    write_native(tmp_path, "patient.01", label_map)
+    found = read_native(tmp_path, "patient.01")
+    np.testing.assert_array_equal(found, label_map)
+    assert found.dtype == np.uint16
+    assert (tmp_path / "labels" / "patient.01.npz").exists()
+
+
+def test_native_labels_are_small_on_disk(tmp_path):
+    label_map = np.zeros((40, 128, 128), np.uint8)
+    label_map[10:20, 30:60, 30:60] = 1
+    write_native(tmp_path, "a", label_map)
+    assert (tmp_path / "labels" / "a.npz").stat().st_size < label_map.nbytes / 50
+
+
+def test_damaged_and_missing_native_labels_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"a\.npz: file not found"):
+        read_native(tmp_path, "a")
+    write_native(tmp_path, "a", np.arange(27, dtype=np.uint8).reshape(3, 3, 3))
+    path = tmp_path / "labels" / "a.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(CorruptError, match="is damaged"):
+        read_native(tmp_path, "a")
