@@ -25,17 +25,21 @@ def make_phantom(
 ) -> tuple[Image, np.ndarray]:
     """Return a CT (1, Z, Y, X) int16 in Hounsfield units and its label map (Z, Y, X) uint8."""
     geometry = Geometry(shape, spacing, (-100.0, 50.0, 20.0))
-    size = np.asarray(shape, dtype=float)
-    hounsfield = np.full(shape, AIR_HU)
-    hounsfield[_ellipsoid(shape, 0.5 * size, (0.9, 0.42, 0.47) * size)] = BODY_HU
-    label_map = np.zeros(shape, dtype=np.uint8)
 
-    liver = (0.5, 0.46, 0.34) * size + rng.uniform(-0.04, 0.04, 3) * size
-    liver_radii = (0.36, 0.2, 0.17) * size * rng.uniform(0.85, 1.15, 3)
-    spleen = (0.5, 0.55, 0.74) * size + rng.uniform(-0.04, 0.04, 3) * size
-    spleen_radii = (0.26, 0.13, 0.09) * size * rng.uniform(0.85, 1.15, 3)
+    def near(*place: float) -> np.ndarray:
+        return (np.asarray(place) + rng.uniform(-0.04, 0.04, 3)) * shape
+
+    def about(*radii: float) -> np.ndarray:
+        return np.asarray(radii) * shape * rng.uniform(0.85, 1.15, 3)
+
+    liver, liver_radii = near(0.5, 0.46, 0.34), about(0.36, 0.2, 0.17)
+    spleen, spleen_radii = near(0.5, 0.55, 0.74), about(0.26, 0.13, 0.09)
     lesion = liver + rng.uniform(-0.35, 0.35, 3) * liver_radii
     lesion_radii = liver_radii * rng.uniform(0.3, 0.42)
+    hounsfield = np.full(shape, AIR_HU)
+    body, body_radii = np.multiply(0.5, shape), np.multiply((0.9, 0.42, 0.47), shape)
+    hounsfield[_ellipsoid(shape, body, body_radii)] = BODY_HU
+    label_map = np.zeros(shape, dtype=np.uint8)
     for name, hu, centre, radii in (
         ("liver", LIVER_HU, liver, liver_radii),
         ("spleen", SPLEEN_HU, spleen, spleen_radii),
