@@ -128,7 +128,10 @@ def nnunet_plans(fingerprint: dict, name: str, planner: type) -> dict:
     (prepared / "dataset_fingerprint.json").write_text(json.dumps(theirs))
     for plans in prepared.glob("nnUNet*Plans.json"):
         plans.unlink()
-    return planner(folder).plan_experiment()
+    made = planner(folder)
+    if planner is not ExperimentPlanner:
+        made.lowres_creation_threshold = 0  # only patches are asked for; the search takes minutes
+    return made.plan_experiment()
 
 
 def numbers_of(plans: dict) -> dict:
@@ -219,7 +222,7 @@ def main() -> None:
     rng = np.random.default_rng(2)
     fingerprints = {"hippocampus": hippocampus(data)}
     fingerprints |= {name: fingerprint_of(recipe, rng) for name, recipe in NAMED.items()}
-    fingerprints |= {f"random_{i:02d}": fingerprint_of(random_recipe(rng), rng) for i in range(40)}
+    fingerprints |= {f"random_{i:02d}": fingerprint_of(random_recipe(rng), rng) for i in range(30)}
     golden = {}
     for name, fingerprint in fingerprints.items():
         numbers = numbers_of(nnunet_plans(fingerprint, name, ExperimentPlanner))
@@ -233,7 +236,7 @@ def main() -> None:
                         "patch_size"
                     ]
         golden[name] = {"fingerprint": fingerprint, "plan": numbers}
-    dump(target / "nnunet_plans.json", golden)
+        dump(target / "nnunet_plans.json", golden)
     folds = {}
     for count in (5, 7, 23, 100, 200, 260):
         cases = [f"case_{i:03d}" for i in range(count)]

@@ -107,8 +107,9 @@ def _measure_channel(channel: np.ndarray, inside: np.ndarray, count: int) -> Cha
     if values.size > SAMPLED_VOXELS:
         # A fixed seed: the fingerprint must not depend on chance.
         sample = np.random.default_rng(0).choice(values, SAMPLED_VOXELS, replace=False)
-    places = (np.arange(count) + 0.5) / count
-    quantiles = np.quantile(sample, places).astype(np.float32)
+    # Sorting is several times faster than np.quantile, which partitions once per quantile.
+    places = (np.arange(count) + 0.5) / count * (sample.size - 1)
+    quantiles = np.interp(places, np.arange(sample.size), np.sort(sample)).astype(np.float32)
     minimum, maximum = float(values.min()), float(values.max())
     return ChannelMeasure(quantiles, mean, mean_square, minimum, maximum, lowest, highest)
 

@@ -1,0 +1,99 @@
+"""Read every file of a data set once: for the check and for the fingerprint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from autoseg.dataset import Case, Dataset, Found
+from autoseg.errors import CorruptError, DataError
+from autoseg.files import fingerprint_of, from_json, read_json, to_json, write_json
+from autoseg.importing.check import Inspected, conclude, inspect_case
+from autoseg.parallel import map_cases
+from autoseg.plan import Fingerprint
+from autoseg.planning.fingerprint import CaseMeasure, combine, measure_case, quantile_count
+from autoseg.preprocessing.store import sources_of
+from autoseg.workflows.check import save_report
+from autoseg.workflows.prepare import choose_workers
+
+log = logging.getLogger(__name__)
+
+FORMAT = "autoseg-fingerprint-1"
+
+
+def measure_dataset(folder: Path, found: Found, workers: int | None) -> tuple[Fingerprint, bool]:
+    """Return the fingerprint and whether it is new; the data are read only when they changed.
+
+    Writes `check.json` and `fingerprint.json`. Raises DataError listing every problem found.
+    """
+    path = folder / "fingerprint.json"
+    known = _read_fingerprint(path, _inputs_of(found.dataset)) if not found.problems else None
+    if known is not None:
+        return known, False
+    measures: list[CaseMeasure] = []
+    report = conclude(found, _inspect(found.dataset, measures, workers))
+    save_report(folder / "check.json", report)
+    for warning in report.warnings:
+        log.warning("%s", warning)
+    if report.problems:
+        count = len(report.problems)
+        raise DataError(
+            f"{count} problem{'s' * (count != 1)} in the data, nothing was planned",
+            place=folder.name,
+            remedy="correct them and run autoseg_plan again",
+            problems=report.problems,
+        )
+    assert found.dataset is not None
+    fingerprint = combine(measures, found.dataset.channels, found.dataset.labels)
+    stamp = {"format": FORMAT, "inputs": _inputs_of(found.dataset)}
+    write_json(path, {**stamp, **to_json(fingerprint)})
+    return fingerprint, True
+
+
+def _inspect(
+    dataset: Dataset | None, measures: list[CaseMeasure], workers: int | None
+) -> Iterator[Inspected]:
+    if dataset is None:
+        return
+    quantiles = quantile_count(len(dataset.cases))
+    look = partial(_look, dataset=dataset, quantiles=quantiles)
+    processes = choose_workers(workers, dataset, None)
+    for outcome in map_cases(look, dataset.cases, workers=processes, title="check"):
+        inspected, measure = outcome.result()
+        if measure is not None:
+            measures.append(measure)
+        yield inspected
+
+
+def _look(case: Case, dataset: Dataset, quantiles: int) -> tuple[Inspected, CaseMeasure | None]:
+    """Read one case once, for the check and for the fingerprint."""
+    inspected = inspect_case(case, dataset)
+    measure = None
+    if inspected.image is not None and inspected.labels is not None and not inspected.problems:
+        label_map = inspected.labels.array[0]
+        measure = measure_case(case.id, inspected.image, label_map, dataset.labels, quantiles)
+    return inspected.without_arrays(), measure
+
+
+def _inputs_of(dataset: Dataset | None) -> str:
+    """Return a hash of all the plan depends on: names, declarations, file sizes and times."""
+    if dataset is None:
+        return ""
+    about = [dataset.name, dataset.channels, to_json(dataset.labels), dataset.file_ending]
+    cases = [
+        (case.id, case.group, case.tags, case.annotated, to_json(sources_of(case)))
+        for case in dataset.cases
+    ]
+    return fingerprint_of([FORMAT, about, cases])
+
+
+def _read_fingerprint(path: Path, inputs: str) -> Fingerprint | None:
+    try:
+        data = read_json(path)
+        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+            return None
+        return from_json(Fingerprint, data) if data.pop("inputs", None) == inputs else None
+    except (DataError, CorruptError):
+        return None  # it is measured anew
