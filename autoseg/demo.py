@@ -42,9 +42,11 @@ def run_demo(folder: Path, budget: str = "90s") -> tuple[Summary, Path]:
     log.info("demo 2 of 5: plan and prepare")
     plan(workspace, DATASET, only=[CONFIGURATION])
     log.info("demo 3 of 5: train %s for %s", CONFIGURATION, budget)
-    train(workspace, CONFIGURATION, FOLD, dataset=DATASET, size=SIZE, budget=budget)
+    # train writes result.json last; a finished fold would be refused.
+    if not (workspace.run(DATASET, CONFIGURATION, SIZE, FOLD) / "result.json").exists():
+        train(workspace, CONFIGURATION, FOLD, dataset=DATASET, size=SIZE, budget=budget)
     log.info("demo 4 of 5: predict the unseen phantoms")
-    predict(workspace, unseen / "images", predictions, dataset=DATASET)
+    predict(workspace, unseen / "images", predictions, dataset=DATASET, overwrite=True)
     log.info("demo 5 of 5: evaluate them")
     summary = evaluate(workspace, predictions=predictions, references=unseen / "labels")
     _draw(unseen, predictions, picture)

@@ -30,6 +30,7 @@ HOMES = {  # library: the only places that may import it
         "device",
         "bundle",
         "sharing",
+        "workflows.order",
         "workflows.train",
         "workflows.validation",
         "workflows.predict",
