@@ -16,59 +16,18 @@ from torch import Tensor, nn
 from autoseg.bundle import Bundle, load_bundle
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.device import PRECISIONS, pick_device
-from autoseg.errors import AutosegError, CorruptError, DataError, UsageError, suggest
+from autoseg.errors import AutosegError, CorruptError, DataError
 from autoseg.image import Geometry, Image
 from autoseg.inference.export import decode_restored
 from autoseg.inference.mirror import mirrored
 from autoseg.inference.runtime import choose_load, make_executor, ready, score
 from autoseg.inference.sliding import Triple, choose_tile, sliding_window
+from autoseg.inference.speed import settle
 from autoseg.networks import NETWORKS, build_network
 from autoseg.plan import Design, Plan
 from autoseg.preprocessing.prepare import prepare
 
 log = logging.getLogger(__name__)
-
-# speed: step of the sliding window in tiles, mirroring, precision
-SPEEDS: dict[str, tuple[float, bool, str]] = {
-    "accurate": (0.5, True, "float32"),
-    "balanced": (0.5, True, "auto"),
-    "fast": (0.75, False, "auto"),
-}
-OVERLAPS = {0.5: "half", 0.75: "a quarter"}
-
-
-def settle(config: PredictConfig) -> PredictConfig:
-    """Return `config` with everything that it leaves to its `speed` filled in.
-
-    Precision "auto" stays: only trying on a case can tell (`inference/precision.py`).
-    """
-    if config.speed not in SPEEDS:
-        raise UsageError(f"unknown speed '{config.speed}'", remedy=suggest(config.speed, SPEEDS))
-    step, mirror, precision = SPEEDS[config.speed]
-    step = step if config.step is None else config.step
-    if not 0 < step <= 1:
-        raise UsageError(f"step {step}", expected="more than 0, at most 1 (in tiles)")
-    if config.precision != "auto":
-        precision = config.precision
-    if precision not in (*PRECISIONS, "auto"):
-        remedy = suggest(precision, [*PRECISIONS, "auto"])
-        raise UsageError(f"unknown precision '{precision}'", remedy=remedy)
-    mirror = mirror if config.mirror is None else config.mirror
-    return dataclasses.replace(config, step=step, mirror=mirror, precision=precision)
-
-
-def describe_speed(config: PredictConfig) -> str:
-    """Return the sentence that says what `--speed` sets."""
-    config = settle(config)
-    step = config.step or 0.5
-    overlap = OVERLAPS.get(step, f"{100 * (1 - step):.0f} %")
-    precision = config.precision
-    if precision == "auto":
-        precision = (
-            "float32 unless a lower precision proves faster and leaves the labels as they are"
-        )
-    flips = "all mirror images averaged" if config.mirror else "no mirroring"
-    return f"speed {config.speed}: tiles overlap by {overlap}, {flips}, {precision}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +44,10 @@ class ArrayPredictor:
     step: float
     device: torch.device
     dtype: torch.dtype
+
+    def in_precision(self, name: str) -> ArrayPredictor:
+        """Return the same predictor computing in "float32", ...; the weights are shared."""
+        return dataclasses.replace(self, dtype=PRECISIONS[name])
 
     def __call__(self, array: np.ndarray) -> Tensor:
         """Return the logits of one prepared case; raise when they are not finite."""
@@ -121,7 +84,7 @@ class ArrayPredictor:
             executor = _shared_executor(load)
         batch = batch or load.batch
         run = mirrored(
-            self._mean,
+            self.score_tiles,
             self.mirror_axes,
             self.plan.left_right_axis,
             self.plan.labels,
@@ -131,7 +94,8 @@ class ArrayPredictor:
         tiles = max(1, batch * load.workers // 2 ** len(self.mirror_axes))
         return sliding_window(run, image, tile, self.step, tiles)
 
-    def _mean(self, tiles: Tensor) -> Tensor:
+    def score_tiles(self, tiles: Tensor) -> Tensor:
+        """Return the networks' mean scores (B, channels, *P) float32 of tiles (B, C, *P)."""
         total = score(self.networks[0], tiles, self.device, self.dtype)
         for network in self.networks[1:]:
             total = total + score(network, tiles, self.device, self.dtype)

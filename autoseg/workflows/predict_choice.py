@@ -1,0 +1,139 @@
+"""Which models predict: the bundles that were named, the best known choice, or what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.bundle import BundleInfo, describe, open_bundle
+from autoseg.errors import UsageError, suggest
+from autoseg.files import from_json, read_json
+from autoseg.results import Choice
+from autoseg.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The models of one prediction, and the sentence that says why these."""
+
+    models: tuple[BundleInfo, ...]
+    reason: str
+    trust: bool  # may names in them import the user's own code?
+
+
+def choose_models(
+    workspace: Workspace,
+    *,
+    dataset: str | None,
+    configuration: str | None,
+    size: str | None,
+    folds: Sequence[str] | None,
+    bundles: Sequence[Path] | None,
+    trust: bool = False,
+) -> Chosen:
+    """Return the models to predict with; raise UsageError when none, or no single one, is meant.
+
+    Models of the own workspace are trusted, `bundles` that somebody sent only with `trust`.
+    """
+    if folds is not None and list(folds) == ["all"]:
+        folds = None
+    if bundles:
+        infos = [open_bundle(Path(folder), folds, trust) for folder in bundles]
+        reason = f"model {' + '.join(describe(info) for info in infos)}, as named"
+        return Chosen(_check_together(infos), reason, trust)
+    name = _find_dataset(workspace, dataset)
+    trained = trained_models(workspace, name)
+    names, why = _choose_names(workspace, name, trained, configuration, size)
+    infos = [open_bundle(workspace.models(name) / n / "bundle", folds, True) for n in names]
+    models = " + ".join(describe(info) for info in infos)
+    return Chosen(_check_together(infos), f"dataset {name}, model {models}: {why}", True)
+
+
+def trained_models(workspace: Workspace, dataset: str) -> list[str]:
+    """Return the names ("3d_fullres-S") of the models of a dataset that have a trained fold."""
+    cards = workspace.models(dataset).glob("*/bundle/fold_*/card.json")
+    return sorted({card.parents[2].name for card in cards})
+
+
+def _find_dataset(workspace: Workspace, dataset: str | None) -> str:
+    if workspace.planned_datasets():
+        return workspace.find_planned(dataset)
+    known = sorted(
+        {path.parents[2].name for path in workspace.root.glob("models/*/*/bundle/card.json")}
+    )
+    if dataset is None and len(known) == 1:
+        return known[0]
+    if dataset in known:
+        return str(dataset)
+    place = str(workspace.root)
+    if dataset is None:
+        remedy = (
+            f"name one with -d: {', '.join(known)}"
+            if known
+            else "autoseg_train, or name a bundle with -m"
+        )
+        fact = "no dataset named" if known else "there is no model"
+        raise UsageError(fact, place=place, remedy=remedy)
+    raise UsageError(f"unknown dataset '{dataset}'", place=place, remedy=suggest(dataset, known))
+
+
+def _choose_names(
+    workspace: Workspace,
+    dataset: str,
+    trained: list[str],
+    configuration: str | None,
+    size: str | None,
+) -> tuple[list[str], str]:
+    place = str(workspace.models(dataset))
+    if not trained:
+        remedy = "train one first with autoseg_train, or name a bundle with -m"
+        raise UsageError("no trained model", place=place, remedy=remedy)
+    asked = [
+        name
+        for name in trained
+        if configuration in (None, name.rpartition("-")[0], _configuration_of(name))
+        and size in (None, name[len(_configuration_of(name)) + 1 :])
+    ]
+    if configuration is None and size is None:
+        best = _best_choice(workspace.best(dataset), trained)
+        if best:
+            return list(best.models), "the best known choice (best.json)"
+        if len(trained) == 1:
+            return trained, "the only model trained so far; there is no best.json to choose by"
+    if len(asked) == 1:
+        return asked, "as asked"
+    if not asked:
+        wanted = "-".join(word for word in (configuration, size) if word)
+        remedy = f"trained: {', '.join(trained)}"
+        raise UsageError(f"'{wanted}' is not trained", place=place, remedy=remedy)
+    raise UsageError(
+        f"several models are trained: {', '.join(asked)}",
+        place=place,
+        remedy="choose with -c and --size, or let autoseg_evaluate choose (best.json)",
+    )
+
+
+def _configuration_of(model: str) -> str:
+    # Sizes may hold a hyphen ("M-residual"), configurations do not.
+    return model.partition("-")[0]
+
+
+def _best_choice(path: Path, trained: list[str]) -> Choice | None:
+    if not path.is_file():
+        return None
+    choice = from_json(Choice, read_json(path), str(path))
+    return choice if choice.models and all(name in trained for name in choice.models) else None
+
+
+def _check_together(infos: list[BundleInfo]) -> tuple[BundleInfo, ...]:
+    first = infos[0].plan
+    for info in infos[1:]:
+        for what in ("channels", "labels", "axis_order"):
+            if getattr(info.plan, what) != getattr(first, what):
+                raise UsageError(
+                    f"{what.replace('_', ' ')} differ from those of {infos[0].folder}",
+                    place=str(info.folder),
+                    remedy="predict with models of one dataset at a time",
+                )
+    return tuple(infos)
