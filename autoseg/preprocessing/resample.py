@@ -13,7 +13,10 @@ from scipy import ndimage
 
 from autoseg.preprocessing.operators import operators, separate_axis
 
-BLOCK = 64  # rows per product: enough for BLAS, and few zeros of the banded matrix with them
+BLOCK = 32  # rows per product: enough for BLAS, and few zeros of the banded matrix among them
+# Multiplications per product. OpenBLAS shares larger ones between threads, which wait for each other
+# for seconds when every core has a worker process; small ones also give the same bytes anywhere.
+SMALL_PRODUCT = 1 << 18
 SLAB_BYTES = 4 << 20  # slices that go through both in-plane products while in cache
 TIE = 1e-5  # linear weights of labels that differ by less are a tie
 
@@ -97,34 +100,63 @@ def _resample_planes(
         slab = np.ascontiguousarray(source[part], dtype=np.float32)
         if x_bands is not None:
             slab = _along_last(slab, x_bands, width)
-        if y_bands is not None:
-            slab = _along_middle(slab, y_bands, height)
-        planes[part] = slab
+        if y_bands is None:
+            planes[part] = slab
+        elif planes.flags.c_contiguous:
+            _along_middle(slab, y_bands, planes[part])
+        else:
+            resampled = np.empty((slab.shape[0], height, width), dtype=np.float32)
+            _along_middle(slab, y_bands, resampled)
+            planes[part] = resampled
     return planes
 
 
 def _along_last(slab: np.ndarray, bands: list[Band], size: int) -> np.ndarray:
-    out = np.empty((*slab.shape[:2], size), dtype=np.float32)
+    """Return C-ordered `slab` (N, Y, X) with its last axis resampled to `size`."""
+    lines = slab.reshape(-1, slab.shape[2])
+    out = np.empty((lines.shape[0], size), dtype=np.float32)
     for rows, columns, weights in bands:
-        out[..., rows] = slab[..., columns] @ weights.T
-    return out
+        source, target = lines[:, columns], out[:, rows]
+        step, whole = _steps(lines.shape[0], weights)
+        if whole:
+            many = target[:whole].reshape(-1, step, weights.shape[0])
+            np.matmul(source[:whole].reshape(-1, step, weights.shape[1]), weights.T, out=many)
+        np.matmul(source[whole:], weights.T, out=target[whole:])
+    return out.reshape(*slab.shape[:2], size)
 
 
-def _along_middle(slab: np.ndarray, bands: list[Band], size: int) -> np.ndarray:
-    out = np.empty((slab.shape[0], size, slab.shape[2]), dtype=np.float32)
+def _along_middle(array: np.ndarray, bands: list[Band], out: np.ndarray) -> None:
+    """Resample the last axis but one of `array` (..., N, M) into `out`."""
     for rows, columns, weights in bands:
-        np.matmul(weights, slab[:, columns], out=out[:, rows])
-    return out
+        source, target = array[..., columns, :], out[..., rows, :]
+        step, whole = _steps(array.shape[-1], weights)
+        if whole:
+            many = _split_last(target[..., :whole], step)
+            np.matmul(weights, _split_last(source[..., :whole], step), out=many)
+        np.matmul(weights, source[..., whole:], out=target[..., whole:])
+
+
+def _steps(length: int, weights: np.ndarray) -> tuple[int, int]:
+    """Return how many lines make one product, and how many of `length` go into whole products."""
+    step = max(16, SMALL_PRODUCT // weights.size // 16 * 16)
+    return step, length // step * step
+
+
+def _split_last(array: np.ndarray, step: int) -> np.ndarray:
+    """View (..., N, k * step) as k matrices (..., k, N, step)."""
+    return array.reshape(*array.shape[:-1], -1, step).swapaxes(-3, -2)
 
 
 def _resample_across(planes: np.ndarray, target: np.ndarray, bands: list[Band]) -> None:
     """Resample the first axis of `planes` (N, Y, X) into `target`."""
     flat = np.ascontiguousarray(planes, dtype=np.float32).reshape(planes.shape[0], -1)
+    if target.flags.c_contiguous:
+        _along_middle(flat, bands, target.reshape(target.shape[0], -1))
+        return
     for rows, columns, weights in bands:
-        if target.flags.c_contiguous:
-            np.matmul(weights, flat[columns], out=target[rows].reshape(weights.shape[0], -1))
-        else:
-            target[rows] = (weights @ flat[columns]).reshape(-1, *planes.shape[1:])
+        part = np.empty((weights.shape[0], flat.shape[1]), dtype=np.float32)
+        _along_middle(flat[columns], [(slice(None), slice(None), weights)], part)
+        target[rows] = part.reshape(-1, *planes.shape[1:])
 
 
 def resample_labels(
