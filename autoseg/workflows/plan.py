@@ -106,7 +106,7 @@ def _decide(
     )
     if old is None:
         return apply_settings(fresh, fingerprint, settings)
-    by_rule = apply_settings(fresh, fingerprint, old.overrides)
+    by_rule = _with_former_settings(fresh, fingerprint, old.overrides)
     before = old if memory_gb is None else _with_new_sizes(old, by_rule)
     edited = _without_words(before) != _without_words(by_rule)
     if edited and not changed:
@@ -117,6 +117,14 @@ def _decide(
         save_plan(aside, old)
         log.warning("the data changed: planned anew, the former plan is kept as %s", aside)
     return apply_settings(by_rule, fingerprint, settings)
+
+
+def _with_former_settings(fresh: Plan, fingerprint: Fingerprint, settings: Sequence[str]) -> Plan:
+    try:
+        return apply_settings(fresh, fingerprint, settings)
+    except UsageError as error:
+        log.warning("settings of the former plan do not fit any more and are dropped: %s", error)
+        return fresh
 
 
 def _memory_of(old: Plan | None) -> float | None:

@@ -1,0 +1,285 @@
+"""The verb `plan` on tiny scans: complete, resumable, respects edits, honest about bad data."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.errors import DataError, LockedError, UsageError
+from autoseg.files import locked, read_json, write_json
+from autoseg.image import Geometry, Image
+from autoseg.io import write_image, write_labels
+from autoseg.plan import load_plan
+from autoseg.planning.folds import load_folds
+from autoseg.preprocessing.store import open_prepared, read_manifest, read_native
+from autoseg.workflows.plan import plan
+from autoseg.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"
+
+
+def write_case(folder, case, seed, shape=(12, 16, 14), spacing=(2.0, 1.0, 1.0)):
+    rng = np.random.default_rng(seed)
+    array = rng.normal(100, 10, (1, *shape)).astype(np.float32)
+    label_map = np.zeros(shape, np.uint8)
+    label_map[3:8, 4:10, 4:9] = 1
+    label_map[5:7, 5:8, 5:7] = 2
+    array[0] += 30 * label_map
+    geometry = Geometry(shape, spacing)
+    write_image(folder / "imagesTr" / f"{case}.nii.gz", Image(array, geometry))
+    write_labels(folder / "labelsTr" / f"{case}.nii.gz", label_map, geometry)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    folder = tmp_path / "raw" / "TINY"
+    (folder / "imagesTr").mkdir(parents=True)
+    (folder / "labelsTr").mkdir()
+    for i in range(6):
+        write_case(folder, f"scan_{i}", i)
+    description = {
+        "channel_names": {"0": "MR"},
+        "labels": {"background": 0, "organ": 1, "tumour": 2},
+        "numTraining": 6,
+        "file_ending": ".nii.gz",
+    }
+    write_json(folder / "dataset.json", description)
+    return Workspace(tmp_path)
+
+
+def bytes_of(folder, but=()):
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in but)
+    return {str(p.relative_to(folder)): p.read_bytes() for p in paths if p.name[0] != "."}
+
+
+def times_of(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*.npz")}
+
+
+def test_everything_training_needs_is_there(workspace):
+    made = plan(workspace, "TINY", workers=0)
+    folder = workspace.prepared("TINY")
+    assert load_plan(workspace.plan("TINY")) == made
+    assert len(load_folds(workspace.folds("TINY"))) == 5
+    assert read_json(folder / "check.json")["problems"] == []
+    assert read_json(folder / "fingerprint.json")["cases"] == [f"scan_{i}" for i in range(6)]
+    for name in ("2d", "3d_fullres"):
+        assert len(read_manifest(folder / name).cases) == 6
+        case = open_prepared(folder / name, "scan_3")
+        assert case.image.shape == (1, 12, 16, 14)
+        assert len(case.foreground[1]) == 2 * 3 * 2
+    assert np.count_nonzero(read_native(folder, "scan_3") == 2) == 12
+    assert any(reason.startswith("Folds: 5 of 6 cases") for reason in made.reasons)
+
+
+def test_a_second_run_does_nothing_and_says_so(workspace, caplog):
+    made = plan(workspace, "TINY", workers=0)
+    before, times = bytes_of(workspace.root), times_of(workspace.root)
+    with caplog.at_level(logging.INFO, "autoseg"):
+        assert plan(workspace, None, workers=0) == made
+    assert "nothing to do" in caplog.text
+    assert bytes_of(workspace.root) == before
+    assert times_of(workspace.root) == times
+
+
+def test_a_killed_run_is_continued_to_the_same_bytes(workspace):
+    plan(workspace, "TINY", workers=0)
+    folder = workspace.prepared("TINY")
+    undisturbed = bytes_of(folder)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (
+        "import time; from pathlib import Path\n"
+        "from autoseg.workflows import prepare\n"
+        "from autoseg.workflows.plan import plan; from autoseg.workspace import Workspace\n"
+        "slow = prepare.write_prepared\n"
+        "prepare.write_prepared = lambda *a, **k: (slow(*a, **k), time.sleep(0.2))\n"
+        f"plan(Workspace(Path({str(workspace.root)!r})), 'TINY', workers=0)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("*/scan_1.json"))) < 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "3d_fullres" / "manifest.json").exists()
+    kept = times_of(folder)
+    assert kept
+    plan(workspace, "TINY", workers=0)
+    assert bytes_of(folder) == undisturbed
+    finished = [path for path in kept if path.parent.name != "labels"][:1]
+    assert all(times_of(folder)[path] == kept[path] for path in finished)
+
+
+def test_two_processes_give_the_same_bytes(workspace):
+    plan(workspace, "TINY", workers=0)
+    folder = workspace.prepared("TINY")
+    serial = bytes_of(folder)
+    for path in folder.rglob("*.json"):
+        path.unlink()
+    plan(workspace, "TINY", workers=2)
+    assert bytes_of(folder) == serial
+
+
+def test_all_problems_of_all_files_are_listed_and_nothing_is_planned(workspace):
+    raw = workspace.raw("TINY")
+    write_labels(raw / "labelsTr/scan_1.nii.gz", np.full((12, 16, 14), 7, np.uint8),
+                 Geometry((12, 16, 14), (2.0, 1.0, 1.0)))  # fmt: skip
+    image = raw / "imagesTr/scan_2.nii.gz"
+    image.write_bytes(image.read_bytes()[:200])
+    (raw / "labelsTr/scan_4.nii.gz").unlink()
+    with pytest.raises(DataError) as caught:
+        plan(workspace, "TINY", workers=0)
+    places = {problem.place for problem in caught.value.problems}
+    assert {"labelsTr/scan_1.nii.gz", "imagesTr/scan_2.nii.gz"} <= places
+    assert any("scan_4" in str(problem) for problem in caught.value.problems)
+    assert caught.value.exit_code == 3
+    folder = workspace.prepared("TINY")
+    assert len(read_json(folder / "check.json")["problems"]) == len(caught.value.problems)
+    assert not (folder / "plan.json").exists()
+
+
+def test_changed_data_are_measured_and_prepared_anew(workspace):
+    plan(workspace, "TINY", workers=0)
+    folder, times = workspace.prepared("TINY"), times_of(workspace.root)
+    write_case(workspace.raw("TINY"), "scan_2", 77)
+    made = plan(workspace, "TINY", workers=0)
+    after = times_of(workspace.root)
+    assert after[folder / "3d_fullres" / "scan_2.npz"] != times[folder / "3d_fullres/scan_2.npz"]
+    # z-score depends on nothing but the scan, yet the statistics in the plan did change
+    assert read_manifest(folder / "2d").cases.keys() == {f"scan_{i}" for i in range(6)}
+    assert load_plan(workspace.plan("TINY")) == made
+
+
+def test_a_removed_case_leaves_no_trace(workspace):
+    plan(workspace, "TINY", workers=0)
+    raw = workspace.raw("TINY")
+    (raw / "imagesTr/scan_5.nii.gz").unlink()
+    (raw / "labelsTr/scan_5.nii.gz").unlink()
+    plan(workspace, "TINY", workers=0)
+    assert not list(workspace.prepared("TINY").rglob("scan_5*"))
+    assert "scan_5" not in read_manifest(workspace.prepared("TINY") / "2d").cases
+
+
+def test_a_plan_edited_by_hand_is_kept_while_the_data_stay_the_same(workspace, caplog):
+    plan(workspace, "TINY", workers=0)
+    path = workspace.plan("TINY")
+    edited = json.loads(path.read_text())
+    edited["configurations"]["3d_fullres"]["sizes"]["S"]["batch_size"] = 3
+    edited["configurations"]["3d_fullres"]["normalizers"] = ["none"]
+    path.write_text(json.dumps(edited))
+    with caplog.at_level(logging.INFO, "autoseg"):
+        made = plan(workspace, "TINY", workers=0)
+    assert "edited by hand and is kept" in caplog.text
+    assert made.configurations["3d_fullres"].sizes["S"].batch_size == 3
+    image = open_prepared(workspace.prepared("TINY") / "3d_fullres", "scan_0").image
+    assert image.astype(float).mean() > 50  # prepared anew, not normalised
+    write_case(workspace.raw("TINY"), "scan_2", 77)
+    made = plan(workspace, "TINY", workers=0)
+    assert made.configurations["3d_fullres"].normalizers == ("zscore",)
+    assert load_plan(workspace.prepared("TINY") / "plan.before.json").overrides == ()
+    assert "the data changed" in caplog.text
+
+
+def test_settings_are_recorded_and_stay(workspace):
+    plan(workspace, "TINY", workers=0)
+    times = times_of(workspace.root)
+    setting = "3d_fullres.S.batch_size=3"
+    assert plan(workspace, "TINY", settings=[setting], workers=0).overrides == (setting,)
+    assert times_of(workspace.root) == times  # a batch does not shape prepared arrays
+    made = plan(workspace, "TINY", workers=0)
+    assert made.overrides == (setting,)
+    assert made.configurations["3d_fullres"].sizes["S"].batch_size == 3
+    assert made.reasons[-1] == f"Set by hand: {setting}."
+    assert plan(workspace, "TINY", workers=0, memory_gb=16).overrides == (setting,)
+    assert "16GB" in plan(workspace, "TINY", workers=0).configurations["2d"].sizes
+
+
+def test_folds_edited_by_hand_are_kept(workspace):
+    plan(workspace, "TINY", workers=0)
+    path = workspace.folds("TINY")
+    table = read_json(path)
+    table["folds"] = table["folds"][:2]
+    path.write_text(json.dumps(table))
+    made = plan(workspace, "TINY", workers=0)
+    assert len(load_folds(path)) == 2
+    assert "Folds: 2, as folds.json has them (edited by hand)." in made.reasons
+
+
+def test_only_the_named_configurations_are_prepared(workspace):
+    made = plan(workspace, "TINY", only=["2d"], workers=0)
+    assert "3d_fullres" in made.configurations
+    assert not (workspace.prepared("TINY") / "3d_fullres").exists()
+    plan(workspace, "TINY", prepare=False, workers=0)
+    assert not (workspace.prepared("TINY") / "3d_fullres").exists()
+
+
+def test_flat_pictures_get_2d(tmp_path):
+    folder = tmp_path / "raw" / "PNG"
+    for sub in ("imagesTr", "labelsTr"):
+        (folder / sub).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        array = rng.integers(1, 255, (1, 1, 40, 60)).astype(np.uint8)
+        geometry = Geometry((1, 40, 60))
+        write_image(folder / "imagesTr" / f"p{i}.png", Image(array, geometry))
+        write_labels(folder / "labelsTr" / f"p{i}.png", (array[0] > 200).astype(np.uint8), geometry)
+    labels = {"background": 0, "tumour": 1}
+    write_json(folder / "dataset.json", {"channel_names": {"0": "PET"}, "labels": labels})
+    made = plan(Workspace(tmp_path), "PNG", workers=0)
+    assert list(made.configurations) == ["2d"]
+    assert made.file_ending == ".png"
+    prepared = open_prepared(tmp_path / "prepared" / "PNG" / "2d", "p0")
+    assert prepared.image.shape == (1, 1, 40, 60)
+
+
+def test_what_is_unknown_is_answered_before_the_data_are_read(workspace):
+    with pytest.raises(UsageError, match="unknown dataset 'TYNI'"):
+        plan(workspace, "TYNI")
+    with pytest.raises(UsageError, match="--set 3d_fullres"):
+        plan(workspace, "TINY", settings=["3d_fullres"])
+    assert not workspace.plan("TINY").exists()
+    with pytest.raises(UsageError, match="configuration '3d_fulres' is not planned"):
+        plan(workspace, "TINY", only=["3d_fulres"], workers=0)
+
+
+def test_two_plans_at_once_are_refused(workspace):
+    with locked(workspace.prepared("TINY")), pytest.raises(LockedError, match="in use"):
+        plan(workspace, "TINY", workers=0)
+
+
+def test_planning_never_imports_torch():
+    code = "import sys, autoseg.workflows.plan; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+@pytest.mark.skipif(not HIPPOCAMPUS.exists(), reason="the hippocampus scans are not there")
+def test_real_scans_give_the_known_plan(tmp_path):
+    folder = tmp_path / "raw" / "HIPPO"
+    folder.mkdir(parents=True)
+    for sub in ("imagesTr", "labelsTr"):
+        (folder / sub).symlink_to(HIPPOCAMPUS / sub)
+    labels = {"background": 0, "anterior": 1, "posterior": 2}
+    write_json(folder / "dataset.json", {"channel_names": {"0": "MR"}, "labels": labels})
+    made = plan(Workspace(tmp_path), "HIPPO", prepare=False, workers=0)
+    volumes, slices = made.configurations["3d_fullres"].sizes, made.configurations["2d"].sizes
+    assert (volumes["M"].patch_size, volumes["M"].batch_size) == ((40, 56, 40), 7)
+    assert (volumes["S"].patch_size, volumes["S"].batch_size) == ((40, 56, 40), 4)
+    assert (slices["M"].patch_size, slices["M"].batch_size) == ((1, 56, 40), 281)
+    golden = json.loads((ROOT / "tests/golden/nnunet_plans.json").read_text())["hippocampus"]
+    theirs, ours = golden["fingerprint"]["intensity"], made.intensities[0]
+    assert ours.mean == pytest.approx(theirs["mean"], rel=0.01)
+    assert ours.std == pytest.approx(theirs["std"], rel=0.01)
+    assert ours.p0_5 == pytest.approx(theirs["percentile_00_5"], rel=0.02)
+    assert ours.p99_5 == pytest.approx(theirs["percentile_99_5"], rel=0.02)
+    measured = read_json(tmp_path / "prepared/HIPPO/fingerprint.json")
+    assert measured["shapes"] == golden["fingerprint"]["shapes"]
