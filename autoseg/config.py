@@ -26,6 +26,7 @@ class TrainConfig:
     recipe: str = "balanced"  # "balanced", "fast" or "nnunet"
     seed: int = 0
     epochs: int | None = None  # of `steps_per_epoch`; None: from --budget or the recipe
+    steps: int | None = None  # in all, before `epochs`; None: from epochs, --budget or the recipe
     steps_per_epoch: int = 250
     batch_size: int | None = None  # None: the plan's
     patch_size: tuple[int, int, int] | None = None  # None: the plan's
@@ -103,7 +104,7 @@ def _parse(text: str, hint: Any = None) -> Any:
         if "str" in str(hint):
             return [part.strip() for part in text.split(",") if part.strip()]
         return [_parse(part) for part in text.replace("x", ",").split(",") if part]
-    if text.lower() == "none":
+    if text.lower() == "none" and hint is not str:  # augmentation=none is a name
         return None
     if hint is str or "str" in str(hint).split(" | "):
         return text if text != "null" else None

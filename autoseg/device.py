@@ -1,7 +1,7 @@
 """Where the arithmetic runs, and in which precision: asked once, measured, never assumed.
 
-bfloat16 doubles or triples the speed of a processor with the right instructions (AMX) and is fifteen times
-slower without them, so both are tried on real steps and the faster one is taken.
+bfloat16 doubles or triples the speed of a processor with the right instructions (AMX) and is 15
+times slower without them, so both are tried on real steps and the faster one is taken.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PRECISIONS = {
 
 
 def pick_device(name: str | None) -> torch.device:
-    """Return the device called `name` ("cpu", "cuda", "cuda:1", "mps"); None: a GPU if there is one.
+    """Return the device called `name` ("cpu", "cuda:1", "mps"); None: a GPU if there is one.
 
-    Raises UsageError for a name that is no device, ResourceError when the machine has no such device.
+    Raises UsageError for a name that is no device, ResourceError when the machine does not have it.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -76,9 +76,9 @@ def pick_precision(
 ) -> tuple[torch.dtype, str]:
     """Return the precision in which `step(dtype)` is fastest, and the sentence that says why.
 
-    `step` does one real step (forward, and backward when training) in the given precision and may be
-    called any number of times; each precision is timed for about a second. float16 is taken only on a
-    GPU that has no bfloat16.
+    `step` does one real step (forward, and backward when training) in the given precision and may
+    be called any number of times; each precision is timed for about a second. float16 is taken only
+    on a GPU that has no bfloat16.
     """
     low = torch.bfloat16
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -93,7 +93,9 @@ def pick_precision(
     return chosen, f"{name_of(chosen)}: {compared}"
 
 
-def is_faster(step: Callable[[], object], other: Callable[[], object], device: torch.device) -> bool:
+def is_faster(
+    step: Callable[[], object], other: Callable[[], object], device: torch.device
+) -> bool:
     """Tell whether `step` is worth taking instead of `other` (more than 10 % faster)."""
     return _time_steps(other, device)[1] > WORTHWHILE * _time_steps(step, device)[1]
 
@@ -139,7 +141,7 @@ def free_memory_bytes(device: torch.device) -> int | None:
 
 @contextlib.contextmanager
 def explained_memory(what: str, remedy: str) -> Iterator[None]:
-    """Turn an out-of-memory error inside the block into a ResourceError that says what to change."""
+    """Turn an out-of-memory error inside the block into a ResourceError with a remedy."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -1,8 +1,8 @@
 """How long to train: the words of --budget, a number of steps, and keeping a promise about time.
 
-A time budget becomes a number of steps once a step has been timed. The schedule runs over *progress*, which
-goes from 0 to 1 whatever happens: when the number of remaining steps changes, progress goes on from where it is
-and still arrives at 1 with the last step.
+A time budget becomes a number of steps once a step has been timed. The schedule runs over
+*progress*, which goes from 0 to 1 whatever happens: when the number of remaining steps changes,
+progress goes on from where it is and still arrives at 1 with the last step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANNEAL_AT_LEAST = 0.02  # of the steps done: too late to train, but the rate mus
 
 @dataclass(frozen=True)
 class Budget:
-    """What the user allows: seconds for the whole command, or epochs; neither: the recipe decides."""
+    """What the user allows: seconds for the whole command, or epochs, or what the recipe says."""
 
     seconds: float | None = None
     epochs: int | None = None
@@ -68,8 +68,8 @@ class Length:
 class Pace:
     """Watches the clock of a time budget and proposes another number of steps when it must.
 
-    `deadline` is a time of `clock` (monotonic seconds) at which the last step shall be done, so the time
-    for the final validation is already taken off; None: there is no time budget and nothing is ever changed.
+    `deadline` is a time of `clock` (monotonic seconds) at which the last step shall be done, so the
+    time for the final validation is already taken off; None: no time budget, nothing ever changes.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Pace:
         return done + max(1, round(done * ANNEAL_AT_LEAST), left)
 
     def is_due(self, step: int) -> bool:
-        """Tell whether it is time to compare the pace with the deadline; cheap, asked every step."""
+        """Tell whether it is time to compare the pace with the deadline; asked every step."""
         if self.deadline is None:
             return False
         if self._mark is None:
@@ -107,7 +107,7 @@ class Pace:
         return steps > 0 and self.clock() - self._mark[0] >= share * self.budget_seconds
 
     def look(self, step: int, length: Length) -> Length | None:
-        """Time the steps since the last look; return a new length when the old one misses the deadline.
+        """Time the steps since the last look; return a new length if the old misses the deadline.
 
         The caller waits for the device first, so that the clock tells the truth.
         """

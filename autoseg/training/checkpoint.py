@@ -1,9 +1,9 @@
-"""An unfinished training on disk: tensors as safetensors, everything else as JSON, the last two kept.
+"""An unfinished training on disk: tensors as safetensors, the rest as JSON, the last two kept.
 
     resume/  step_000001250.safetensors  step_000001250.json      current
              step_000001000.safetensors  step_000001000.json      previous
 
-The JSON file is written last and holds the hash of the tensors, so a pair is whole or does not count.
+The JSON file is written last and holds the hash of the tensors: a pair is whole or does not count.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ def _steps(folder: Path) -> list[int]:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the newest whole checkpoint, with a warning when a newer one is damaged; None: none yet.
+    """Return the newest whole checkpoint, with a warning if a newer one is damaged; None: none yet.
 
-    Raises CorruptError when there are checkpoints and all are damaged: nothing is begun anew silently.
+    Raises CorruptError when there are checkpoints and all are damaged: nothing is begun anew by
+    itself.
     """
     damaged: list[str] = []
     for step in sorted(_steps(folder), reverse=True):
@@ -121,9 +122,7 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     }
 
 
-def unpack_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
-) -> None:
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
     """Put the state of `pack_optimizer` back; the rates and decays stay those of `optimizer`."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
@@ -161,7 +160,7 @@ class Keeper:
         return self.clock() - self._last >= self.every_seconds
 
     def save(self, step: int, checkpoint: Checkpoint, must: bool = False) -> None:
-        """Write a checkpoint; a failing disk is only fatal the third time in a row, or when it `must`."""
+        """Write a checkpoint; a failing disk is fatal the third time in a row, or if it `must`."""
         begin = self.clock()
         try:
             save_checkpoint(self.folder, step, checkpoint)
@@ -184,7 +183,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Let SIGTERM, SIGINT and SIGUSR1 only ask for a stop while the block runs; a second one exits at once."""
+    """Let SIGTERM, SIGINT and SIGUSR1 ask for a stop in the block; a second one exits at once."""
     request = StopRequest()
 
     def ask(number: int, frame: object) -> None:

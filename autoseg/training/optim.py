@@ -1,4 +1,4 @@
-"""Optimisers, schedules, averaged weights, and the recipe that chooses among them by the number of steps.
+"""Optimisers, schedules, averaged weights, and the recipe that chooses by the number of steps.
 
 What is right for 1,500 steps is not what is right for 250,000. Each choice comes with its sentence.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,11 +20,11 @@ from autoseg.registry import resolve
 RECIPES = ("balanced", "fast", "nnunet")
 NNUNET_EPOCHS = 1000
 
-# AdamW at 3e-3 annealed to zero: Dice 0.876 after 1,474 steps and 0.888 after 3,949 on hippocampus, where
-# nnU-Net's SGD reached 0.890 after 250,000. Beyond that the rate falls with the square root of the steps.
+# AdamW at 3e-3 annealed to zero: Dice 0.876 after 1,474 steps and 0.888 after 3,949 on hippocampus,
+# where nnU-Net's SGD reached 0.890 after 250,000. Beyond that the rate falls with the root.
 ADAMW_RATE, ADAMW_STEPS = 3e-3, 4000
 SGD_RATE, SGD_STEPS = 1e-2, 100_000
-# How often each part of each training case is seen, and the limits of the steps that follow from it.
+# How often each part of each training case is seen, and the limits of the steps that follow.
 VISITS = {"balanced": 200, "fast": 50}
 STEP_LIMITS = {"balanced": (2_500, 75_000), "fast": (1_000, 15_000)}
 STEPS_WITHOUT_GPU = 10_000  # an hour or two on a laptop
@@ -83,7 +84,7 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 
 
 class Average:
-    """Exponential average of the weights; young averages follow fast, so the start is soon forgotten."""
+    """Exponential average of the weights; a young one follows fast, and soon forgets the start."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
@@ -108,6 +109,8 @@ def choose_length(
     `patches_per_case`: how many patches it takes to cover the median case.
     """
     epoch = config.steps_per_epoch
+    if config.steps is not None:
+        return config.steps, f"{config.steps:,} steps, as asked"
     if config.epochs is not None:
         return config.epochs * epoch, f"{config.epochs} epochs of {epoch} steps, as asked"
     if config.recipe == "nnunet":
@@ -117,7 +120,10 @@ def choose_length(
         most = min(most, STEPS_WITHOUT_GPU)
     wanted = visits * cases * max(1.0, patches_per_case) / batch_size
     steps = max(1, round(min(max(wanted, least), most) / epoch)) * epoch
-    reason = f"{cases} cases of {max(1.0, patches_per_case):.1f} patches seen {visits} times in batches of {batch_size}"
+    reason = (
+        f"{cases} cases of {max(1.0, patches_per_case):.1f} patches seen {visits} times in batches "
+        f"of {batch_size}"
+    )
     if wanted < least:
         reason += f" would be {wanted:,.0f}, too few to learn from"
     elif wanted > most:
@@ -127,7 +133,7 @@ def choose_length(
 
 
 def choose_recipe(config: TrainConfig, steps: int) -> tuple[TrainConfig, tuple[str, ...]]:
-    """Return `config` with every open choice about learning made for `steps` steps, and the reasons.
+    """Return `config` with every open choice about learning made for `steps` steps, and why.
 
     What the user has set is kept.
     """
@@ -150,7 +156,7 @@ def choose_recipe(config: TrainConfig, steps: int) -> tuple[TrainConfig, tuple[s
     return dataclasses.replace(config, **kept), tuple(reasons)
 
 
-def _learn_with_sgd() -> tuple[dict[str, object], str]:
+def _learn_with_sgd() -> tuple[dict[str, Any], str]:
     values = {"learning_rate": SGD_RATE, "schedule": "poly", "weight_decay": 3e-5, "warmup": 0.0}
     reason = (
         f"SGD with momentum, rate {SGD_RATE}, poly: for {SGD_STEPS:,} steps and more it is proven, "
@@ -159,7 +165,7 @@ def _learn_with_sgd() -> tuple[dict[str, object], str]:
     return {"optimizer": "sgd", **values}, reason
 
 
-def _learn_with_adamw(steps: int) -> tuple[dict[str, object], str]:
+def _learn_with_adamw(steps: int) -> tuple[dict[str, Any], str]:
     rate = float(f"{ADAMW_RATE * min(1.0, math.sqrt(ADAMW_STEPS / max(1, steps))):.2g}")
     values = {"learning_rate": rate, "schedule": "cosine", "weight_decay": 1e-2, "warmup": 0.02}
     why = "it learns in few steps where SGD needs tens of thousands"
@@ -170,14 +176,21 @@ def _learn_with_adamw(steps: int) -> tuple[dict[str, object], str]:
 
 
 def check_names(config: TrainConfig) -> None:
-    """Raise UsageError when the recipe, optimiser, schedule or a number in `config` cannot be meant."""
+    """Raise UsageError when a name or a number in `config` cannot be meant."""
     if config.recipe not in RECIPES:
         raise UsageError(
             f"unknown recipe '{config.recipe}'", remedy=suggest(config.recipe, RECIPES)
         )
     resolve("optimizer", config.optimizer or "adamw", OPTIMIZERS)
     resolve("schedule", config.schedule or "poly", SCHEDULES)
-    positive = ("steps_per_epoch", "epochs", "batch_size", "learning_rate", "gradient_norm")
+    positive = (
+        "steps_per_epoch",
+        "epochs",
+        "steps",
+        "batch_size",
+        "learning_rate",
+        "gradient_norm",
+    )
     for name in positive:
         value = getattr(config, name)
         if value is not None and value <= 0:

@@ -1,4 +1,7 @@
-"""What a training says while it runs: one line an epoch, `history.csv`, `log.txt`. None of it can stop it."""
+"""What a training says while it runs: one line an epoch, `history.csv`, `log.txt`.
+
+None of it can stop a training.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,8 @@ class Epoch:
 def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
     """Return the line of one epoch.
 
-    `epoch 3, step 750/4,000: loss 0.412, validation 0.398, Dice anterior 0.861 posterior 0.842, rate
-    0.0027, 18 min 20 s left`
+    `epoch 3, step 750/4,000: loss 0.4120, validation 0.3980, Dice anterior 0.861 posterior 0.842,
+    rate 0.0027, 18 min 20 s left`
     """
     parts = [f"loss {epoch.train_loss:.4f}"]
     if epoch.validation_loss is not None:

@@ -1,7 +1,7 @@
 """The training loop, and the few functions it is made of. To train differently, copy this file.
 
-Nothing waits for the device inside a step: losses and failures are counted there and read once an epoch
-(failures every few steps).
+Nothing waits for the device inside a step: losses and failures are counted there and read once an
+epoch (failures every few steps).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def train(
     report: Callable[[Sequence[Epoch]], None],
     facts: Mapping[str, Any],
 ) -> Weights:
-    """Train to the end of `training.length` and return the final weights (averaged, if averaging is on).
+    """Train to the end of `training.length`; return the final weights (averaged, if that is on).
 
     `batches` starts with batch number `training.step`. `facts` are kept in every checkpoint. Raises
     Stopped, with everything saved, when `stop` is set.
@@ -146,7 +146,8 @@ def update(training: Training, task: Task, batch: Batch) -> None:
         group["lr"] = rate
     network.train()
     optimizer.zero_grad(set_to_none=True)
-    batch = task.augment(to_device(batch, task.device), generator_of(config.seed, training.step, task))
+    generator = generator_of(config.seed, training.step, task)
+    batch = task.augment(to_device(batch, task.device), generator)
     with autocast(task.device, task.dtype):
         scores = network(lay_out_image(batch.image, task.channels_last))
     loss = task.loss(scores, batch)
@@ -169,7 +170,8 @@ def take_step(training: Training, finite: Tensor) -> None:
         training.scaler.step(optimizer)
         training.scaler.update()
     elif optimizer.param_groups[0].get("fused"):
-        optimizer.found_inf = (~finite).float()  # fused optimisers skip by themselves, on the device
+        # Fused optimisers skip a step by themselves, on the device.
+        optimizer.found_inf = (~finite).float()
         optimizer.step()
     elif bool(finite):
         optimizer.step()
@@ -184,15 +186,16 @@ def check_failures(training: Training, task: Task) -> None:
     last = range(max(0, training.step - 5), training.step)
     cases = sorted({case for step in last for case in task.cases_of(step)})
     raise UsageError(
-        f"the gradient was not finite in {FAILURES_IN_A_ROW} steps in a row (step {training.step:,}); "
-        f"the last good state is kept. Cases of the last steps: {', '.join(cases) or 'unknown'}",
+        f"the gradient was not finite in {FAILURES_IN_A_ROW} steps in a row, up to step "
+        f"{training.step:,}; the last good state is kept. Cases of the last steps: "
+        f"{', '.join(cases) or 'unknown'}",
         remedy=f"try --set learning_rate={(task.config.learning_rate or 0) / 3:.1g}"
         + ("" if task.dtype == torch.float32 else " or --set precision=float32"),
     )
 
 
 def replan(training: Training, task: Task, pace: Pace) -> None:
-    """Change the number of steps when the clock says so; the schedule goes on and still ends at zero."""
+    """Change the number of steps when the clock says so; the rate still ends at zero."""
     synchronize(task.device)
     length = pace.look(training.step, training.length)
     if length is None or length.steps == training.length.steps:
@@ -238,8 +241,9 @@ def measure(training: Training, task: Task) -> tuple[float | None, dict[str, flo
     weights = training.average.weights if training.average else {}
     losses, counts = [], []
     for batch in task.validation:
+        image = lay_out_image(batch.image, task.channels_last)
         with autocast(task.device, task.dtype):
-            scores = torch.func.functional_call(network, weights, (lay_out_image(batch.image, task.channels_last),))
+            scores = torch.func.functional_call(network, weights, (image,))
         losses.append(task.loss(scores[:1], batch))
         counts.append(hard_counts(scores[0], batch.target, task.labels, batch.annotated))
     hits, extra, missed = torch.stack(counts).sum(0).T.tolist()
@@ -269,14 +273,18 @@ def generator_of(seed: int, step: int, task: Task) -> torch.Generator:
     return torch.Generator(task.device).manual_seed(number >> 1)
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Return `batch` on the device; the copy runs beside the arithmetic where it can."""
-    tensors = {
-        f.name: getattr(batch, f.name).to(device, non_blocking=True)
-        for f in dataclasses.fields(batch)
-        if isinstance(getattr(batch, f.name), Tensor)
-    }
-    return dataclasses.replace(batch, **tensors)
+def to_device(value: Any, device: torch.device) -> Any:
+    """Return a batch with all its tensors on the device; copying runs beside the arithmetic."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, tuple):
+        return tuple(to_device(item, device) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {
+            f.name: to_device(getattr(value, f.name), device) for f in dataclasses.fields(value)
+        }
+        return dataclasses.replace(value, **parts)
+    return value
 
 
 def lay_out_image(image: Tensor, channels_last: bool) -> Tensor:

@@ -1,0 +1,159 @@
+"""What is decided when a training begins, and kept when it is resumed.
+
+Precision, memory layout, length and recipe.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.config import TrainConfig
+from autoseg.device import (
+    PRECISIONS,
+    autocast,
+    explained_memory,
+    is_faster,
+    name_of,
+    pick_precision,
+    synchronize,
+)
+from autoseg.errors import UsageError, suggest
+from autoseg.plan import Configuration, Design
+from autoseg.training.budget import Budget, Length, say_duration
+from autoseg.training.loader import Batch
+from autoseg.training.optim import choose_length, choose_recipe
+from autoseg.training.trainer import lay_out, lay_out_image, to_device
+
+PROBE_SAMPLES = 1  # of a batch, on a CPU: the ratio of two precisions does not depend on more
+OVERHEAD = 1.1  # optimiser and augmentation, beside forward and backward; soon measured better
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The choices that a checkpoint keeps, so that a resumed run is the same run."""
+
+    config: TrainConfig
+    precision: str
+    channels_last: bool
+    length: Length
+    step_seconds: float | None
+    reasons: tuple[str, ...]
+
+
+def decide(
+    network: nn.Module,
+    batch: Batch,
+    loss: Callable[[Sequence[Tensor], Batch], Tensor],
+    config: TrainConfig,
+    budget: Budget,
+    seconds_left: Callable[[], float],
+    natural_length: tuple[int, str],
+    device: torch.device,
+) -> Decision:
+    """Probe the device with copies of `network` and choose how to train it.
+
+    `seconds_left()` is the time for training, asked after probing; `natural_length` is that of
+    `choose_length`, used when there is no time budget.
+    """
+    step = _probe(network, batch, loss, device)
+    precision, why = _choose_precision(step, config.precision, device)
+    channels_last = _choose_layout(step, PRECISIONS[precision], device)
+    layout = "; channels last in memory, which is faster here" if channels_last else ""
+    reasons = [why + layout]
+    steps, seconds = natural_length[0], None
+    if budget.seconds is None:
+        reasons.append(natural_length[1])
+    else:
+        seconds = _time_step(step, batch, PRECISIONS[precision], channels_last, device)
+        left = seconds_left()
+        steps = max(1, int(left / seconds))
+        shares = f"{say_duration(left)} of the budget's {say_duration(budget.seconds)}"
+        reasons.append(f"{shares} are for training: about {steps:,} steps of {seconds:.2g} s")
+    config, learning = choose_recipe(config, steps)
+    return Decision(config, precision, channels_last, Length(steps), seconds, (*reasons, *learning))
+
+
+Probe = Callable[[torch.dtype, bool, int], None]
+
+
+def _probe(
+    network: nn.Module,
+    batch: Batch,
+    loss: Callable[[Sequence[Tensor], Batch], Tensor],
+    device: torch.device,
+) -> Probe:
+    """Return a function that does one forward and backward pass: (precision, layout, samples)."""
+    copies: dict[bool, nn.Module] = {}
+
+    def step(dtype: torch.dtype, channels_last: bool, samples: int) -> None:
+        if channels_last not in copies:
+            copies[channels_last] = lay_out(copy.deepcopy(network), channels_last).train()
+        part = first_samples(to_device(batch, device), samples)
+        remedy = "a smaller --size, or --set batch_size=..."
+        with explained_memory(f"training with a batch of {samples}", remedy):
+            with autocast(device, dtype):
+                scores = copies[channels_last](lay_out_image(part.image, channels_last))
+            loss(scores, part).backward()
+        copies[channels_last].zero_grad(set_to_none=True)
+
+    return step
+
+
+def first_samples(batch: Batch, samples: int) -> Batch:
+    """Return the first `samples` of a batch."""
+    parts = {
+        f.name: getattr(batch, f.name)[:samples]
+        for f in dataclasses.fields(batch)
+        if isinstance(getattr(batch, f.name), Tensor)
+    }
+    return dataclasses.replace(batch, **parts)
+
+
+def _choose_precision(step: Probe, wanted: str, device: torch.device) -> tuple[str, str]:
+    if wanted != "auto":
+        if wanted not in PRECISIONS:
+            raise UsageError(f"precision={wanted}", remedy=suggest(wanted, ["auto", *PRECISIONS]))
+        if wanted == "float16" and device.type != "cuda":
+            raise UsageError("precision=float16 needs a GPU", remedy="bfloat16 or auto")
+        return wanted, f"{wanted}: set by hand"
+    samples = PROBE_SAMPLES if device.type == "cpu" else 1 << 30
+    dtype, why = pick_precision(lambda dtype: step(dtype, False, samples), device)
+    return name_of(dtype), why
+
+
+def _choose_layout(step: Probe, dtype: torch.dtype, device: torch.device) -> bool:
+    # On CPUs oneDNN reorders by itself and both ways were equal within noise: no room for chance.
+    if device.type != "cuda":
+        return False
+    everything = 1 << 30
+    return is_faster(
+        lambda: step(dtype, True, everything), lambda: step(dtype, False, everything), device
+    )
+
+
+def _time_step(
+    step: Probe, batch: Batch, dtype: torch.dtype, channels_last: bool, device: torch.device
+) -> float:
+    samples = len(batch.image)
+    step(dtype, channels_last, samples)
+    synchronize(device)
+    begin = time.perf_counter()
+    step(dtype, channels_last, samples)
+    synchronize(device)
+    return (time.perf_counter() - begin) * OVERHEAD
+
+
+def natural_length(
+    config: TrainConfig, configuration: Configuration, design: Design, cases: int, on_gpu: bool
+) -> tuple[int, str]:
+    """Return `choose_length` for a configuration: how many patches does its median case need?"""
+    volume = math.prod(configuration.median_shape) / math.prod(design.patch_size)
+    return choose_length(config, cases, volume, design.batch_size, on_gpu)

@@ -1,0 +1,146 @@
+"""What `autoseg_train` was asked to do, checked in full before anything heavy begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from autoseg.bundle import trained_design
+from autoseg.config import TrainConfig, override
+from autoseg.device import pick_device
+from autoseg.errors import CorruptError, DataError, UsageError
+from autoseg.plan import Configuration, Design, Plan, check_design, load_plan
+from autoseg.planning.folds import Fold, load_folds
+from autoseg.preprocessing.store import read_manifest, recipe_of
+from autoseg.training.budget import Budget, parse_budget
+from autoseg.training.losses import build_loss
+from autoseg.training.optim import check_names
+from autoseg.workspace import Workspace
+
+FULL, ALL = "full", "all"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One fold to train."""
+
+    plan: Plan
+    configuration: Configuration
+    size: str
+    why_size: str
+    config: TrainConfig  # as asked; open choices are None
+    budget: Budget
+    device: torch.device
+    fold: str
+    cases: Fold
+    prepared: Path  # prepared/<dataset>
+    run: Path  # models/<dataset>/<configuration>-<size>/run/fold_<f>
+    bundle: Path
+
+    @property
+    def design(self) -> Design:
+        """Patch, batch and network, with what the user changed."""
+        return trained_design(self.plan, self.configuration.name, self.size, self.config)
+
+    @property
+    def resume(self) -> Path:
+        """Checkpoints, as long as the training is not finished."""
+        return self.run / "resume"
+
+    @property
+    def validation(self) -> Path:
+        """Predictions and scores of the fold's validation cases."""
+        return self.run / "validation"
+
+    @property
+    def result(self) -> Path:
+        """Written last: where it stands, the fold is finished."""
+        return self.run / "result.json"
+
+
+def read_orders(
+    workspace: Workspace,
+    configuration: str,
+    fold: str,
+    *,
+    dataset: str | None = None,
+    size: str | None = None,
+    budget: str | None = None,
+    settings: Sequence[str] = (),
+    device: str | None = None,
+) -> list[Order]:
+    """Return one order per fold; raise UsageError or DataError for whatever cannot be trained."""
+    name = workspace.find_planned(dataset)
+    plan = load_plan(workspace.plan(name))
+    chosen = plan.configuration(configuration)
+    where = pick_device(device)
+    size, why = choose_size(size, where)
+    length = parse_budget(budget)
+    config = override(TrainConfig(), settings)
+    if length.epochs is not None:
+        config = dataclasses.replace(config, epochs=length.epochs, steps=None)
+    check_names(config)
+    build_loss(config.loss)
+    _check_design(plan, configuration, size, config)
+    if chosen.previous is not None:
+        raise UsageError(f"{configuration} cannot be trained yet", remedy="train 3d_fullres")
+    folder = workspace.prepared(name)
+    folds = _choose_folds(fold, workspace.folds(name), _prepared_cases(folder, plan, chosen))
+    return [
+        Order(
+            plan, chosen, size, why, config, length, where, fold_name, cases, folder,
+            workspace.run(name, configuration, size, fold_name),
+            workspace.bundle(name, configuration, size),
+        )
+        for fold_name, cases in folds.items()
+    ]  # fmt: skip
+
+
+def choose_size(size: str | None, device: torch.device) -> tuple[str, str]:
+    """Return the size to train and why: M on a GPU, S without one."""
+    if size is not None:
+        return size, "as asked"
+    if device.type == "cuda":
+        return "M", "the default on a GPU"
+    return "S", f"the default on a {'CPU' if device.type == 'cpu' else 'small GPU'}"
+
+
+def _check_design(plan: Plan, configuration: str, size: str, config: TrainConfig) -> None:
+    try:
+        check_design(trained_design(plan, configuration, size, config), "--set")
+    except CorruptError as error:
+        raise UsageError(error.fact, place=error.place, expected=error.expected) from error
+
+
+def _prepared_cases(folder: Path, plan: Plan, configuration: Configuration) -> tuple[str, ...]:
+    manifest = read_manifest(folder / configuration.name)
+    if manifest.recipe != recipe_of(plan, configuration):
+        raise DataError(
+            "the plan was changed after these data were prepared",
+            place=str(folder / configuration.name),
+            remedy="run autoseg_plan again: it prepares them anew",
+        )
+    return tuple(manifest.cases)
+
+
+def _choose_folds(fold: str, path: Path, cases: Sequence[str]) -> dict[str, Fold]:
+    folds = {str(number): entry for number, entry in enumerate(load_folds(path))}
+    if fold == FULL:
+        return {FULL: Fold(tuple(sorted(cases)), ())}
+    chosen = folds if fold == ALL else {fold: folds[fold]} if fold in folds else {}
+    if not chosen:
+        there = ", ".join([*folds, *([ALL] if folds else []), FULL])
+        raise UsageError(f"there is no fold '{fold}'", place=str(path), expected=f"one of {there}")
+    missing = {case for entry in chosen.values() for case in entry.train + entry.validation}
+    missing -= set(cases)
+    if missing:
+        raise DataError(
+            f"{len(missing)} cases of the folds are not prepared, such as {min(missing)}",
+            place=str(path),
+            remedy="run autoseg_plan again",
+        )
+    return dict(chosen)

@@ -1,0 +1,132 @@
+"""Predict the validation cases of a fold in full and score them on their native labels.
+
+Everything comes from `prepared/`, so this needs neither `raw/` nor SimpleITK.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from autoseg.errors import Stopped
+from autoseg.evaluation.score import make_header, score_case
+from autoseg.evaluation.summary import summarise
+from autoseg.evaluation.tables import write_summary
+from autoseg.files import write_atomically
+from autoseg.inference.export import decode_restored
+from autoseg.io import write_labels
+from autoseg.labels import Labels
+from autoseg.plan import Plan
+from autoseg.preprocessing.npz import write_npz
+from autoseg.preprocessing.store import PreparedCase, read_native
+from autoseg.results import CaseScores, Summary
+from autoseg.training.budget import say_duration
+from autoseg.training.checkpoint import StopRequest
+
+log = logging.getLogger(__name__)
+
+Predict = Callable[[np.ndarray], Tensor]
+
+CAUTION = 1.15  # a real prediction has been timed, but only one
+SAID_EVERY_S = 10.0
+
+
+def predict_labels(predict: Predict, case: PreparedCase, labels: Labels) -> np.ndarray:
+    """Return the predicted label map (Z, Y, X) of a prepared case on the grid of its scan."""
+    return decode_restored(predict(np.asarray(case.image, dtype=np.float32)), case.frame, labels)
+
+
+def estimate_seconds(
+    predict: Predict, cases: Sequence[PreparedCase], labels: Labels, prepared: Path
+) -> float:
+    """Return how long `validate` will take, from predicting and scoring the median case once."""
+    if not cases:
+        return 0.0
+    case = sorted(cases, key=lambda c: c.labels.size)[len(cases) // 2]
+    share = sum(c.labels.size for c in cases) / max(1, case.labels.size)
+    begin = time.monotonic()
+    predict_labels(predict, case, labels)
+    if time.monotonic() - begin < 2.0:  # the first call warmed up; time another
+        begin = time.monotonic()
+        predict_labels(predict, case, labels)
+    predicting = time.monotonic() - begin
+    begin = time.monotonic()
+    # An untrained network's noise has surfaces everywhere; the reference is like a real prediction.
+    score(read_native(prepared, case.id), case, labels, prepared)
+    return CAUTION * (predicting + time.monotonic() - begin) * share
+
+
+def score(
+    label_map: np.ndarray, case: PreparedCase, labels: Labels, prepared: Path, file: str = ""
+) -> CaseScores:
+    """Return the scores of a predicted label map on the native grid of `case`."""
+    reference = read_native(prepared, case.id)
+    if labels.ignore is not None:
+        label_map = np.where(label_map == labels.ignore, 0, label_map)
+    return score_case(
+        label_map, reference, case.frame.source, labels,
+        case=case.id, tags=case.tags, annotated=case.annotated, prediction_file=file,
+    )  # fmt: skip
+
+
+def validate(
+    predict: Predict,
+    cases: Sequence[PreparedCase],
+    plan: Plan,
+    prepared: Path,
+    output: Path,
+    stop: StopRequest,
+) -> Summary:
+    """Write label maps, `metrics.csv` and `summary.json` to `output`; return the summary."""
+    ending = plan.file_ending
+    if importlib.util.find_spec("SimpleITK") is None:
+        log.info("SimpleITK is not installed here: validation label maps are written as .npz")
+        ending = ".npz"
+    scores, begin, said = [], time.monotonic(), time.monotonic()
+    for number, case in enumerate(cases, start=1):
+        if stop.signal_name:
+            raise Stopped(
+                f"stopped by {stop.signal_name} while predicting validation cases",
+                remedy="run the same command again: training is done, only this is repeated",
+            )
+        label_map = predict_labels(predict, case, plan.labels)
+        path = output / f"{case.id}{ending}"
+        _write(path, label_map, case)
+        scores.append(score(label_map, case, plan.labels, prepared, path.name))
+        if time.monotonic() - said > SAID_EVERY_S:
+            said = time.monotonic()
+            left = say_duration((said - begin) * (len(cases) - number) / number)
+            log.info("validation: %d of %d cases, %s left", number, len(cases), left)
+    summary = summarise(scores, plan.labels, make_header(plan.labels))
+    write_summary(output, summary)
+    _report_controls(summary)
+    return summary
+
+
+def _write(path: Path, label_map: np.ndarray, case: PreparedCase) -> None:
+    if path.suffix == ".npz":
+        write_atomically(path, lambda s: write_npz(s, {"labels": label_map}, compress=True))
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_labels(path, label_map, case.frame.source)
+
+
+def _report_controls(summary: Summary) -> None:
+    """Log what was found in scans that have no target, tag by tag."""
+    for tag in sorted({tag for case in summary.cases for tag in case.tags}):
+        group = [case for case in summary.cases if tag in case.tags]
+        for target in summary.mean:
+            values = [case.metrics[target] for case in group]
+            if any(v["n_ref"].value for v in values):
+                continue
+            false = [v["fp"].value or 0 for v in values]
+            log.info(
+                "%s: %s in %d of %d cases without any, %.1f voxels on average, %.0f at most",
+                tag, target, sum(f > 0 for f in false), len(group), np.mean(false), max(false),
+            )  # fmt: skip
