@@ -14,8 +14,8 @@ from scipy import ndimage
 from autoseg.preprocessing.operators import operators, separate_axis
 
 BLOCK = 32  # rows per product: enough for BLAS, and few zeros of the banded matrix among them
-# Multiplications per product. OpenBLAS shares larger ones between threads, which wait for each other
-# for seconds when every core has a worker process; small ones also give the same bytes anywhere.
+# Multiplications per product. OpenBLAS shares larger ones between threads, which then wait for each
+# other for seconds when every core has a worker process; small ones give the same bytes anywhere.
 SMALL_PRODUCT = 1 << 18
 SLAB_BYTES = 4 << 20  # slices that go through both in-plane products while in cache
 TIE = 1e-5  # linear weights of labels that differ by less are a tie
