@@ -1,0 +1,188 @@
+"""The predictor: mean over folds, any size of image, the same from many threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.bundle import load_bundle
+from autoseg.config import PredictConfig, TrainConfig
+from autoseg.errors import AutosegError, CorruptError, DataError, UsageError
+from autoseg.image import Geometry, Image, Orientation
+from autoseg.inference.predictor import (
+    Predictor,
+    build_predictor,
+    load_networks,
+    load_predictor,
+    predict_image,
+)
+from autoseg.inference.speed import describe_speed, settle
+from autoseg.labels import Labels
+
+from .conftest import make_bundle, make_plan
+
+CPU = torch.device("cpu")
+
+
+def random_image(shape=(18, 26, 20), seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(100, 20, (1, *shape)).astype(np.float32)
+
+
+def test_folds_are_averaged_as_logits(bundle_folder: Path):
+    array = random_image()
+    single = [
+        load_predictor(load_bundle(bundle_folder, [fold]), PredictConfig(), CPU)(array)
+        for fold in ("0", "1")
+    ]
+    both = load_predictor(load_bundle(bundle_folder), PredictConfig(), CPU)(array)
+    assert not torch.allclose(single[0], single[1])
+    torch.testing.assert_close(both, (single[0] + single[1]) / 2, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 40, 5), (16, 24, 16), (17, 24, 16), (40, 30, 50)])
+def test_every_size_of_image_gets_scores_of_its_own_size(bundle_folder: Path, shape):
+    predict = load_predictor(load_bundle(bundle_folder, ["0"]), PredictConfig(), CPU)
+    scores = predict(random_image(shape))
+    assert scores.shape == (3, *shape)
+    assert scores.dtype == torch.float32
+
+
+def test_the_network_of_a_training_is_not_touched(bundle_folder: Path):
+    bundle = load_bundle(bundle_folder, ["0"])
+    (network,) = load_networks(bundle)
+    network.train()
+    predict = build_predictor(
+        [network], bundle.plan, bundle.design, TrainConfig(), PredictConfig(), CPU
+    )
+    predict(random_image())
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_mirroring_follows_the_training(bundle_folder: Path):
+    bundle = load_bundle(bundle_folder, ["0"])
+    networks = load_networks(bundle)
+
+    def axes(train_config: TrainConfig, speed: str) -> tuple[int, ...]:
+        config = PredictConfig(speed=speed)
+        predict = build_predictor(networks, bundle.plan, bundle.design, train_config, config, CPU)
+        return predict.mirror_axes
+
+    assert axes(TrainConfig(), "balanced") == (0, 1, 2)
+    assert axes(TrainConfig(mirror_axes=(0,)), "balanced") == (0,)
+    assert axes(TrainConfig(), "fast") == ()
+
+
+def test_scores_that_are_not_finite_are_an_error(bundle_folder: Path):
+    bundle = load_bundle(bundle_folder, ["0"])
+    (network,) = load_networks(bundle)
+    with torch.no_grad():
+        next(iter(network.parameters())).fill_(float("nan"))
+    config = PredictConfig()
+    predict = build_predictor([network], bundle.plan, bundle.design, TrainConfig(), config, CPU)
+    with pytest.raises(AutosegError, match="not finite"):
+        predict(random_image())
+
+
+def test_weights_that_do_not_fit_the_plan_are_named(bundle_folder: Path):
+    bundle = load_bundle(bundle_folder, ["0"])
+    weights = dict(bundle.weights["0"])
+    weights.pop(next(iter(weights)))
+    broken = load_bundle(bundle_folder, ["0"])
+    object.__setattr__(broken, "weights", {"0": weights})
+    with pytest.raises(CorruptError, match="fold 0 do not fit"):
+        load_networks(broken)
+
+
+def test_loading_a_model_draws_no_random_number_of_the_caller(bundle_folder: Path):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    load_networks(load_bundle(bundle_folder))
+    assert torch.equal(torch.rand(1), expected)
+
+
+# --- the public class ----------------------------------------------------------------------------
+
+
+def test_array_and_spacing_become_labels_on_the_same_grid(bundle_folder: Path):
+    predictor = Predictor(bundle_folder, device="cpu")
+    label_map = predictor(random_image((20, 30, 10))[0], spacing=(2.0, 1.0, 1.5))
+    assert label_map.shape == (20, 30, 10)
+    assert label_map.dtype == np.uint8
+    assert set(np.unique(label_map)) <= {0, 1, 2}
+    assert len(np.unique(label_map)) > 1
+
+
+def test_eight_threads_share_one_predictor(bundle_folder: Path):
+    predictor = Predictor(str(bundle_folder), device="cpu")
+    images = [random_image((12 + i % 3, 20, 18), seed=i) for i in range(16)]
+    alone = [predictor(image, (1.0, 1.0, 1.0)) for image in images]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda image: predictor(image, (1.0, 1.0, 1.0)), images))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_arrays_it_cannot_read_are_refused(bundle_folder: Path):
+    predictor = Predictor(bundle_folder, device="cpu")
+    with pytest.raises(DataError, match=r"shape \(4, 4\)"):
+        predictor(np.zeros((4, 4)), (1, 1, 1))
+    with pytest.raises(DataError, match="2 channels, expected 1"):
+        predictor(np.zeros((2, 4, 4, 4)), (1, 1, 1))
+    with pytest.raises(DataError, match="NaN"):
+        predictor(np.full((1, 4, 4, 4), np.nan), (1, 1, 1))
+
+
+def test_a_turned_scan_gets_the_same_labels_turned(bundle_folder: Path):
+    bundle = load_bundle(bundle_folder)
+    predict = load_predictor(bundle, PredictConfig(), CPU)
+    array = random_image((14, 20, 17))
+    upright = predict_image(predict, bundle, Image(array, Geometry((14, 20, 17))))
+    # The same patient, stored with axes X, Z, Y and the first of them backwards.
+    turn = Orientation((1, 2, 0), (2,))
+    stored = np.ascontiguousarray(turn.undo(array))
+    direction = np.zeros((3, 3))
+    direction[[0, 1, 2], [1, 2, 0]] = 1, 1, -1
+    geometry = Geometry(stored.shape[1:], direction=tuple(direction.ravel()))
+    turned = predict_image(predict, bundle, Image(stored, geometry))
+    assert np.array_equal(turn.apply(turned), upright)
+
+
+def test_left_and_right_change_places_in_a_mirrored_patient(tmp_path: Path):
+    plan = make_plan(Labels({"kidney_left": (1,), "kidney_right": (2,)}))
+    predictor = Predictor(make_bundle(tmp_path / "bundle", plan=plan), device="cpu")
+    array = random_image((16, 24, 16))
+    label_map = predictor(array, (1, 1, 1))
+    mirrored = predictor(array[..., ::-1], (1, 1, 1))
+    exchanged = np.array([0, 2, 1], dtype=np.uint8)[mirrored[..., ::-1]]
+    assert (exchanged != label_map).mean() < 1e-3
+
+
+# --- speed ---------------------------------------------------------------------------------------
+
+
+def test_each_speed_says_what_it_sets():
+    assert describe_speed(PredictConfig(speed="accurate")) == (
+        "speed accurate: tiles overlap by half, all mirror images averaged, float32"
+    )
+    assert describe_speed(PredictConfig(speed="fast")).startswith(
+        "speed fast: tiles overlap by a quarter, no mirroring, float32 unless"
+    )
+
+
+def test_a_setting_wins_over_the_speed():
+    config = settle(PredictConfig(speed="fast", step=0.5, mirror=True, precision="bfloat16"))
+    assert (config.step, config.mirror, config.precision) == (0.5, True, "bfloat16")
+
+
+def test_unknown_names_and_steps_are_answered_with_the_known_ones():
+    with pytest.raises(UsageError, match="did you mean 'fast'"):
+        settle(PredictConfig(speed="fasst"))
+    with pytest.raises(UsageError, match="did you mean 'bfloat16'"):
+        settle(PredictConfig(precision="bfloat61"))
+    with pytest.raises(UsageError, match="step 0"):
+        settle(PredictConfig(step=0.0))
