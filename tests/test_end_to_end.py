@@ -31,7 +31,7 @@ def test_training_leaves_a_bundle_and_the_scores_of_its_fold(trained):
     model = trained / "models" / "PHANTOM" / "3d_fullres-S"
     assert (model / "bundle" / "fold_0" / "weights.safetensors").exists()
     summary = json.loads((model / "run" / "fold_0" / "validation" / "summary.json").read_text())
-    assert len(summary["cases"]) == 1
+    assert [case["case"] for case in summary["metric_per_case"]] == ["phantom_00"]
 
 
 def test_a_prediction_lies_on_the_grid_of_its_image(trained):

@@ -19,8 +19,9 @@ FLOORS = {
     6: "commands cli",
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
-# Everything else imports at the top of the file, so that a cycle shows.
-LAZY = {"autoseg", "autoseg.cli", "autoseg.commands"}
+# Everything else imports at the top of the file, so that a cycle shows. Predicting loads torch only
+# after folders and settings have been found right.
+LAZY = {"autoseg", "autoseg.cli", "autoseg.commands", "autoseg.workflows.predict"}
 HOMES = {  # library: the only places that may import it
     "SimpleITK": ("io",),
     "torch": (
