@@ -131,7 +131,7 @@ def _inflate_start(start: bytes, path: Path) -> bytes:
     try:
         return zlib.decompressobj(GZIP_WINDOW).decompress(start, 1024)
     except zlib.error as error:
-        raise DataError(f"cannot be decompressed ({error})", place=str(path)) from error
+        raise _damaged(path, error) from error
 
 
 def _inflate(packed: bytes, header: NiftiHeader, path: Path) -> bytes:

@@ -186,13 +186,17 @@ def _shape(dim: tuple[int, ...], place: str) -> tuple[int, int, int, int]:
 def _affine(get: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
     pixdim, quaternion = get("pixdim"), get("quaternion")
     affine = np.eye(4)
-    if get("sform_code")[0] > 0:
-        affine[:3] = np.reshape(get("srow"), (3, 4))
-    elif get("qform_code")[0] > 0:
+    has_sform, has_qform = get("sform_code")[0] > 0, get("qform_code")[0] > 0
+    if has_qform:
         sizes = np.abs(pixdim[1:4]) * [1, 1, -1 if pixdim[0] < 0 else 1]
         affine[:3, :3] = _rotation(quaternion[:3]) * sizes
         affine[:3, 3] = quaternion[3:]
-    else:
+    if has_sform:
+        sform = np.reshape(get("srow"), (3, 4))
+        if has_qform and not np.allclose(sform, affine[:3], rtol=1e-3, atol=1e-3):
+            log.info("%s: sform and qform differ, the sform is taken", place)
+        affine[:3] = sform
+    if not has_sform and not has_qform:
         log.info("%s: the header does not say how the scan lies; taken as upright", place)
         affine[:3, :3] = LPS * np.abs(pixdim[1:4])
     if shape[2] == 1 and not np.linalg.norm(affine[:3, 2]) > 0:

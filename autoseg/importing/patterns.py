@@ -26,7 +26,7 @@ def find_matches(pattern: str, channels: Sequence[str] = ()) -> list[Match]:
     """Return the files that fit `pattern`, sorted by path; hidden files never do.
 
     `{case}` stands for one or more characters without a slash, and for the same ones each time;
-    `{channel}` for one of `channels` if it can, else for characters without slash, dot or underscore.
+    `{channel}` for one of `channels` if it can, else for characters other than `/`, `.` and `_`.
     Raises UsageError for a pattern without `{case}`, or when there is no such file.
     """
     _check_marks(pattern)
