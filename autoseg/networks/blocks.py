@@ -5,6 +5,8 @@ Every piece works on (B, C, *S) with two or three axes S.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,8 +32,55 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised (and activated) `x` (B, C, *S) in its own dtype."""
+        if x.device.type == "cpu" and not torch.jit.is_tracing():
+            normalised: Tensor = _SampleNorm.apply(x, self.weight, self.bias, self.activate)
+            return normalised
         x = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
         return functional.leaky_relu_(x, SLOPE) if self.activate else x
+
+
+class _SampleNorm(torch.autograd.Function):
+    """Instance normalisation and leaky ReLU that keep the channels-last layout, for CPUs.
+
+    The instance of one sample is a batch of one: torch's batch normalisation, sample by sample, works
+    in place of a channels-last tensor, where its instance normalisation copies to another layout and
+    back. Statistics are float32 whatever the dtype.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, activate: bool) -> Tensor:
+        y = torch.empty_like(x)
+        mean = x.new_empty(x.shape[:2], dtype=torch.float32)
+        scale = torch.empty_like(mean)
+        for i in range(len(x)):
+            torch.ops.aten.native_batch_norm.out(
+                x[i : i + 1], weight, bias, None, None, True, 0.0, EPSILON,
+                out=y[i : i + 1], save_mean=mean[i], save_invstd=scale[i],
+            )  # fmt: skip
+        if activate:
+            functional.leaky_relu_(y, SLOPE)
+        ctx.activate = activate
+        ctx.save_for_backward(x, y if activate else x, weight, mean, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, weight, mean, scale = ctx.saved_tensors
+        slope = outer[0]
+        if ctx.activate:
+            # The sign of the output is the sign of the input, so the output is enough.
+            slope = torch.ops.aten.leaky_relu_backward(slope, y, SLOPE, True)
+        to_x, to_weight, to_bias = (
+            torch.empty_like(x),
+            torch.empty_like(mean),
+            torch.empty_like(mean),
+        )
+        for i in range(len(x)):
+            torch.ops.aten.native_batch_norm_backward.out(
+                slope[i : i + 1], x[i : i + 1], weight, None, None, mean[i], scale[i], True, EPSILON,
+                [True, True, True], out0=to_x[i : i + 1], out1=to_weight[i], out2=to_bias[i],
+            )  # fmt: skip
+        return to_x, to_weight.sum(0), to_bias.sum(0), None
 
 
 class ConvNorm(nn.Module):
