@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,9 @@ def read_summary(path: Path) -> Summary:
     """Return what `write_summary` wrote; `path` is `summary.json`. CorruptError if it is not."""
     record = read_json(path)
     try:
-        cases = [_read_case(entry) for entry in record["metric_per_case"]]
-        return from_json(
-            Summary,
-            {
-                "cases": [to_json(case) for case in cases],
-                **{name: record[name] for name in _COPIED},
-            },
-            str(path),
-        )
+        rest = {name: record[name] for name in _COPIED}
+        cases = tuple(_read_case(entry) for entry in record["metric_per_case"])
+        return replace(from_json(Summary, {**rest, "cases": []}, str(path)), cases=cases)
     except (KeyError, TypeError, AttributeError) as error:
         raise CorruptError(
             f"is not a summary of autoseg ({error!r})",
@@ -97,14 +92,23 @@ _COPIED = ("mean", "foreground_mean", "header", "targets_without_reference", "fa
 
 def _read_case(entry: Mapping[str, Any]) -> CaseScores:
     status = entry["status"]
+    # Not through from_json: there are ten thousands of these, and two fields are soon checked.
     metrics = {
         target: {
-            metric: Value(value, status[target].get(metric, OK)) for metric, value in values.items()
+            metric: _read_value(value, status[target].get(metric, OK))
+            for metric, value in values.items()
         }
         for target, values in entry["metrics"].items()
     }
     rest = {name: value for name, value in entry.items() if name not in ("metrics", "status")}
-    return from_json(CaseScores, {**rest, "metrics": to_json(metrics)}, str(entry["case"]))
+    case = from_json(CaseScores, {**rest, "metrics": {}}, str(entry["case"]))
+    return replace(case, metrics=metrics)
+
+
+def _read_value(value: Any, status: Any) -> Value:
+    if not isinstance(value, int | float | None) or not isinstance(status, str):
+        raise TypeError(f"{value!r} with status {status!r} is not a value")
+    return Value(value, status)
 
 
 # --- text ----------------------------------------------------------------------------------------
