@@ -32,7 +32,8 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised (and activated) `x` (B, C, *S) in its own dtype."""
-        if x.device.type == "cpu" and not torch.jit.is_tracing():
+        exporting = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        if x.device.type == "cpu" and not exporting:
             normalised: Tensor = _SampleNorm.apply(x, self.weight, self.bias, self.activate)
             return normalised
         x = functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=EPSILON)
@@ -42,9 +43,9 @@ class Norm(nn.Module):
 class _SampleNorm(torch.autograd.Function):
     """Instance normalisation and leaky ReLU that keep the channels-last layout, for CPUs.
 
-    The instance of one sample is a batch of one: torch's batch normalisation, sample by sample, works
-    in place of a channels-last tensor, where its instance normalisation copies to another layout and
-    back. Statistics are float32 whatever the dtype.
+    The instance of one sample is a batch of one: torch's batch normalisation, sample by sample,
+    works on channels-last tensors as they are, where its instance normalisation copies to another
+    layout and back. Statistics are float32 whatever the dtype.
     """
 
     @staticmethod
@@ -77,8 +78,8 @@ class _SampleNorm(torch.autograd.Function):
         )
         for i in range(len(x)):
             torch.ops.aten.native_batch_norm_backward.out(
-                slope[i : i + 1], x[i : i + 1], weight, None, None, mean[i], scale[i], True, EPSILON,
-                [True, True, True], out0=to_x[i : i + 1], out1=to_weight[i], out2=to_bias[i],
+                slope[i : i + 1], x[i : i + 1], weight, None, None, mean[i], scale[i], True,
+                EPSILON, [True, True, True], out0=to_x[i : i + 1], out1=to_weight[i], out2=to_bias[i],
             )  # fmt: skip
         return to_x, to_weight.sum(0), to_bias.sum(0), None
 
