@@ -129,7 +129,8 @@ def stack_channels(images: Sequence[Image], paths: Sequence[Path], channels: int
             expected = f"{there} as in {paths[0].name}"
             raise DataError(f"{what} {here}", place=str(path), expected=expected)
         _warn_inexact(image.array, path)
-    arrays = [image.array.astype(np.float32, copy=False) for image in images]
+    with np.errstate(over="ignore"):  # beyond float32: infinite, which the check reports
+        arrays = [image.array.astype(np.float32, copy=False) for image in images]
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     return Image(array, images[0].geometry)
 

@@ -116,7 +116,8 @@ def nifti_bytes(raw: bytes, order: Order, array: np.ndarray, compress: bool) -> 
     if not compress:
         return raw + b"\0\0\0\0" + voxels.tobytes()
     # zlib writes no time stamp, unlike the gzip module: the same result is the same bytes.
-    packer = zlib.compressobj(level=4, wbits=GZIP_WINDOW)
+    # Level 2 takes half the time of level 6, and label maps shrink a hundredfold all the same.
+    packer = zlib.compressobj(level=2, wbits=GZIP_WINDOW)
     head = packer.compress(raw + b"\0\0\0\0")
     return head + packer.compress(voxels.reshape(-1).view(np.uint8).data) + packer.flush()
 
