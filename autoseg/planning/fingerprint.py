@@ -20,6 +20,7 @@ from autoseg.preprocessing.crop import nonzero_box
 MOST_QUANTILES = 2_000_000  # kept per channel over all cases: 8 MB
 QUANTILES_PER_CASE = (100, 1000)  # fewest, most
 SAMPLED_VOXELS = 1_000_000  # of a case's foreground, from which its quantiles are taken
+BLOCK = 1 << 20  # voxels summed at once in double precision
 AIR_HU = -900.0  # a scan with values below, and with others above BONE_HU, looks like a CT
 LOWEST_HU = -3100.0  # some scanners pad with -2048 or -3024
 BONE_HU = 100.0
@@ -86,23 +87,24 @@ def measure_case(
 
 
 def _foreground(image: Image, label_map: np.ndarray | None, labels: Labels) -> np.ndarray:
-    """Return the (n,) flat indices of foreground voxels."""
+    """Return (Z, Y, X) bool: labelled, and not ignored."""
     if label_map is None:
-        return np.zeros(0, dtype=np.intp)
-    inside = np.flatnonzero(label_map > 0)
+        return np.zeros(image.array.shape[1:], dtype=bool)
+    inside = label_map > 0
     if labels.ignore is not None:
-        inside = inside[label_map.ravel()[inside] != labels.ignore]
+        inside &= label_map != labels.ignore
     return inside
 
 
 def _measure_channel(channel: np.ndarray, inside: np.ndarray, count: int) -> ChannelMeasure:
     lowest, highest = float(channel.min()), float(channel.max())
-    values = channel.ravel()[inside].astype(np.float32, copy=False)
+    values = channel[inside].astype(np.float32, copy=False)
     if not values.size:
         empty = np.zeros(0, dtype=np.float32)
         return ChannelMeasure(empty, 0.0, 0.0, 0.0, 0.0, lowest, highest)
-    mean = float(values.mean(dtype=np.float64))
-    mean_square = float(np.square(values, dtype=np.float64).mean())
+    blocks = (values[i : i + BLOCK].astype(np.float64) for i in range(0, values.size, BLOCK))
+    sums = [(float(block.sum()), float(np.dot(block, block))) for block in blocks]
+    mean, mean_square = (sum(part) / values.size for part in zip(*sums, strict=True))
     sample = values
     if values.size > SAMPLED_VOXELS:
         # A fixed seed: the fingerprint must not depend on chance.
