@@ -114,8 +114,10 @@ class Pace:
         if self.deadline is None or self._mark is None:
             return None
         now = self.clock()
-        self.step_seconds = (now - self._mark[0]) / (step - self._mark[1])
+        measured = (now - self._mark[0]) / (step - self._mark[1])
         self._mark, first = (now, step), not self._calibrated
+        # The mean with what was measured before: a short disturbance is not answered in full.
+        self.step_seconds = measured if first else (measured + (self.step_seconds or measured)) / 2
         self._calibrated = True
         error = (length.steps - step) * self.step_seconds - (self.deadline - now)
         if step >= length.steps or (abs(error) <= OFF_BY * self.budget_seconds and not first):

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from autoseg.errors import AutosegError, CorruptError, ResourceError
-from autoseg.files import json_text, read_json, sha256, write_atomically, write_text
+from autoseg.files import fingerprint_of, json_text, read_json, sha256, write_atomically, write_text
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,13 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     content = save(tensors)
     path = folder / f"step_{step:09d}.safetensors"
     write_atomically(path, lambda stream: stream.write(content))
-    facts = {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), **checkpoint.facts}
-    write_text(path.with_suffix(".json"), json_text(facts))
+    about = {
+        "format": FORMAT,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "facts_hash": fingerprint_of(checkpoint.facts),
+        "facts": checkpoint.facts,
+    }
+    write_text(path.with_suffix(".json"), json_text(about))
     kept = {step, *sorted((s for s in _steps(folder) if s != step), reverse=True)[: KEPT - 1]}
     for old in set(_steps(folder)) - kept:
         for ending in (".json", ".safetensors"):
@@ -97,10 +102,11 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def _read(path: Path) -> Checkpoint:
-    facts = read_json(path.with_suffix(".json"))
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+    about = read_json(path.with_suffix(".json"))
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise CorruptError("is not a checkpoint of this version", place=str(path))
-    if sha256(path) != facts["sha256"]:
+    facts = about.get("facts")
+    if sha256(path) != about.get("sha256") or fingerprint_of(facts) != about.get("facts_hash"):
         raise CorruptError("is damaged", place=str(path))
     try:
         return Checkpoint(load_file(path), facts)

@@ -30,7 +30,7 @@ from autoseg.plan import Configuration, Design
 from autoseg.training.budget import Budget, Length, say_duration
 from autoseg.training.loader import Batch
 from autoseg.training.optim import choose_length, choose_recipe
-from autoseg.training.trainer import lay_out, lay_out_image, to_device
+from autoseg.training.state import lay_out, lay_out_image, to_device
 
 PROBE_SAMPLES = 1  # of a batch, on a CPU: the ratio of two precisions does not depend on more
 OVERHEAD = 1.1  # optimiser and augmentation, beside forward and backward; soon measured better

@@ -10,54 +10,59 @@ import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from autoseg.bundle import model_id, save_weights
-from autoseg.config import PredictConfig, TrainConfig
-from autoseg.device import PRECISIONS, describe_device
-from autoseg.errors import CorruptError, UsageError
-from autoseg.files import fingerprint_of, from_json, locked, to_json, write_json
-from autoseg.inference.predictor import build_predictor
+from autoseg.bundle import save_weights
+from autoseg.config import TrainConfig
+from autoseg.device import describe_device
+from autoseg.errors import UsageError
+from autoseg.files import locked, write_json
 from autoseg.networks import build_network
 from autoseg.preprocessing.store import PreparedCase, open_prepared
 from autoseg.registry import resolve
 from autoseg.report.figures import draw_progress
 from autoseg.results import Summary
 from autoseg.training import trainer
-from autoseg.training.augmentation import build_augmentation
 from autoseg.training.budget import Budget, Pace, say_duration
 from autoseg.training.checkpoint import (
-    Checkpoint,
     Keeper,
     StopRequest,
     load_checkpoint,
     stop_on_signals,
 )
-from autoseg.training.decide import Decision, decide, natural_length
-from autoseg.training.loader import Batch, batches, cases_of
-from autoseg.training.losses import build_loss, deep_supervised
+from autoseg.training.decide import Decision
+from autoseg.training.loader import batches
+from autoseg.training.state import (
+    Training,
+    Weights,
+    begin_training,
+    describe_state,
+    lay_out,
+    unpack,
+)
 from autoseg.training.tracking import Epoch, history_rows, log_file, write_history
+from autoseg.workflows.fold import (
+    adjust_length,
+    check_same_run,
+    decide_anew,
+    facts_of,
+    make_predictor,
+    make_task,
+    plan_time,
+    recall,
+)
 from autoseg.workflows.order import Order, read_orders
-from autoseg.workflows.validation import Predict, estimate_seconds, validate
+from autoseg.workflows.validation import validate
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 TRAINERS = {"default": trainer.train}
 DRAWN_EVERY_S = 30.0
-VALIDATION_BATCHES = {"cpu": 4, "cuda": 16}  # every epoch: about one per cent of its time
-VALIDATION_SEED = 1_000_003  # added to the seed: other random numbers than the training's
-FAST_VALIDATION = 0.25  # of a time budget: a validation that takes longer gives up mirroring
-CLOSING_S = 2.5  # weights, the last picture, the summary
-ADJUSTABLE = ("epochs", "steps")  # may differ when a run is continued
-
-Loss = Callable[[Sequence[Tensor], Batch], Tensor]
 
 
 def train(
@@ -108,21 +113,19 @@ def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | Non
         open_prepared(order.prepared / order.configuration.name, i) for i in order.cases.validation
     ]
     checkpoint = load_checkpoint(order.resume)
-    spent = _check_same_run(checkpoint, order) if checkpoint else 0.0
+    spent = check_same_run(checkpoint, order) if checkpoint else 0.0
     torch.manual_seed(order.config.seed)
     channels = len(order.plan.channels), order.plan.labels.channels
     network = build_network(order.design.network, *channels).to(order.device)
 
-    deadline, speed = _plan_time(order, network, held_out, started - spent)
-    decision = _recall(checkpoint) or _decide(order, network, ours, deadline)
-    task = _make_task(order, decision, ours, held_out)
-    training = trainer.begin_training(
-        trainer.lay_out(network, decision.channels_last), task, decision.length
-    )
+    deadline, speed = plan_time(order, network, held_out, started - spent)
+    decision = recall(checkpoint) or decide_anew(order, network, ours, deadline)
+    task = make_task(order, decision, ours, held_out)
+    training = begin_training(lay_out(network, decision.channels_last), task, decision.length)
     if checkpoint:
-        trainer.unpack(training, checkpoint)
-        _adjust_length(training, order, len(ours))
-        log.info("%s", trainer.describe_state(training, task))
+        unpack(training, checkpoint)
+        adjust_length(training, order, len(ours))
+        log.info("%s", describe_state(training, task))
     training.begun = started
     weights = resolve("trainer", decision.config.trainer, TRAINERS)(
         training,
@@ -132,7 +135,7 @@ def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | Non
         Keeper(order.resume),
         stop,
         _Reporter(order.run),
-        _facts(order, decision),
+        facts_of(order, decision),
     )
     config = dataclasses.replace(decision.config, steps=training.length.steps, epochs=None)
     _save(order, config, weights, training, decision)
@@ -185,133 +188,6 @@ def _introduce(order: Order) -> None:
              order.design.batch_size, describe_device(order.device))  # fmt: skip
 
 
-# --- time and choices ----------------------------------------------------------------------------
-
-
-def _plan_time(
-    order: Order, network: nn.Module, held_out: Sequence[PreparedCase], started: float
-) -> tuple[float | None, str]:
-    """Return when the last step must be done, and the speed of the final validation."""
-    total = order.budget.seconds
-    if total is None:
-        return None, "balanced"
-    for speed in ("balanced", "fast"):
-        predict = _predictor(order, network, speed)
-        reserve = estimate_seconds(predict, held_out, order.plan.labels, order.prepared)
-        if reserve <= FAST_VALIDATION * total:
-            break
-    mirrored = "" if speed == "balanced" else ", without mirroring, as the budget is short"
-    log.info("final validation: about %s%s", say_duration(reserve), mirrored)
-    return started + total - reserve - CLOSING_S, speed
-
-
-def _decide(
-    order: Order, network: nn.Module, ours: Sequence[PreparedCase], deadline: float | None
-) -> Decision:
-    first = next(iter(batches(ours, order.design, order.config, order.plan.labels, augment=False)))
-    decision = decide(
-        network, first, _make_loss(order, order.config), order.config, order.budget,
-        lambda: (deadline or 0.0) - time.monotonic(), _natural_length(order, len(ours)),
-        order.device,
-    )  # fmt: skip
-    for reason in decision.reasons:
-        log.info("%s", reason)
-    return decision
-
-
-def _natural_length(order: Order, cases: int) -> tuple[int, str]:
-    on_gpu = order.device.type == "cuda"
-    return natural_length(order.config, order.configuration, order.design, cases, on_gpu)
-
-
-def _recall(checkpoint: Checkpoint | None) -> Decision | None:
-    if checkpoint is None:
-        return None
-    return from_json(Decision, checkpoint.facts["decision"], "resume")
-
-
-def _adjust_length(training: trainer.Training, order: Order, cases: int) -> None:
-    """Give a continued training the length that is asked now, if that differs."""
-    length = training.length
-    if order.budget.seconds is not None or training.step >= length.steps:
-        return
-    steps = _natural_length(order, cases)[0]
-    if steps != length.steps:
-        training.length = length.replanned(training.step, steps)
-        log.info("%s steps in all instead of %s, as asked now; the rate still ends at zero",
-                 f"{training.length.steps:,}", f"{length.steps:,}")  # fmt: skip
-
-
-def _make_loss(order: Order, config: TrainConfig) -> Loss:
-    total = deep_supervised(build_loss(config.loss), None if config.deep_supervision else (1.0,))
-    batch_dice = order.configuration.batch_dice if config.batch_dice is None else config.batch_dice
-    return lambda scores, batch: total(scores, batch, order.plan.labels, batch_dice)
-
-
-def _make_task(
-    order: Order,
-    decision: Decision,
-    ours: Sequence[PreparedCase],
-    held_out: Sequence[PreparedCase],
-) -> trainer.Task:
-    config, labels = decision.config, order.plan.labels
-    fixed: list[Batch] = []
-    if held_out:
-        other = dataclasses.replace(config, seed=config.seed + VALIDATION_SEED)
-        count = VALIDATION_BATCHES.get(order.device.type, 4)
-        patches = islice(batches(held_out, order.design, other, labels, augment=False), count)
-        fixed = [trainer.to_device(batch, order.device) for batch in patches]
-    return trainer.Task(
-        config=config,
-        labels=labels,
-        loss=_make_loss(order, config),
-        augment=build_augmentation(order.design, config, labels, order.plan.left_right_axis),
-        validation=tuple(fixed),
-        device=order.device,
-        dtype=PRECISIONS[decision.precision],
-        channels_last=decision.channels_last,
-        cases_of=lambda step: cases_of(ours, order.design, config, step),
-    )
-
-
-# --- what is kept --------------------------------------------------------------------------------
-
-
-def _facts(order: Order, decision: Decision) -> dict[str, Any]:
-    return {
-        "model": model_id(order.plan, order.configuration.name, order.size, order.config),
-        "cases": fingerprint_of(to_json(order.cases)),
-        "asked": to_json(order.config),
-        "decision": to_json(decision),
-        "torch": torch.__version__,
-    }
-
-
-def _check_same_run(checkpoint: Checkpoint, order: Order) -> float:
-    """Return the seconds spent so far; raise when the checkpoint belongs to another command."""
-    facts = checkpoint.facts
-    now = model_id(order.plan, order.configuration.name, order.size, order.config)
-    if facts["model"] != now or facts["cases"] != fingerprint_of(to_json(order.cases)):
-        raise CorruptError(
-            "the plan or the folds have changed since this training began",
-            place=str(order.run),
-            remedy="--overwrite starts it again and keeps the old run as fold_<f>.bak-<time>",
-        )
-    asked = to_json(order.config)
-    changed = [k for k in asked if k not in ADJUSTABLE and asked[k] != facts["asked"].get(k)]
-    if changed:
-        was = ", ".join(f"{name}={facts['asked'].get(name)}" for name in changed)
-        raise UsageError(
-            f"an unfinished training with other settings is there ({was})",
-            place=str(order.run),
-            remedy="use its settings to continue it, or --overwrite to start again",
-        )
-    if facts["torch"] != torch.__version__:
-        log.warning("begun with torch %s, continued with %s: the weights will not be bit-equal to "
-                    "an undisturbed run", facts["torch"], torch.__version__)  # fmt: skip
-    return float(facts["training"]["spent_s"])
-
-
 class _Reporter:
     """Writes the history and, now and then, its picture; neither can stop a training."""
 
@@ -335,7 +211,7 @@ def draw(history: Sequence[Epoch], path: Path) -> None:
 
 
 def _save(
-    order: Order, config: TrainConfig, weights: trainer.Weights, training: trainer.Training,
+    order: Order, config: TrainConfig, weights: Weights, training: Training,
     decision: Decision,
 ) -> None:  # fmt: skip
     card = {
@@ -350,11 +226,6 @@ def _save(
     )  # fmt: skip
 
 
-def _predictor(order: Order, network: nn.Module, speed: str) -> Predict:
-    config = PredictConfig(speed=speed)
-    return build_predictor([network], order.plan, order.design, order.config, config, order.device)
-
-
 def _validate(
     order: Order,
     network: nn.Module,
@@ -364,12 +235,12 @@ def _validate(
 ) -> Summary | None:
     if not held_out:
         return None
-    predict = _predictor(order, network, speed)
+    predict = make_predictor(order, network, speed)
     return validate(predict, held_out, order.plan, order.prepared, order.validation, stop)
 
 
 def _finish(
-    order: Order, training: trainer.Training, decision: Decision, summary: Summary | None,
+    order: Order, training: Training, decision: Decision, summary: Summary | None,
     seconds: float,
 ) -> None:  # fmt: skip
     draw(training.history, order.run / "progress.png")

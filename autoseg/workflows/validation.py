@@ -39,7 +39,7 @@ SAID_EVERY_S = 10.0
 
 def predict_labels(predict: Predict, case: PreparedCase, labels: Labels) -> np.ndarray:
     """Return the predicted label map (Z, Y, X) of a prepared case on the grid of its scan."""
-    return decode_restored(predict(np.asarray(case.image, dtype=np.float32)), case.frame, labels)
+    return decode_restored(predict(np.array(case.image, dtype=np.float32)), case.frame, labels)
 
 
 def estimate_seconds(

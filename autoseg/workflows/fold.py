@@ -1,0 +1,166 @@
+"""Between an `Order` and the trainer: time, choices, task, and what a checkpoint must match."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.bundle import model_id
+from autoseg.config import PredictConfig, TrainConfig
+from autoseg.device import PRECISIONS
+from autoseg.errors import CorruptError, UsageError
+from autoseg.files import fingerprint_of, from_json, to_json
+from autoseg.inference.predictor import build_predictor
+from autoseg.preprocessing.store import PreparedCase
+from autoseg.training.augmentation import build_augmentation
+from autoseg.training.budget import say_duration
+from autoseg.training.checkpoint import Checkpoint
+from autoseg.training.decide import Decision, decide, natural_length
+from autoseg.training.loader import Batch, batches, cases_of
+from autoseg.training.losses import build_loss, deep_supervised
+from autoseg.training.state import Task, Training, to_device
+from autoseg.workflows.order import Order
+from autoseg.workflows.validation import Predict, estimate_seconds
+
+log = logging.getLogger(__name__)
+
+VALIDATION_BATCHES = {"cpu": 4, "cuda": 16}  # every epoch: about one per cent of its time
+VALIDATION_SEED = 1_000_003  # added to the seed: other random numbers than the training's
+FAST_VALIDATION = 0.25  # of a time budget: a validation that takes longer gives up mirroring
+CLOSING_S = 2.5  # weights, the last picture, the summary
+ADJUSTABLE = ("epochs", "steps")  # may differ when a run is continued
+
+Loss = Callable[[Sequence[Tensor], Batch], Tensor]
+
+
+def plan_time(
+    order: Order, network: nn.Module, held_out: Sequence[PreparedCase], started: float
+) -> tuple[float | None, str]:
+    """Return when the last step must be done, and the speed of the final validation."""
+    total = order.budget.seconds
+    if total is None:
+        return None, "balanced"
+    for speed in ("balanced", "fast"):
+        predict = make_predictor(order, network, speed)
+        reserve = estimate_seconds(predict, held_out, order.plan.labels, order.prepared)
+        if reserve <= FAST_VALIDATION * total:
+            break
+    mirrored = "" if speed == "balanced" else ", without mirroring, as the budget is short"
+    log.info("final validation: about %s%s", say_duration(reserve), mirrored)
+    return started + total - reserve - CLOSING_S, speed
+
+
+def make_predictor(order: Order, network: nn.Module, speed: str) -> Predict:
+    config = PredictConfig(speed=speed)
+    return build_predictor([network], order.plan, order.design, order.config, config, order.device)
+
+
+def decide_anew(
+    order: Order, network: nn.Module, ours: Sequence[PreparedCase], deadline: float | None
+) -> Decision:
+    first = next(iter(batches(ours, order.design, order.config, order.plan.labels, augment=False)))
+    decision = decide(
+        network, first, make_loss(order, order.config), order.config, order.budget,
+        lambda: (deadline or 0.0) - time.monotonic(), _natural_length(order, len(ours)),
+        order.device,
+    )  # fmt: skip
+    for reason in decision.reasons:
+        log.info("%s", reason)
+    return decision
+
+
+def _natural_length(order: Order, cases: int) -> tuple[int, str]:
+    on_gpu = order.device.type == "cuda"
+    return natural_length(order.config, order.configuration, order.design, cases, on_gpu)
+
+
+def recall(checkpoint: Checkpoint | None) -> Decision | None:
+    if checkpoint is None:
+        return None
+    return from_json(Decision, checkpoint.facts["decision"], "resume")
+
+
+def adjust_length(training: Training, order: Order, cases: int) -> None:
+    """Give a continued training the length that is asked now, if that differs."""
+    length = training.length
+    if order.budget.seconds is not None or training.step >= length.steps:
+        return
+    steps = _natural_length(order, cases)[0]
+    if steps != length.steps:
+        training.length = length.replanned(training.step, steps)
+        log.info("%s steps in all instead of %s, as asked now; the rate still ends at zero",
+                 f"{training.length.steps:,}", f"{length.steps:,}")  # fmt: skip
+
+
+def make_loss(order: Order, config: TrainConfig) -> Loss:
+    total = deep_supervised(build_loss(config.loss), None if config.deep_supervision else (1.0,))
+    batch_dice = order.configuration.batch_dice if config.batch_dice is None else config.batch_dice
+    return lambda scores, batch: total(scores, batch, order.plan.labels, batch_dice)
+
+
+def make_task(
+    order: Order,
+    decision: Decision,
+    ours: Sequence[PreparedCase],
+    held_out: Sequence[PreparedCase],
+) -> Task:
+    config, labels = decision.config, order.plan.labels
+    fixed: list[Batch] = []
+    if held_out:
+        other = dataclasses.replace(config, seed=config.seed + VALIDATION_SEED)
+        count = VALIDATION_BATCHES.get(order.device.type, 4)
+        patches = islice(batches(held_out, order.design, other, labels, augment=False), count)
+        fixed = [to_device(batch, order.device) for batch in patches]
+    return Task(
+        config=config,
+        labels=labels,
+        loss=make_loss(order, config),
+        augment=build_augmentation(order.design, config, labels, order.plan.left_right_axis),
+        validation=tuple(fixed),
+        device=order.device,
+        dtype=PRECISIONS[decision.precision],
+        channels_last=decision.channels_last,
+        cases_of=lambda step: cases_of(ours, order.design, config, step),
+    )
+
+
+def facts_of(order: Order, decision: Decision) -> dict[str, Any]:
+    return {
+        "model": model_id(order.plan, order.configuration.name, order.size, order.config),
+        "cases": fingerprint_of(to_json(order.cases)),
+        "asked": to_json(order.config),
+        "decision": to_json(decision),
+        "torch": torch.__version__,
+    }
+
+
+def check_same_run(checkpoint: Checkpoint, order: Order) -> float:
+    """Return the seconds spent so far; raise when the checkpoint belongs to another command."""
+    facts = checkpoint.facts
+    now = model_id(order.plan, order.configuration.name, order.size, order.config)
+    if facts["model"] != now or facts["cases"] != fingerprint_of(to_json(order.cases)):
+        raise CorruptError(
+            "the plan or the folds have changed since this training began",
+            place=str(order.run),
+            remedy="--overwrite starts it again and keeps the old run as fold_<f>.bak-<time>",
+        )
+    asked = to_json(order.config)
+    changed = [k for k in asked if k not in ADJUSTABLE and asked[k] != facts["asked"].get(k)]
+    if changed:
+        was = ", ".join(f"{name}={facts['asked'].get(name)}" for name in changed)
+        raise UsageError(
+            f"an unfinished training with other settings is there ({was})",
+            place=str(order.run),
+            remedy="use its settings to continue it, or --overwrite to start again",
+        )
+    if facts["torch"] != torch.__version__:
+        log.warning("begun with torch %s, continued with %s: the weights will not be bit-equal to "
+                    "an undisturbed run", facts["torch"], torch.__version__)  # fmt: skip
+    return float(facts["training"]["spent_s"])

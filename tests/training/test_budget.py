@@ -1,0 +1,101 @@
+"""Laws of budgets: what their words mean, and that promises about time are kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoseg.errors import UsageError
+from autoseg.training.budget import Budget, Length, Pace, parse_budget, say_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("40s", Budget(seconds=40)),
+        ("30m", Budget(seconds=1800)),
+        ("8h", Budget(seconds=28800)),
+        ("1.5h", Budget(seconds=5400)),
+        ("200epochs", Budget(epochs=200)),
+        ("1 epoch", Budget(epochs=1)),
+        (None, Budget()),
+    ],
+)
+def test_budgets_are_times_or_epochs(text: str | None, budget: Budget):
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "20", "m", "0s", "1.5epochs", "-3h", "20 minutes please"])
+def test_anything_else_is_refused_with_examples(text: str):
+    with pytest.raises(UsageError, match='for example "40s", "30m"'):
+        parse_budget(text)
+
+
+def test_progress_runs_from_zero_to_one():
+    assert [Length(4).progress(step) for step in range(5)] == [0, 0.25, 0.5, 0.75, 1]
+    assert Length(4).progress(9) == 1
+
+
+def test_a_new_plan_goes_on_where_progress_is_and_still_ends_at_one():
+    length = Length(100).replanned(50, 60)
+    assert length.progress(50) == 0.5
+    assert length.progress(55) == pytest.approx(0.75)
+    assert length.progress(60) == 1
+    assert Length(100).replanned(50, 20).steps == 51
+
+
+class Machine:
+    """A clock that a simulated training moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def simulate(pace: Pace, machine: Machine, length: Length, seconds_of_step) -> Length:
+    step = 0
+    while step < length.steps:
+        machine.now += seconds_of_step(step)
+        step += 1
+        if pace.is_due(step):
+            length = pace.look(step, length) or length
+    return length
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds_of_step"),
+    [
+        ("as estimated", lambda step: 1.0),
+        ("three times slower", lambda step: 3.0),
+        ("five times faster", lambda step: 0.2),
+        ("slower half way", lambda step: 1.0 if step < 150 else 2.5),
+        ("warming up", lambda step: 10.0 if step == 0 else 1.0),
+        ("uneven", lambda step: (0.5, 0.5, 2.0)[step % 3]),
+    ],
+)
+def test_training_ends_within_four_per_cent_of_the_deadline(name: str, seconds_of_step):
+    machine = Machine()
+    pace = Pace(300.0, 300.0, step_seconds=1.0, clock=machine)
+    length = simulate(pace, machine, Length(pace.steps_in_time(0)), seconds_of_step)
+    assert machine.now == pytest.approx(300, rel=0.04), name
+    assert length.progress(length.steps) == 1
+
+
+def test_without_a_deadline_nothing_is_ever_changed():
+    machine = Machine()
+    pace = Pace(None, None, clock=machine)
+    assert simulate(pace, machine, Length(50), lambda step: 100.0) == Length(50)
+
+
+def test_a_training_that_is_out_of_time_still_anneals():
+    machine = Machine()
+    machine.now = 400.0
+    pace = Pace(300.0, 300.0, step_seconds=1.0, clock=machine)
+    assert pace.steps_in_time(1000) == 1020
+
+
+def test_durations_read_well():
+    assert [say_duration(s) for s in (-1, 59.4, 60, 61, 3599.6, 86400)] == [
+        "0 s", "59 s", "1 min", "1 min 1 s", "1 h 0 min", "24 h 0 min",
+    ]  # fmt: skip

@@ -1,0 +1,47 @@
+"""Laws of what a training says."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from autoseg.training.tracking import Epoch, epoch_line, log_file, write_history
+
+EPOCH = Epoch(3, 750, 0.412, 0.398, {"anterior": 0.8612, "posterior": None}, 2.7e-3, 61.5, 2)
+
+
+def test_the_line_of_an_epoch_has_losses_dice_rate_and_time_left():
+    assert epoch_line(EPOCH, 4000, 1100) == (
+        "epoch 3, step 750/4,000: loss 0.4120, validation 0.3980, Dice anterior 0.861 posterior -, "
+        "rate 0.0027, 2 steps skipped (gradient not finite), 18 min 20 s left"
+    )
+
+
+def test_history_has_a_column_per_number_and_blanks_where_there_is_none(tmp_path: Path):
+    write_history(tmp_path / "history.csv", [EPOCH])
+    head, row = (tmp_path / "history.csv").read_text().splitlines()
+    assert head == (
+        "epoch,step,train_loss,validation_loss,learning_rate,seconds,skipped,"
+        "dice_anterior,dice_posterior"
+    )
+    assert row == "3,750,0.412,0.398,0.0027,61.5,2,0.8612,"
+
+
+def test_a_history_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "file").write_text("")
+    write_history(tmp_path / "file" / "history.csv", [EPOCH])
+    assert "history not written" in caplog.text
+
+
+def test_the_log_file_gets_what_autoseg_says_while_it_is_open(tmp_path: Path):
+    logger = logging.getLogger("autoseg.something")
+    with log_file(tmp_path / "log.txt"):
+        logger.info("inside")
+    logger.warning("outside")
+    text = (tmp_path / "log.txt").read_text()
+    assert "INFO inside" in text
+    assert "outside" not in text
