@@ -275,7 +275,9 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, default=Path("autoseg_demo"), metavar="FOLDER",
         help="a new folder for data, model and picture (default: autoseg_demo)",
     )  # fmt: skip
-    parser.add_argument("--budget", default="90s", metavar="LENGTH", help="(default: 90s)")
+    parser.add_argument(
+        "--budget", default="150s", metavar="LENGTH", help="of the training (default: 150s)"
+    )
 
 
 def _run_demo(options: argparse.Namespace) -> str:

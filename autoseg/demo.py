@@ -23,7 +23,7 @@ TRAINING_CASES, UNSEEN_CASES = 12, 3
 WINDOW_HU = (-150.0, 250.0)  # the abdominal window
 
 
-def run_demo(folder: Path, budget: str = "90s") -> tuple[Summary, Path]:
+def run_demo(folder: Path, budget: str = "150s") -> tuple[Summary, Path]:
     """Run every stage; return the scores of unseen phantoms and the picture of one of them.
 
     All files stay in `folder`, which is a workspace; an interrupted demo is continued.
@@ -48,7 +48,9 @@ def run_demo(folder: Path, budget: str = "90s") -> tuple[Summary, Path]:
     log.info("demo 4 of 5: predict the unseen phantoms")
     predict(workspace, unseen / "images", predictions, dataset=DATASET, overwrite=True)
     log.info("demo 5 of 5: evaluate them")
-    summary = evaluate(workspace, predictions=predictions, references=unseen / "labels")
+    summary = evaluate(
+        workspace, predictions=predictions, references=unseen / "labels", dataset=DATASET
+    )
     _draw(unseen, predictions, picture)
     return summary, picture
 

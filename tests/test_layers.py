@@ -34,7 +34,7 @@ HOMES = {  # library: the only places that may import it
         "workflows.order",
         "workflows.train",
         "workflows.validation",
-        "workflows.predict",
+        "workflows.predict_cases",
     ),
     "batchgenerators": ("training",),
     "acvl_utils": ("inference", "training", "evaluation"),
