@@ -21,7 +21,8 @@ SHAPES = {  # shape, spacing from, spacing to (mm), shape after
 }
 
 COMMON = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 import numpy as np
 shape, spacing, target, kind, values, saved = json.loads(sys.argv[1])
 new = tuple(round(n * s / t) for n, s, t in zip(shape, spacing, target))
@@ -34,18 +35,22 @@ if kind == "labels":
         array[(z - c[0])**2 + (y - c[1])**2 + (x - c[2])**2 < 0.12] = value
 else:
     array = rng.standard_normal(shape, np.float32)
-warm = np.float32(np.ones((8, 8))) @ np.ones((8, 8), np.float32)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory(line):
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(line + ":")[1].split()[0]) / 1024
+def measure_from_here():
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    return memory("VmRSS")
 """
 REPORT = """
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+peak = memory("VmHWM") - before
 if saved:
     np.save(saved, out)
 print(json.dumps([seconds, peak]))
 """
 AUTOSEG = """
 from autoseg.preprocessing.resample import resample, resample_labels
-start = time.perf_counter()
+before, start = measure_from_here(), time.perf_counter()
 if kind == "labels":
     out = resample_labels(array, new, spacing, target)
 else:
@@ -54,7 +59,7 @@ seconds = time.perf_counter() - start
 """
 SCIKIT_IMAGE = """
 from skimage.transform import resize
-start = time.perf_counter()
+before, start = measure_from_here(), time.perf_counter()
 out = resize(array, new, 3, mode="edge", anti_aliasing=False)
 seconds = time.perf_counter() - start
 """
@@ -62,7 +67,7 @@ NNUNET = """
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 labels = kind == "labels"
 data = array[None].astype(np.int8) if labels else array[None]
-start = time.perf_counter()
+before, start = measure_from_here(), time.perf_counter()
 out = resample_data_or_seg_to_shape(data, new, spacing, target, is_seg=labels,
                                     order=1 if labels else 3, order_z=0, force_separate_z=None)[0]
 seconds = time.perf_counter() - start
