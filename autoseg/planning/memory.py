@@ -35,12 +35,12 @@ def weight_count(network: NetworkSpec, in_channels: int, out_channels: int) -> i
     total = _conv(in_channels, features[0], kernels[0]) if residual else 0
     before = features[0] if residual else in_channels
     for stage, width in enumerate(features):
-        for block in range(network.encoder_blocks[stage]):
+        for _ in range(network.encoder_blocks[stage]):
             total += _conv(before, width, kernels[stage])
             if residual:
                 total += _conv(width, width, kernels[stage])
-                if before != width or (block == 0 and prod(network.strides[stage]) > 1):
-                    total += before * width + 2 * width  # the skip, without bias
+                if before != width:
+                    total += before * width + 2 * width  # the skip's own convolution
             before = width
     for stage, convolutions in enumerate(network.decoder_blocks):
         width, below = features[stage], features[stage + 1]
@@ -52,8 +52,8 @@ def weight_count(network: NetworkSpec, in_channels: int, out_channels: int) -> i
 
 
 def _conv(before: int, after: int, kernel: int) -> int:
-    """Weights of one convolution with bias, and of the normalisation that follows it."""
-    return before * after * kernel + 3 * after
+    """Weights of one convolution, and of the normalisation that follows and makes a bias idle."""
+    return before * after * kernel + 2 * after
 
 
 def _encoder_convolutions(network: NetworkSpec, stage: int) -> int:

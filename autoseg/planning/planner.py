@@ -19,6 +19,7 @@ import numpy as np
 from autoseg import __version__
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, Design, Fingerprint, Plan
+from autoseg.planning.normalizers import choose_normalizers
 from autoseg.planning.sizes import BUDGETS, Task, budget_of, make_design
 from autoseg.planning.spacing import (
     choose_axis_order,
@@ -29,14 +30,6 @@ from autoseg.planning.spacing import (
     times,
 )
 
-NORMALIZER_OF_CHANNEL = {
-    "ct": "ct",
-    "zscore": "zscore",
-    "nonorm": "none",
-    "rescale_to_0_1": "rescale",
-    "rgb_to_0_1": "rgb",
-}
-MASK_BELOW = 0.75  # kept fraction under which statistics are taken inside the non-zero mask
 LOWRES_BELOW = 0.25  # patch / median case under which a coarser configuration is added
 LOWRES_STEP = 1.03
 LOWRES_SMALLER = 2.0  # times fewer voxels than 3d_fullres, or it is not worth while
@@ -132,28 +125,6 @@ def _summary(fingerprint: Fingerprint) -> str:
         f"{number} case{'s' * (number > 1)}, median {shape} voxels of {spacing} mm (Z, Y, X) "
         f"inside the non-zero box, which keeps {percent(fingerprint.kept_fraction)} of a scan."
     )
-
-
-# --- 3 normalisers -------------------------------------------------------------------------------
-
-
-def choose_normalizers(
-    fingerprint: Fingerprint,
-) -> tuple[tuple[str, ...], tuple[bool, ...], list[str]]:
-    """Return the normaliser of each channel and whether it looks inside the non-zero mask only."""
-    names = tuple(NORMALIZER_OF_CHANNEL.get(c.casefold(), "zscore") for c in fingerprint.channels)
-    cropped = fingerprint.kept_fraction < MASK_BELOW
-    mask = tuple(cropped and name == "zscore" for name in names)
-    inside = f", inside the non-zero mask (the box keeps less than {percent(MASK_BELOW)})"
-    why = {
-        "ct": "its name says Hounsfield units: clipped and scaled by the foreground's statistics",
-        "zscore": f"mean and standard deviation of each scan{inside * cropped}",
-    }
-    reasons = [
-        f"Channel {channel}: normaliser '{name}', {why.get(name, 'as its name says')}."
-        for channel, name in zip(fingerprint.channels, names, strict=True)
-    ]
-    return names, mask, reasons
 
 
 # --- 4 to 6 volumes ------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from autoseg.plan import NetworkSpec
 from autoseg.planning.memory import conv_output_elements, weight_count
 
@@ -42,6 +44,13 @@ def _heads() -> int:
 
 
 def test_weights_of_a_plain_network_by_hand():
-    conv = 27 * 1 * 2 + 3 * 2 + 27 * 2 * 2 + 3 * 2 + 27 * 2 * 3 + 3 * 3 + 27 * 3 * 3 + 3 * 3
-    up = 3 * 2 * 8 + 2 + 27 * 4 * 2 + 3 * 2 + 27 * 2 * 2 + 3 * 2
+    conv = 27 * 1 * 2 + 2 * 2 + 27 * 2 * 2 + 2 * 2 + 27 * 2 * 3 + 2 * 3 + 27 * 3 * 3 + 2 * 3
+    up = 3 * 2 * 8 + 2 + 27 * 4 * 2 + 2 * 2 + 27 * 2 * 2 + 2 * 2
     assert weight_count(PLAIN, 1, 5) == conv + up + 2 * 5 + 5
+
+
+@pytest.mark.parametrize("network", [PLAIN, RESIDUAL])
+def test_weights_are_those_of_the_network_that_is_built(network):
+    built = pytest.importorskip("autoseg.networks").build_network(network, 2, 3)
+    count = sum(parameter.numel() for parameter in built.parameters())
+    assert weight_count(network, 2, 3) == pytest.approx(count, rel=0.02)

@@ -7,7 +7,8 @@ import pytest
 from autoseg.files import from_json, to_json
 from autoseg.labels import Labels
 from autoseg.plan import Fingerprint, IntensityStats, Plan, check_design, load_plan, save_plan
-from autoseg.planning.planner import choose_normalizers, make_plan
+from autoseg.planning.normalizers import choose_normalizers
+from autoseg.planning.planner import make_plan
 
 STATS = IntensityStats(10.0, 2.0, 5.0, 15.0, 0.0, 20.0)
 LABELS = Labels({"anterior": (1,), "posterior": (2,)})
