@@ -22,7 +22,8 @@ TRIED_CASES = 2
 WORTH_TRYING = 5  # cases; with fewer the trial costs more than it can save
 FASTER = 1.3  # a lower precision must be this much faster on a batch of tiles
 HOPELESS = 3.0  # a first batch this much slower is not followed by a second
-REPEATS = 2
+SHORTEST_S = 0.02  # of such a batch; below, the saving is not worth the doubt
+REPEATS = 3
 
 
 def low_precision(predict: ArrayPredictor) -> str:
@@ -33,6 +34,8 @@ def low_precision(predict: ArrayPredictor) -> str:
 def is_much_faster(predict: ArrayPredictor, lower: str) -> tuple[bool, float]:
     """Tell whether `predict` is worth trying in `lower`, and how many times faster one batch is."""
     full = _batch_seconds(predict, float("inf"))
+    if full < SHORTEST_S and predict.device.type == "cpu":
+        return False, 1.0
     try:
         low = _batch_seconds(predict.in_precision(lower), HOPELESS * full)
     except (RuntimeError, NotImplementedError):  # this device cannot

@@ -102,7 +102,7 @@ def _predict_rest(
     from autoseg.workflows.predict_cases import predict_cases
 
     failed: dict[str, str] = {}
-    for outcome in predict_cases(chosen, left, config, device, record):
+    for outcome in predict_cases(chosen, left, len(cases), config, device, record):
         if isinstance(outcome.error, ResourceError):
             raise outcome.error  # a full disk fails the next case too
         if outcome.error is not None:

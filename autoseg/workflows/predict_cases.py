@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -41,14 +41,11 @@ class Prepared:
 
 @dataclass
 class Engine:
-    """The loaded models, and the precision they compute in."""
+    """The loaded models, in the precision that was decided, or float32 until then."""
 
     bundles: tuple[Bundle, ...]
     predictors: tuple[ArrayPredictor, ...]
     trust: bool
-    trying: str | None = None  # the lower precision on trial
-    faster: float = 1.0
-    dices: list[float] = field(default_factory=list)
 
     @property
     def plan(self) -> Plan:
@@ -56,10 +53,16 @@ class Engine:
 
 
 def predict_cases(
-    chosen: Chosen, cases: Sequence[Case], config: PredictConfig, device: str | None, record: Record
+    chosen: Chosen,
+    cases: Sequence[Case],
+    total: int,
+    config: PredictConfig,
+    device: str | None,
+    record: Record,
 ) -> Iterator[Outcome[Case, Entry]]:
-    """Predict `cases`, write their label files beside `record`, yield what became of each."""
-    engine = _load(chosen, config, device, len(cases), record)
+    """Predict `cases` of `total`, write their files beside `record`, yield what became of each."""
+    engine = _load(chosen, config, device)
+    _begin_trial(engine, total, record)
     prepared = prefetch(partial(_prepare, engine=engine), cases)
 
     def finish(case: Case) -> Entry:
@@ -68,37 +71,29 @@ def predict_cases(
     yield from map_cases(finish, cases, title="predict")
 
 
-def _load(
-    chosen: Chosen, config: PredictConfig, device: str | None, cases: int, record: Record
-) -> Engine:
+def _load(chosen: Chosen, config: PredictConfig, device: str | None) -> Engine:
     where = pick_device(device)
     bundles = tuple(load_bundle(info.folder, info.folds, chosen.trust) for info in chosen.models)
-    engine = Engine(bundles, tuple(load_predictor(b, config, where) for b in bundles), chosen.trust)
     log.info("predicting on %s", describe_device(where))
-    if config.precision != "auto":
-        return engine
-    if record.precision is not None:
-        log.info("precision %s, as this run began", record.precision)
-        _switch(engine, record.precision)
-    elif cases < trial.WORTH_TRYING:
-        log.info("float32: for %d cases a lower precision is not worth trying", cases)
-    else:
-        _begin_trial(engine, record)
-    return engine
+    return Engine(bundles, tuple(load_predictor(b, config, where) for b in bundles), chosen.trust)
 
 
-def _begin_trial(engine: Engine, record: Record) -> None:
-    lower = trial.low_precision(engine.predictors[0])
-    worth, engine.faster = trial.is_much_faster(engine.predictors[0], lower)
-    if worth:
-        engine.trying = lower
+def _begin_trial(engine: Engine, cases: int, record: Record) -> None:
+    """Decide whether a lower precision will be tried, unless that was decided earlier."""
+    if record.precision is not None or record.trying is not None:
+        log.info("precision: %s, as this run began", record.precision or "on trial")
         return
-    log.info("float32: %s is not faster here (%.2f times)", lower, engine.faster)
-    record.decide("float32")
-
-
-def _switch(engine: Engine, precision: str) -> None:
-    engine.predictors = tuple(p.in_precision(precision) for p in engine.predictors)
+    lower = trial.low_precision(engine.predictors[0])
+    if cases < trial.WORTH_TRYING:
+        log.info("float32: for %d cases %s is not worth trying", cases, lower)
+        record.note(precision="float32")
+        return
+    worth, faster = trial.is_much_faster(engine.predictors[0], lower)
+    if worth:
+        record.note(trying=lower, faster=faster)
+    else:
+        log.info("float32: %s is not worth trying here (%.2f times as fast)", lower, faster)
+        record.note(precision="float32")
 
 
 def _prepare(case: Case, engine: Engine) -> Prepared:
@@ -115,7 +110,7 @@ def _prepare(case: Case, engine: Engine) -> Prepared:
 def _finish(case: Case, prepared: Prepared, engine: Engine, record: Record) -> Entry:
     labels = engine.plan.labels
     if prepared.arrays:
-        label_map = _segment(prepared, engine, record)
+        label_map = _segment(case, prepared, engine, record)
     else:
         log.warning("%s: the image is empty (all zero); so is its label map", case.id)
         label_map = np.zeros(prepared.geometry.shape, dtype=labels.dtype)
@@ -126,28 +121,28 @@ def _finish(case: Case, prepared: Prepared, engine: Engine, record: Record) -> E
     return Entry(case.id, path.name, sha256(path), source_of(case), status)
 
 
-def _segment(prepared: Prepared, engine: Engine, record: Record) -> np.ndarray:
-    label_map = _decode(prepared, engine, engine.predictors)
-    if engine.trying is not None:
-        lower = tuple(p.in_precision(engine.trying) for p in engine.predictors)
-        found = _decode(prepared, engine, lower)
-        engine.dices.append(trial.smallest_dice(found, label_map, engine.plan.labels))
-        _judge(engine, engine.trying, record)
+def _segment(case: Case, prepared: Prepared, engine: Engine, record: Record) -> np.ndarray:
+    # A case on trial is float32 also when a run was stopped just after its trial.
+    if case.id in record.trials or record.precision is None:
+        label_map = _decode(prepared, engine, "float32")
+    else:
+        label_map = _decode(prepared, engine, record.precision)
+    if record.precision is None and record.trying is not None:
+        found = _decode(prepared, engine, record.trying)
+        dice = trial.smallest_dice(found, label_map, engine.plan.labels)
+        record.note_trial(case.id, dice)
+        _judge(record, record.trying)
     return label_map
 
 
-def _judge(engine: Engine, lower: str, record: Record) -> None:
-    good, why = trial.verdict(engine.dices, engine.faster, lower)
-    if good and len(engine.dices) < trial.TRIED_CASES:
-        return
-    log.info("%s", why)
-    engine.trying = None
-    record.decide(lower if good else "float32")
-    if good:
-        _switch(engine, lower)
+def _judge(record: Record, lower: str) -> None:
+    good, why = trial.verdict(list(record.trials.values()), record.faster, lower)
+    if not good or len(record.trials) >= trial.TRIED_CASES:
+        log.info("%s", why)
+        record.note(precision=lower if good else "float32")
 
 
-def _decode(prepared: Prepared, engine: Engine, predictors: Sequence[ArrayPredictor]) -> np.ndarray:
-    pairs = zip(predictors, prepared.arrays, strict=True)
-    members = [(predict(array), frame) for predict, (array, frame) in pairs]
+def _decode(prepared: Prepared, engine: Engine, precision: str) -> np.ndarray:
+    pairs = zip(engine.predictors, prepared.arrays, strict=True)
+    members = [(predict.in_precision(precision)(array), frame) for predict, (array, frame) in pairs]
     return decode_mean(members, engine.plan.labels)

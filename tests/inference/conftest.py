@@ -25,7 +25,7 @@ def make_plan(labels: Labels | None = None, patch: tuple[int, int, int] = (16, 2
         normalizers=("zscore",),
         mask_normalization=(False,),
         batch_dice=False,
-        sizes={"S": Design(patch, 2, spec)},
+        sizes={size: Design(patch, 2, spec) for size in ("S", "M", "M-residual")},
     )
     return Plan(
         dataset="TOY",
@@ -42,18 +42,18 @@ def make_weights(plan: Plan, seed: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
     spec = plan.configurations["3d_fullres"].sizes["S"].network
     network = build_network(spec, len(plan.channels), plan.labels.channels)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
     return dict(network.state_dict())
 
 
-def make_bundle(folder: Path, folds: tuple[str, ...] = ("0",), plan: Plan | None = None) -> Path:
+def make_bundle(
+    folder: Path, folds: tuple[str, ...] = ("0",), plan: Plan | None = None, size: str = "S"
+) -> Path:
     plan = plan or make_plan()
     for fold in folds:
         seed = sum(map(ord, fold))
         weights = make_weights(plan, seed)
         config = TrainConfig(seed=seed)
-        save_weights(folder, fold, weights, plan, "3d_fullres", "S", config, {"steps": 3})
+        save_weights(folder, fold, weights, plan, "3d_fullres", size, config, {"steps": 3})
     return folder
 
 

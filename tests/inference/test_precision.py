@@ -40,6 +40,10 @@ def test_a_precision_that_is_slower_or_missing_is_not_tried(bundle_folder: Path,
     seconds = {torch.float32: 1.0, torch.bfloat16: 2.0}
     monkeypatch.setattr(precision, "_batch_seconds", lambda p, give_up: seconds[p.dtype])
     assert is_much_faster(predict, "bfloat16") == (False, 0.5)
+    seconds[torch.bfloat16] = 0.001
+    seconds[torch.float32] = 0.019  # too short to matter, or to measure
+    assert is_much_faster(predict, "bfloat16") == (False, 1.0)
+    seconds[torch.float32] = 1.0
     seconds[torch.bfloat16] = 0.5
     assert is_much_faster(predict, "bfloat16") == (True, 2.0)
 

@@ -1,0 +1,314 @@
+"""Predicting a folder: names, grids, bad cases, kill and continue, and no surprise to an output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.errors import CorruptError, DataError, LockedError, PartlyDone, UsageError
+from autoseg.files import locked, write_json
+from autoseg.image import Geometry, Image
+from autoseg.io import read_header, read_labels, write_image
+from autoseg.results import Choice
+from autoseg.workflows.predict import predict
+from autoseg.workflows.predict_record import FAILED, FINAL, PARTIAL
+from autoseg.workspace import Workspace
+from tests.inference.conftest import make_bundle, make_plan
+
+ROOT = Path(__file__).parents[2]
+COSINE, SINE = np.cos(0.3), np.sin(0.3)
+OBLIQUE = (COSINE, 0.0, -SINE, 0.0, -1.0, 0.0, SINE, 0.0, COSINE)
+
+
+def write_scan(path: Path, seed: int = 0, geometry: Geometry | None = None) -> Geometry:
+    geometry = geometry or Geometry((14, 20, 18), (1.5, 1.0, 1.0), (3.0, -7.0, 11.0), OBLIQUE)
+    array = np.random.default_rng(seed).normal(100, 20, (1, *geometry.shape)).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, Image(array, geometry))
+    return geometry
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for number in range(3):
+        write_scan(tmp_path / "images" / f"case_{number}.nii.gz", number)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path / "work")
+    make_bundle(workspace.bundle("TOY", "3d_fullres", "S"))
+    return workspace
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_labels_lie_on_the_grid_of_the_image_under_its_name(workspace, images, tmp_path, caplog):
+    caplog.set_level("INFO", "autoseg")
+    manifest = predict(workspace, images, tmp_path / "out")
+    assert names(tmp_path / "out") == [f"case_{n}.nii.gz" for n in range(3)] + [FINAL]
+    for number in range(3):
+        name = f"case_{number}.nii.gz"
+        found = read_labels(tmp_path / "out" / name)
+        expected = read_header(images / name).geometry
+        assert found.geometry.shape == expected.shape
+        np.testing.assert_allclose(found.geometry.direction, expected.direction, atol=1e-6)
+        np.testing.assert_allclose(found.geometry.origin, expected.origin, atol=1e-5)
+        assert set(np.unique(found.array)) <= {0, 1, 2}
+    assert list(manifest["cases"]) == ["case_0", "case_1", "case_2"]
+    assert manifest["failed"] == []
+    assert manifest == json.loads((tmp_path / "out" / FINAL).read_text())
+    said = caplog.text
+    assert "3d_fullres-S, fold 0: the only model trained so far; there is no best.json" in said
+    assert "speed balanced: tiles overlap by half, all mirror images averaged" in said
+
+
+@pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd"])
+def test_the_file_type_is_that_of_the_image(workspace, tmp_path, ending):
+    write_scan(tmp_path / "images" / f"patient{ending}")
+    predict(workspace, tmp_path / "images", tmp_path / "out")
+    assert names(tmp_path / "out") == [f"patient{ending}", FINAL]
+
+
+def test_the_number_of_a_channel_is_not_part_of_the_name(workspace, tmp_path):
+    write_scan(tmp_path / "images" / "patient_0000.nii.gz")
+    predict(workspace, tmp_path / "images", tmp_path / "out")
+    assert names(tmp_path / "out") == ["patient.nii.gz", FINAL]
+
+
+def test_one_bad_case_does_not_stop_the_others(workspace, images, tmp_path):
+    bad = images / "case_1.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:500])
+    with pytest.raises(PartlyDone, match=r"1 of 3 cases failed: case_1.*tries these") as caught:
+        predict(workspace, images, tmp_path / "out")
+    assert caught.value.exit_code == 5
+    assert "case_1" in json.loads((tmp_path / "out" / FAILED).read_text())
+    assert {"case_0.nii.gz", "case_2.nii.gz", FINAL} <= set(names(tmp_path / "out"))
+    assert json.loads((tmp_path / "out" / FINAL).read_text())["failed"] == ["case_1"]
+    # Mended, the same command does what is left.
+    before = (tmp_path / "out" / "case_0.nii.gz").stat().st_mtime_ns
+    write_scan(bad, 1)
+    predict(workspace, images, tmp_path / "out")
+    assert names(tmp_path / "out") == [f"case_{n}.nii.gz" for n in range(3)] + [FINAL]
+    assert (tmp_path / "out" / "case_0.nii.gz").stat().st_mtime_ns == before
+
+
+def test_nan_fails_its_case_and_an_empty_image_is_background(workspace, tmp_path):
+    geometry = Geometry((8, 9, 10))
+    array = np.full((1, 8, 9, 10), np.nan, dtype=np.float32)
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "bad.nii.gz", Image(array, geometry))
+    write_image(tmp_path / "images" / "empty.nii.gz", Image(np.zeros_like(array), geometry))
+    with pytest.raises(PartlyDone, match="bad"):
+        predict(workspace, tmp_path / "images", tmp_path / "out")
+    assert "720 voxels are NaN" in json.loads((tmp_path / "out" / FAILED).read_text())["bad"]
+    assert not read_labels(tmp_path / "out" / "empty.nii.gz").array.any()
+    manifest = json.loads((tmp_path / "out" / FINAL).read_text())
+    assert manifest["cases"]["empty"]["status"] == "empty_image"
+
+
+# --- what is refused, before torch is loaded -----------------------------------------------------
+
+
+def run_apart(workspace: Workspace, images: Path, output: Path, *more: str) -> list[str]:
+    """Return [kind of error, was torch loaded?] of a prediction in a process of its own."""
+    program = f"""
+import sys
+from pathlib import Path
+from autoseg.workflows.predict import predict
+from autoseg.workspace import Workspace
+try:
+    predict(Workspace(Path({str(workspace.root)!r})), Path({str(images)!r}), Path({str(output)!r}),
+            settings={list(more)!r})
+except Exception as error:
+    print(type(error).__name__, "torch" in sys.modules)
+"""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
+
+
+def test_nothing_to_do_is_answered_before_torch_is_loaded(workspace, images, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    assert run_apart(workspace, tmp_path / "nothing", tmp_path / "o") == ["UsageError", "False"]
+    assert run_apart(workspace, images, tmp_path / "o", "setp=1") == ["UsageError", "False"]
+    assert run_apart(workspace, images, images) == ["UsageError", "False"]
+    assert not (tmp_path / "o").exists()
+
+
+def test_missing_channels_are_answered_before_torch_is_loaded(workspace, tmp_path):
+    write_scan(tmp_path / "images" / "a_0000.nii.gz")
+    write_scan(tmp_path / "images" / "a_0001.nii.gz")
+    assert run_apart(workspace, tmp_path / "images", tmp_path / "o") == ["DataError", "False"]
+
+
+def test_input_and_output_must_differ(workspace, images):
+    with pytest.raises(UsageError, match="same folder"):
+        predict(workspace, images, images / ".." / "images")
+
+
+def test_a_finished_output_is_kept_unless_overwritten(workspace, images, tmp_path):
+    predict(workspace, images, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"finished prediction.*--overwrite"):
+        predict(workspace, images, tmp_path / "out")
+    (images / "case_2.nii.gz").unlink()
+    predict(workspace, images, tmp_path / "out", overwrite=True)
+    assert names(tmp_path / "out") == ["case_0.nii.gz", "case_1.nii.gz", FINAL]
+
+
+def test_a_folder_with_anything_else_is_refused_and_overwrite_spares_it(
+    workspace, images, tmp_path
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"not empty.*thesis\.txt"):
+        predict(workspace, images, tmp_path / "out")
+    predict(workspace, images, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
+
+
+def test_two_runs_do_not_share_an_output(workspace, images, tmp_path):
+    with locked(tmp_path / "out"), pytest.raises(LockedError, match="in use"):
+        predict(workspace, images, tmp_path / "out")
+
+
+# --- which model ---------------------------------------------------------------------------------
+
+
+def test_without_a_model_the_next_step_is_named(images, tmp_path):
+    with pytest.raises(UsageError, match=r"no model.*autoseg_train"):
+        predict(Workspace(tmp_path / "empty"), images, tmp_path / "out")
+
+
+def test_several_models_need_a_choice_and_best_json_makes_it(workspace, images, tmp_path, caplog):
+    caplog.set_level("INFO", "autoseg")
+    make_bundle(workspace.bundle("TOY", "3d_fullres", "M-residual"), size="M-residual")
+    with pytest.raises(UsageError, match=r"several models.*3d_fullres-M-residual, 3d_fullres-S"):
+        predict(workspace, images, tmp_path / "out")
+    predict(workspace, images, tmp_path / "sized", size="M-residual")
+    with pytest.raises(UsageError, match=r"'2d' is not trained.*trained: 3d_fullres-M"):
+        predict(workspace, images, tmp_path / "out", configuration="2d")
+    write_json(workspace.best("TOY"), Choice(("3d_fullres-S",), {"3d_fullres-S": 0.9}))
+    predict(workspace, images, tmp_path / "out")
+    assert "the best known choice (best.json)" in caplog.text
+
+
+def test_an_ensemble_of_two_models_is_their_mean_probability(workspace, images, tmp_path):
+    make_bundle(workspace.bundle("TOY", "3d_fullres", "M"), ("9",), size="M")
+    write_json(workspace.best("TOY"), Choice(("3d_fullres-S", "3d_fullres-M"), {}))
+    manifest = predict(workspace, images, tmp_path / "both")
+    assert [model["model"] for model in manifest["models"]] == ["3d_fullres-S", "3d_fullres-M"]
+    predict(workspace, images, tmp_path / "one", size="S")
+    both, one = (
+        read_labels(tmp_path / folder / "case_0.nii.gz").array for folder in ("both", "one")
+    )
+    assert (both != one).any()
+
+
+def test_folds_and_bundles_can_be_named(workspace, images, tmp_path):
+    folder = make_bundle(tmp_path / "mailed", ("0", "1"))
+    manifest = predict(Workspace(tmp_path), images, tmp_path / "a", bundles=[folder], folds=["1"])
+    assert list(manifest["models"][0]["weights_sha256"]) == ["1"]
+    with pytest.raises(CorruptError, match="fold 4 is not in this model"):
+        predict(Workspace(tmp_path), images, tmp_path / "b", bundles=[folder], folds=["4"])
+
+
+def test_bundles_of_different_targets_are_not_averaged(images, tmp_path):
+    from autoseg.labels import Labels
+
+    one = make_bundle(tmp_path / "one")
+    two = make_bundle(tmp_path / "two", plan=make_plan(Labels({"liver": (1,)})))
+    with pytest.raises(UsageError, match="labels differ"):
+        predict(Workspace(tmp_path), images, tmp_path / "out", bundles=[one, two])
+
+
+# --- continuing ----------------------------------------------------------------------------------
+
+
+def test_killed_and_continued_gives_the_same_bytes(workspace, images, tmp_path):
+    for number in range(3, 12):
+        write_scan(images / f"case_{number}.nii.gz", number)
+    predict(workspace, images, tmp_path / "whole")
+    command = [sys.executable, "-m", "autoseg.cli", "predict", "-i", str(images)]
+    command += ["-o", str(tmp_path / "killed"), "-w", str(workspace.root)]
+    run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and run.poll() is None:
+            if len(list((tmp_path / "killed").glob("case_*"))) >= 2:
+                break
+            time.sleep(0.01)
+        os.kill(run.pid, signal.SIGKILL)
+    finally:
+        run.wait()
+    done = len(list((tmp_path / "killed").glob("case_*.nii.gz")))
+    if done < 12:
+        assert (tmp_path / "killed" / PARTIAL).exists()
+        predict(workspace, images, tmp_path / "killed")
+    assert names(tmp_path / "killed") == names(tmp_path / "whole")
+    for name in names(tmp_path / "whole"):
+        whole, killed = (tmp_path / folder / name for folder in ("whole", "killed"))
+        assert whole.read_bytes() == killed.read_bytes(), name
+
+
+def test_a_damaged_or_outdated_result_is_made_again(workspace, images, tmp_path):
+    out = tmp_path / "out"
+    (images / "case_2.nii.gz").write_bytes(b"broken")
+    with pytest.raises(PartlyDone):
+        predict(workspace, images, out)
+    good = (out / "case_0.nii.gz").read_bytes()
+    (out / "case_0.nii.gz").write_bytes(good[:40])  # cut by a full disk
+    write_scan(images / "case_1.nii.gz", 77)  # another scan under the old name
+    old = (out / "case_1.nii.gz").read_bytes()
+    with (out / PARTIAL).open("a") as stream:
+        stream.write('{"case": "case_2", "fi')  # killed while writing
+    write_scan(images / "case_2.nii.gz", 2)
+    predict(workspace, images, out)
+    assert (out / "case_0.nii.gz").read_bytes() == good
+    assert (out / "case_1.nii.gz").read_bytes() != old
+    assert names(out) == [f"case_{n}.nii.gz" for n in range(3)] + [FINAL]
+
+
+def test_an_unfinished_run_of_other_settings_is_not_continued(workspace, images, tmp_path):
+    (images / "case_2.nii.gz").write_bytes(b"broken")
+    with pytest.raises(PartlyDone):
+        predict(workspace, images, tmp_path / "out")
+    with pytest.raises(UsageError, match="other models or settings"):
+        predict(workspace, images, tmp_path / "out", speed="fast")
+
+
+def test_low_precision_is_tried_and_the_outcome_is_kept(workspace, images, tmp_path, monkeypatch):
+    from autoseg.inference import precision
+
+    for number in range(3, 6):
+        write_scan(images / f"case_{number}.nii.gz", number)
+    monkeypatch.setattr(precision, "is_much_faster", lambda predict, lower: (True, 2.0))
+    monkeypatch.setattr(precision, "smallest_dice", lambda found, expected, labels: 0.9)
+    manifest = predict(workspace, images, tmp_path / "refused")
+    assert manifest["settings"]["precision"] == "float32"
+    monkeypatch.setattr(precision, "smallest_dice", lambda found, expected, labels: 1.0)
+    manifest = predict(workspace, images, tmp_path / "taken")
+    assert manifest["settings"]["precision"] == "bfloat16"
+    # The first two cases were decided in float32 all the same.
+    for name in ("case_0.nii.gz", "case_1.nii.gz"):
+        kept, tried = (tmp_path / folder / name for folder in ("refused", "taken"))
+        assert kept.read_bytes() == tried.read_bytes()
+    manifest = predict(workspace, images, tmp_path / "accurate", speed="accurate")
+    assert manifest["settings"]["precision"] == "float32"
+
+
+def test_wrong_channel_counts_inside_files_fail_their_case(workspace, images, tmp_path):
+    array = np.ones((2, 8, 8, 8), dtype=np.float32)
+    write_image(images / "two.nii.gz", Image(array, Geometry((8, 8, 8))))
+    with pytest.raises((DataError, PartlyDone), match="two"):
+        predict(workspace, images, tmp_path / "out")
