@@ -14,7 +14,7 @@ from autoseg.image import Geometry, Image
 from autoseg.io import write_image, write_labels
 
 TARGETS = {"liver": 1, "spleen": 2, "lesion": 3}
-SHAPE, SPACING = (16, 64, 64), (5.0, 2.0, 2.0)  # voxels, mm
+SHAPE, SPACING = (16, 64, 64), (3.0, 1.0, 1.0)  # voxels, mm
 AIR_HU, BODY_HU, LIVER_HU, SPLEEN_HU, LESION_HU, NOISE_HU = -1000.0, 20.0, 110.0, 140.0, 60.0, 25.0
 
 

@@ -11,7 +11,7 @@ from autoseg.phantom import make_phantom, write_phantoms, write_raw
 from autoseg.workspace import Workspace
 
 DATASET = "PHANTOM"
-SMALL = (12, 40, 40)  # voxels at 5x2x2 mm: seconds to train on
+SMALL = (12, 40, 40)  # voxels at 3x1x1 mm: seconds to train on
 
 
 def small_phantom(seed: int = 0, shape: tuple[int, int, int] = SMALL) -> tuple[Image, np.ndarray]:
