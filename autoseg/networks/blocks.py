@@ -79,7 +79,8 @@ class _SampleNorm(torch.autograd.Function):
         for i in range(len(x)):
             torch.ops.aten.native_batch_norm_backward.out(
                 slope[i : i + 1], x[i : i + 1], weight, None, None, mean[i], scale[i], True,
-                EPSILON, [True, True, True], out0=to_x[i : i + 1], out1=to_weight[i], out2=to_bias[i],
+                EPSILON, [True, True, True],
+                out0=to_x[i : i + 1], out1=to_weight[i], out2=to_bias[i],
             )  # fmt: skip
         return to_x, to_weight.sum(0), to_bias.sum(0), None
 

@@ -56,7 +56,7 @@ def test_a_flat_spec_is_built_from_2d_convolutions_and_keeps_the_axis(name: str)
 
 
 def test_the_plain_network_has_the_convolutions_that_the_spec_counts() -> None:
-    # Stage s: convolutions without bias, weight and bias of the norm; up: with bias; head: with bias.
+    # Convolutions have no bias, norms a weight and a bias, transposed ones and heads a bias.
     def block(inputs: int, outputs: int, kernel: int) -> int:
         return inputs * outputs * kernel + 2 * outputs
 

@@ -1,0 +1,74 @@
+"""Random transforms: their distribution, and that the box read is the box needed."""
+
+import numpy as np
+import pytest
+
+from autoseg.training.geometry import covered_box, draw_transform, rotation
+from tests.training.prepared import make_design
+
+CUBE = make_design((16, 16, 16))
+
+
+def draws(size: tuple[int, int, int], spacing: tuple = (1.0, 1.0, 1.0), n: int = 2000) -> list:
+    rng, design = np.random.default_rng(0), make_design(size)
+    return [draw_transform(design, spacing, rng) for _ in range(n)]
+
+
+def test_two_thirds_of_the_samples_stay_as_they_are() -> None:
+    untouched = np.mean([matrix is None for matrix in draws((16, 16, 16))])
+    assert untouched == pytest.approx(0.8 * 0.8, abs=0.03)
+
+
+def test_a_rotation_keeps_lengths_and_handedness() -> None:
+    turn = rotation(np.array([0.3, -0.5, 0.2]))
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1)
+
+
+def test_scaling_stays_between_0_7_and_1_4() -> None:
+    scales = [np.cbrt(np.linalg.det(m)) for m in draws((16, 16, 16)) if m is not None]
+    assert min(scales) == pytest.approx(0.7, abs=0.02)
+    assert max(scales) == pytest.approx(1.4, abs=0.02)
+
+
+@pytest.mark.parametrize("size", [(1, 32, 32), (4, 32, 32)], ids=["2d", "dummy-2d"])
+def test_flat_patches_never_mix_slices(size: tuple[int, int, int]) -> None:
+    turned = [matrix for matrix in draws(size) if matrix is not None]
+    for matrix in turned:
+        assert matrix[0].tolist() == [1, 0, 0]
+        assert matrix[:, 0].tolist() == [1, 0, 0]
+    angles = [np.arctan2(m[2, 1], m[1, 1]) for m in turned]
+    assert max(angles) > 2.5  # up to 180 degrees
+
+
+def test_rotations_keep_millimetres_on_anisotropic_voxels() -> None:
+    spacing = np.array((2.0, 1.0, 1.0))
+    for matrix in draws((16, 16, 16), tuple(spacing), 200):
+        if matrix is not None:
+            in_mm = spacing[:, None] * matrix / spacing
+            size = np.cbrt(np.linalg.det(in_mm))
+            np.testing.assert_allclose(in_mm @ in_mm.T, size**2 * np.eye(3), atol=1e-9)
+
+
+def test_the_box_holds_every_voxel_that_interpolation_looks_at() -> None:
+    rng = np.random.default_rng(1)
+    patch = (5, 6, 7)
+    offsets = np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in patch], indexing="ij"), -1)
+    for _ in range(50):
+        matrix, centre = (
+            rotation(rng.uniform(-1, 1, 3)) * rng.uniform(0.7, 1.4),
+            rng.uniform(8, 20, 3),
+        )
+        start, stop = covered_box(matrix, centre, patch, (28, 28, 28))
+        places = offsets.reshape(-1, 3) @ matrix.T + centre
+        assert (np.floor(places.min(0)) >= start).all()
+        assert (np.ceil(places.max(0)) < stop).all()
+        assert (stop - start <= np.ceil(np.ptp(places, axis=0)) + 8).all()
+
+
+def test_the_box_stays_inside_the_scan() -> None:
+    start, stop = covered_box(
+        np.eye(3) * 1.4, np.array([2.0, 2.0, 40.0]), (16, 16, 16), (5, 30, 30)
+    )
+    assert start.tolist() == [0, 0, 29]
+    assert stop.tolist() == [5, 14, 30]

@@ -1,0 +1,149 @@
+"""Where patches come from: which case, which target, which place."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from autoseg.config import TrainConfig
+from autoseg.errors import UsageError
+from autoseg.preprocessing.store import PreparedCase
+from autoseg.training.sampling import (
+    Pool,
+    choose_cases,
+    choose_start,
+    make_pool,
+    sample_patch,
+)
+from tests.training.prepared import make_case
+
+
+def many_choices(pool: Pool, size: int, config: TrainConfig, batches: int = 400) -> list:
+    rng = np.random.default_rng(0)
+    return [choose_cases(pool, size, config, rng) for _ in range(batches)]
+
+
+def three_cases() -> list[PreparedCase]:
+    """Target 0 in the first two cases, target 1 in the second only; the third is a control."""
+    labels = np.zeros((3, 8, 10, 12), dtype=np.uint8)
+    labels[0, 1:3, 2:5, 3:6] = 1
+    labels[1, 4:6, 2:5, 3:6] = 1
+    labels[1, 7, 9, 11] = 2
+    tags: list[tuple[str, ...]] = [(), (), ("control",)]
+    return [make_case(f"{i}", labels[i], tags=tags[i]) for i in range(3)]
+
+
+def test_nnunet_centres_the_last_third_of_the_positions_on_targets_of_uniformly_drawn_cases() -> (
+    None
+):
+    pool = make_pool(three_cases())
+    batches = many_choices(pool, 6, TrainConfig(sampler="nnunet"))
+    for position in range(6):
+        targets = {batch[position].target for batch in batches}
+        assert targets == ({None} if position < 4 else {None, 0, 1})  # None: the control
+    counts = np.bincount([batch[5].case for batch in batches], minlength=3)
+    np.testing.assert_allclose(counts / 400, 1 / 3, atol=0.08)
+    second = [batch[5].target for batch in batches if batch[5].case == 1]
+    assert np.mean(second) == pytest.approx(0.5, abs=0.15)
+
+
+def test_nnunet_with_two_samples_forces_one() -> None:
+    batches = many_choices(make_pool(three_cases()[:2]), 2, TrainConfig(sampler="nnunet"), 20)
+    assert all(a.target is None and b.target is not None for a, b in batches)
+
+
+def test_balanced_gives_rare_targets_the_share_of_common_ones() -> None:
+    config = TrainConfig(foreground_fraction=0.5, control_fraction=0.25)
+    choices = list(chain.from_iterable(many_choices(make_pool(three_cases()), 4, config)))
+    targets = [choice.target for choice in choices if choice.target is not None]
+    assert len(targets) == len(choices) / 2
+    assert np.mean(targets) == pytest.approx(0.5, abs=0.06)
+    rare = {choice.case for choice in choices if choice.target == 1}
+    assert rare == {1}
+
+
+def test_balanced_takes_its_share_from_controls_and_the_rest_from_the_others() -> None:
+    config = TrainConfig(foreground_fraction=0.3, control_fraction=0.2)
+    choices = list(chain.from_iterable(many_choices(make_pool(three_cases()), 4, config)))
+    controls = np.mean([choice.case == 2 for choice in choices])
+    forced = np.mean([choice.target is not None for choice in choices])
+    assert controls == pytest.approx(0.2, abs=0.03)
+    assert forced == pytest.approx(0.3, abs=0.03)
+
+
+def test_data_without_any_target_are_sampled_anywhere() -> None:
+    pool = make_pool([make_case("a", np.zeros((4, 4, 4), dtype=np.uint8))])
+    for sampler in ("balanced", "nnunet"):
+        (batch,) = many_choices(pool, 3, TrainConfig(sampler=sampler), 1)
+        assert [(choice.case, choice.target) for choice in batch] == [(0, None)] * 3
+
+
+def test_a_misspelled_sampler_is_suggested() -> None:
+    with pytest.raises(UsageError, match="did you mean 'balanced'"):
+        many_choices(make_pool(three_cases()), 2, TrainConfig(sampler="ballanced"), 1)
+
+
+def test_a_patch_anywhere_starts_uniformly_inside_the_scan() -> None:
+    rng = np.random.default_rng(0)
+    starts = [choose_start((8, 10, 4), (4, 10, 6), None, rng) for _ in range(500)]
+    counts = np.bincount([start[0] for start in starts], minlength=5)
+    assert len(counts) == 5
+    np.testing.assert_allclose(counts / 500, 0.2, atol=0.06)
+    assert {start[1] for start in starts} == {0}
+    assert {start[2] for start in starts} == {-1}  # centred: the scan is smaller there
+
+
+def test_nnunet_puts_the_voxel_in_the_middle_and_never_begins_before_the_scan() -> None:
+    rng = np.random.default_rng(0)
+    start = choose_start((20, 20, 20), (8, 8, 8), np.array([10, 2, 19]), rng, nnunet=True)
+    assert start.tolist() == [6, 0, 15]  # the last one ends behind the scan
+
+
+def test_balanced_keeps_the_voxel_inside_the_patch_and_the_patch_inside_the_scan() -> None:
+    rng = np.random.default_rng(0)
+    shape, patch = np.array((20, 30, 9)), np.array((8, 12, 9))
+    moved = set()
+    for _ in range(300):
+        voxel = rng.integers(shape)
+        start = choose_start((20, 30, 9), (8, 12, 9), voxel, rng)
+        assert (start >= 0).all()
+        assert (start + patch <= shape).all()
+        assert (start <= voxel).all()
+        assert (voxel < start + patch).all()
+        moved.add(int(voxel[1] - start[1]))
+    assert len(moved) > 6
+
+
+def test_a_patch_is_the_scan_there_and_zero_outside() -> None:
+    labels = np.arange(5 * 6 * 4, dtype=np.uint8).reshape(5, 6, 4) % 3
+    case, rng = make_case("a", labels), np.random.default_rng(0)
+    patch = sample_patch(case, (8, 6, 2), None, rng)
+    assert patch.image.dtype == np.float32
+    np.testing.assert_array_equal(patch.image[0], patch.labels)
+    assert patch.labels[:1].max() == patch.labels[6:].max() == 0
+    inner = patch.labels[1:6]
+    assert any((inner == labels[:, :, x : x + 2]).all() for x in range(3))
+
+
+def test_a_patch_centred_on_a_target_holds_it() -> None:
+    case, rng = three_cases()[1], np.random.default_rng(0)
+    for nnunet in (True, False):
+        for _ in range(50):
+            patch = sample_patch(case, (4, 4, 4), 1, rng, nnunet=nnunet)
+            assert (patch.labels == 2).any()
+
+
+def test_a_patch_is_a_copy_that_may_be_changed() -> None:
+    case = three_cases()[0]
+    before = case.image.copy()
+    sample_patch(case, (8, 10, 12), None, np.random.default_rng(0)).image[:] = 7
+    np.testing.assert_array_equal(case.image, before)
+
+
+def test_where_most_is_ignored_patches_are_taken_around_what_is_not() -> None:
+    labels = np.full((20, 20, 20), 255, dtype=np.uint8)
+    labels[3, 4, 5] = 0
+    case = make_case("a", labels)
+    case = PreparedCase(**{**vars(case), "labelled": np.array([[3, 4, 5]], dtype=np.int32)})
+    rng = np.random.default_rng(0)
+    assert all((sample_patch(case, (4, 4, 4), None, rng).labels == 0).any() for _ in range(20))
