@@ -44,7 +44,10 @@ def run_demo(folder: Path, budget: str = "150s") -> tuple[Summary, Path]:
     log.info("demo 3 of 5: train %s for %s", CONFIGURATION, budget)
     # train writes result.json last; a finished fold would be refused.
     if not (workspace.run(DATASET, CONFIGURATION, SIZE, FOLD) / "result.json").exists():
-        train(workspace, CONFIGURATION, FOLD, dataset=DATASET, size=SIZE, budget=budget)
+        train(
+            workspace, CONFIGURATION, FOLD,
+            dataset=DATASET, size=SIZE, budget=budget, settings=["steps_per_epoch=50"],
+        )  # fmt: skip
     log.info("demo 4 of 5: predict the unseen phantoms")
     predict(workspace, unseen / "images", predictions, dataset=DATASET, overwrite=True)
     log.info("demo 5 of 5: evaluate them")

@@ -27,13 +27,15 @@ COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0
 
 
 def best_slice(label_map: np.ndarray) -> int:
-    """Return the index Z of the slice of `label_map` (Z, Y, X) that shows most.
+    """Return the index Z of the slice of `label_map` (Z, Y, X) that shows most of every label.
 
-    That is the one with most foreground among those that show most different values.
+    That is where the areas, each relative to the largest of its label, have the greatest sum.
     """
-    foreground = (label_map > 0).sum(axis=(1, 2))
-    values = np.asarray([len(np.unique(plane)) for plane in label_map])
-    return int(np.lexsort((foreground, values))[-1])
+    shown = np.zeros(len(label_map))
+    for value in set(np.unique(label_map).tolist()) - {0}:
+        areas = (label_map == value).sum(axis=(1, 2))
+        shown += areas / areas.max()
+    return int(shown.argmax())
 
 
 def draw_overlay(
@@ -87,6 +89,7 @@ def draw_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:
         axes = figure.add_subplot(1, 3, column)
         axes.set_title(title)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         _draw_curves(axes, epochs, {name: _column(rows, name) for name in curves})
         if title == "pseudo-Dice":

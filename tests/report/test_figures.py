@@ -15,7 +15,7 @@ def two_squares():
     return label_map
 
 
-def test_the_slice_with_most_values_is_shown():
+def test_the_slice_that_shows_most_of_every_label_is_drawn():
     assert best_slice(two_squares()) == 2
     assert best_slice(np.minimum(two_squares(), 1)) == 1
 
