@@ -67,7 +67,7 @@ def test_autocast_computes_in_the_chosen_precision():
 
 def test_devices_that_are_none_and_devices_that_are_not_there_are_told_apart():
     assert pick_device("cpu") == CPU
-    with pytest.raises(UsageError, match="unknown device 'cdua'.*did you mean 'cuda'"):
+    with pytest.raises(UsageError, match=r"unknown device 'cdua'.*did you mean 'cuda'"):
         pick_device("cdua")
     if not torch.cuda.is_available():
         with pytest.raises(ResourceError, match="--device cpu"):

@@ -18,6 +18,7 @@ SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 CALIBRATION = (5, 0.02)  # first look at the pace: after five steps and 2 % of the time budget
 LOOK_EVERY = 0.05  # of the time budget: how often the pace is compared with the deadline
 OFF_BY = 0.02  # of the time budget: a smaller error is left alone
+REVISED_BEFORE = 0.25  # of the time budget before the deadline
 ANNEAL_AT_LEAST = 0.02  # of the steps done: too late to train, but the rate must still come down
 
 
@@ -70,6 +71,7 @@ class Pace:
 
     `deadline` is a time of `clock` (monotonic seconds) at which the last step shall be done, so the
     time for the final validation is already taken off; None: no time budget, nothing ever changes.
+    `revise` returns the deadline anew; it is asked once, late, when the machine is known better.
     """
 
     def __init__(
@@ -78,9 +80,10 @@ class Pace:
         budget_seconds: float | None,
         step_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        revise: Callable[[], float] | None = None,
     ) -> None:
         self.deadline, self.budget_seconds, self.clock = deadline, budget_seconds or 0.0, clock
-        self.step_seconds = step_seconds
+        self.step_seconds, self._revise = step_seconds, revise
         self._mark: tuple[float, int] | None = None
         self._calibrated = False
 
@@ -119,6 +122,9 @@ class Pace:
         # The mean with what was measured before: a short disturbance is not answered in full.
         self.step_seconds = measured if first else (measured + (self.step_seconds or measured)) / 2
         self._calibrated = True
+        if self._revise and self.deadline - now < REVISED_BEFORE * self.budget_seconds:
+            self.deadline, self._revise = self._revise(), None
+            self._mark = (now := self.clock(), step)
         error = (length.steps - step) * self.step_seconds - (self.deadline - now)
         if step >= length.steps or (abs(error) <= OFF_BY * self.budget_seconds and not first):
             return None

@@ -57,6 +57,19 @@ def plan_time(
     return started + total - reserve - CLOSING_S, speed
 
 
+def revise_deadline(
+    order: Order,
+    network: nn.Module,
+    held_out: Sequence[PreparedCase],
+    started: float,
+    speed: str,
+) -> float:
+    """Return the deadline of `plan_time` anew, with the time that a prediction takes now."""
+    predict = make_predictor(order, network, speed)
+    reserve = estimate_seconds(predict, held_out, order.plan.labels, order.prepared)
+    return started + (order.budget.seconds or 0.0) - reserve - CLOSING_S
+
+
 def make_predictor(order: Order, network: nn.Module, speed: str) -> Predict:
     config = PredictConfig(speed=speed)
     return build_predictor([network], order.plan, order.design, order.config, config, order.device)

@@ -11,6 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -54,6 +55,7 @@ from autoseg.workflows.fold import (
     make_task,
     plan_time,
     recall,
+    revise_deadline,
 )
 from autoseg.workflows.order import Order, read_orders
 from autoseg.workflows.validation import validate
@@ -119,6 +121,7 @@ def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | Non
     network = build_network(order.design.network, *channels).to(order.device)
 
     deadline, speed = plan_time(order, network, held_out, started - spent)
+    revise = partial(revise_deadline, order, network, held_out, started - spent, speed)
     decision = recall(checkpoint) or decide_anew(order, network, ours, deadline)
     task = make_task(order, decision, ours, held_out)
     training = begin_training(lay_out(network, decision.channels_last), task, decision.length)
@@ -131,7 +134,7 @@ def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | Non
         training,
         task,
         batches(ours, order.design, decision.config, order.plan.labels, training.step),
-        Pace(deadline, order.budget.seconds, decision.step_seconds),
+        Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
         Keeper(order.resume),
         stop,
         _Reporter(order.run),

@@ -82,6 +82,20 @@ def test_training_ends_within_four_per_cent_of_the_deadline(name: str, seconds_o
     assert length.progress(length.steps) == 1
 
 
+def test_a_deadline_that_is_revised_late_is_met():
+    machine, asked = Machine(), []
+
+    def revise() -> float:
+        asked.append(machine.now)
+        return 350.0
+
+    pace = Pace(300.0, 400.0, step_seconds=1.0, clock=machine, revise=revise)
+    simulate(pace, machine, Length(300), lambda step: 1.0)
+    assert len(asked) == 1
+    assert 200 <= asked[0] <= 225
+    assert machine.now == pytest.approx(350, abs=8)
+
+
 def test_without_a_deadline_nothing_is_ever_changed():
     machine = Machine()
     pace = Pace(None, None, clock=machine)

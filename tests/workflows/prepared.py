@@ -47,9 +47,7 @@ def make_workspace(root: Path, cases: int = 5, controls: int = 0) -> Workspace:
         image, label_map = make_scan(rng, empty=bool(tags))
         array, frame = prepare(image, plan, configuration)
         indices = prepare_labels(label_map, frame, plan.labels)
-        write_prepared(
-            folder / "3d_fullres", case, array, indices, frame, plan.labels, recipe
-        )
+        write_prepared(folder / "3d_fullres", case, array, indices, frame, plan.labels, recipe)
         write_native(folder, case.id, label_map)
         entries.append(case)
     write_manifest(folder / "3d_fullres", [case.id for case in entries], recipe)

@@ -296,6 +296,8 @@ def test_kill_9_and_the_same_command_end_with_the_same_bytes(tmp_path: Path):
     assert not (run_folder(broken) / "result.json").exists()
     subprocess.run(command(broken), env=environment, check=True, capture_output=True)
     assert weights_of(straight) == weights_of(broken)
-    cards = [w.bundle("BALLS", "3d_fullres", "S") / "fold_0" / "card.json" for w in (straight, broken)]
+    cards = [
+        w.bundle("BALLS", "3d_fullres", "S") / "fold_0" / "card.json" for w in (straight, broken)
+    ]
     assert cards[0].read_bytes() == cards[1].read_bytes()
     assert folds.ADJUSTABLE == ("epochs", "steps")
