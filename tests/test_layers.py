@@ -24,18 +24,8 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.spl
 LAZY = {"autoseg", "autoseg.cli", "autoseg.commands", "autoseg.workflows.predict"}
 HOMES = {  # library: the only places that may import it
     "SimpleITK": ("io",),
-    "torch": (
-        "networks",
-        "training",
-        "inference",
-        "device",
-        "bundle",
-        "sharing",
-        "workflows.order",
-        "workflows.train",
-        "workflows.validation",
-        "workflows.predict_cases",
-    ),
+    # In workflows/ for train and predict only: the next tests say so.
+    "torch": ("networks", "training", "inference", "device", "bundle", "sharing", "workflows"),
     "batchgenerators": ("training",),
     "acvl_utils": ("inference", "training", "evaluation"),
     "safetensors": ("bundle", "training"),

@@ -89,7 +89,7 @@ def draw_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:
         axes = figure.add_subplot(1, 3, column)
         axes.set_title(title)
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
         _draw_curves(axes, epochs, {name: _column(rows, name) for name in curves})
         if title == "pseudo-Dice":
