@@ -135,8 +135,9 @@ def hard_counts(
 class _SoftmaxDiceCE(torch.autograd.Function):
     """Dice + cross-entropy of logits (B, 1 + K, V) with one buffer of that size and no one-hot.
 
-    A sum over voxels of "probability times one-hot target" is a scatter of the true class's
-    probability, so beside the softmax only O(V) is needed; the softmax then becomes the gradient.
+    A sum over voxels of "probability times one-hot target" is a sum of the true class's probability
+    over the voxels of that class, so beside the softmax only O(V) is needed; the softmax then
+    becomes the gradient.
     """
 
     @staticmethod
@@ -152,10 +153,9 @@ class _SoftmaxDiceCE(torch.autograd.Function):
         if valid is not None:
             p.mul_(ones.unsqueeze(1))
             true_p.mul_(ones)
-        overlap = torch.zeros_like(p[:, :, 0]).scatter_add_(1, channel, true_p)
-        size = torch.zeros_like(overlap).scatter_add_(1, channel, ones)
-        terms = (overlap[:, 1:], p.sum(2)[:, 1:] + size[:, 1:], annotated, batch_dice)
-        dice_loss, to_overlap, to_volume = _dice_and_slopes(*terms)
+        overlap, size = _sums_per_channel((true_p, ones), channel, p.shape[1])
+        total = p[:, 1:].sum(2) + size
+        dice_loss, to_overlap, to_volume = _dice_and_slopes(overlap, total, annotated, batch_dice)
         if ctx.needs_input_grad[0]:
             slopes = (to_overlap * dice, to_volume * dice)
             ctx.save_for_backward(_through_softmax(p, true_p, channel, each, *slopes))
@@ -165,6 +165,21 @@ class _SoftmaxDiceCE(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         return (gradient * outer[0], None, None, None, None, None, None)
+
+
+def _sums_per_channel(
+    values: Sequence[Tensor], channel: Tensor, channels: int
+) -> tuple[Tensor, ...]:
+    """Return, for each of `values` (B, V), the sums (B, K) over the voxels of channels 1, 2, ...
+
+    One class at a time: a scatter would add in any order, and thousands of voxels to one address.
+    """
+    sums: list[list[Tensor]] = [[] for _ in values]
+    for c in range(1, channels):
+        here = channel == c
+        for found, value in zip(sums, values, strict=True):
+            found.append((value * here).sum(1))
+    return tuple(torch.stack(found, 1) for found in sums)
 
 
 def _through_softmax(
