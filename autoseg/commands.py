@@ -148,6 +148,9 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
         "-m", "--model", nargs="+", type=Path, metavar="BUNDLE", help="bundles, without workspace"
     )
     parser.add_argument("--speed", choices=("accurate", "balanced", "fast"), default="balanced")
+    parser.add_argument(
+        "--trust", action="store_true", help="let a model import functions that its author named"
+    )
     _set_option(parser, "step=0.5")
     _device_option(parser)
     _overwrite_option(parser)
@@ -169,6 +172,7 @@ def _run_predict(options: argparse.Namespace) -> str:
         settings=options.settings,
         device=options.device,
         overwrite=options.overwrite,
+        trust=options.trust,
     )
     return f"label maps: {options.output}"
 

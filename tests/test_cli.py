@@ -1,5 +1,6 @@
 """What the user types, sees and gets back: help in no time, one-line errors, exit codes."""
 
+import ast
 import errno
 import logging
 import os
@@ -227,3 +228,21 @@ def test_every_option_is_in_the_documentation(name):
     options = {option for action in parser._actions for option in action.option_strings}
     missing = {o for o in options - {"-h", "--help"} if o.startswith("--") and f"`{o}" not in text}
     assert missing == set()
+
+
+def test_every_option_that_a_message_advises_exists():
+    known = {
+        option
+        for name in COMMANDS
+        for action in cli._make_parser(name, name)._actions
+        for option in action.option_strings
+    } | {"--version"}
+    advised = {
+        (option, path.name)
+        for path in (ROOT / "autoseg").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", node.value)
+    }
+    unknown = {(option, file) for option, file in advised if option not in known}
+    assert unknown - {("--query-gpu", "hardware.py"), ("--format", "hardware.py")} == set()
