@@ -105,7 +105,7 @@ def _read(path: Path) -> Checkpoint:
     about = read_json(path.with_suffix(".json"))
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise CorruptError("is not a checkpoint of this version", place=str(path))
-    facts = about.get("facts")
+    facts = about.get("facts") or {}
     if sha256(path) != about.get("sha256") or fingerprint_of(facts) != about.get("facts_hash"):
         raise CorruptError("is damaged", place=str(path))
     try:

@@ -162,9 +162,7 @@ def test_a_step_without_a_finite_gradient_changes_nothing(tmp_path: Path, optimi
 def test_many_such_steps_in_a_row_end_the_training_and_name_the_cases(tmp_path: Path):
     training, task = begin(100)
     source = batches(0, lambda step, batch: spoil(batch) if step >= 10 else batch)
-    with pytest.raises(
-        UsageError, match=r"not finite in 25 steps in a row.*case_34.*learning_rate="
-    ):
+    with pytest.raises(UsageError, match=r"not finite in 25 steps.*case_34.*learning_rate="):
         run(training, task, tmp_path, source)
     assert training.step == 35
     assert all(bool(torch.isfinite(p).all()) for p in training.network.parameters())

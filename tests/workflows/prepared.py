@@ -1,4 +1,4 @@
-"""A tiny prepared dataset: bright balls in noise, two classes, one configuration, no files of SimpleITK."""
+"""A tiny prepared dataset: bright balls in noise, two classes, one configuration."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_plan(network: NetworkSpec = NETWORK) -> Plan:
 
 
 def make_workspace(root: Path, cases: int = 5, controls: int = 0) -> Workspace:
-    """Write the prepared folder of `cases` scans, the last `controls` of them without any target."""
+    """Write the prepared folder of `cases` scans, the last `controls` of them without targets."""
     workspace, plan = Workspace(root), make_plan()
     configuration = plan.configuration("3d_fullres")
     folder = workspace.prepared("BALLS")
