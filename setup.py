@@ -36,8 +36,15 @@ setup(
         "search": ["optuna"],
         "cluster": ["distributed", "dask-jobqueue"],
         "networks": ["monai"],
-        # scikit-image is the oracle of the resampling tests; ruff's version decides the format.
-        "dev": ["pytest>=8", "ruff==0.17.5", "mypy==2.4.1", "scikit-image"],
+        # ruff's version decides the format; the last three are oracles in tests.
+        "dev": [
+            "pytest>=8",
+            "ruff==0.17.5",
+            "mypy==2.4.1",
+            "scikit-image",
+            "medpy",
+            "surface-distance",
+        ],
     },
     entry_points={
         "console_scripts": [
