@@ -87,12 +87,12 @@ class Pace:
         self._mark: tuple[float, int] | None = None
         self._calibrated = False
 
-    def steps_in_time(self, done: int) -> int:
-        """Return how many steps there will be in all at the measured pace, `done` of them over."""
+    def steps_in_time(self, done: int, least: int = 1) -> int:
+        """Return the steps in all at the measured pace, `done` of them over, `least` to come."""
         if self.deadline is None or not self.step_seconds:
             raise ValueError("steps_in_time needs a deadline and a measured step")
         left = int((self.deadline - self.clock()) / self.step_seconds)
-        return done + max(1, round(done * ANNEAL_AT_LEAST), left)
+        return done + max(1, least, left)
 
     def is_due(self, step: int) -> bool:
         """Tell whether it is time to compare the pace with the deadline; asked every step."""
@@ -128,7 +128,9 @@ class Pace:
         error = (length.steps - step) * self.step_seconds - (self.deadline - now)
         if step >= length.steps or (abs(error) <= OFF_BY * self.budget_seconds and not first):
             return None
-        return length.replanned(step, self.steps_in_time(step))
+        # Only once: a deadline that is missed again and again would be moved for ever.
+        least = round(step * ANNEAL_AT_LEAST) if first else 1
+        return length.replanned(step, self.steps_in_time(step, least))
 
 
 def say_duration(seconds: float) -> str:

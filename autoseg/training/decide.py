@@ -32,7 +32,8 @@ from autoseg.training.loader import Batch
 from autoseg.training.optim import choose_length, choose_recipe
 from autoseg.training.state import lay_out, lay_out_image, to_device
 
-PROBE_SAMPLES = 1  # of a batch, on a CPU: the ratio of two precisions does not depend on more
+# Of a batch, on a CPU. With a single one PyTorch takes another, slower convolution.
+PROBE_SAMPLES = 2
 OVERHEAD = 1.1  # optimiser and augmentation, beside forward and backward; soon measured better
 
 

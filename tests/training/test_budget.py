@@ -106,7 +106,20 @@ def test_a_training_that_is_out_of_time_still_anneals():
     machine = Machine()
     machine.now = 400.0
     pace = Pace(300.0, 300.0, step_seconds=1.0, clock=machine)
-    assert pace.steps_in_time(1000) == 1020
+    length = Length(2000).replanned(1000, 1500)
+    for step in range(1000, 1000 + 7):
+        machine.now += 2.0
+        length = (pace.look(step, length) if pace.is_due(step) else None) or length
+    # 2 % of the steps that were done, granted at the first look and never again.
+    assert length.steps == 1005 + 20
+    assert length.progress(length.steps) == 1
+
+
+def test_a_machine_that_slows_down_at_the_end_does_not_move_the_deadline_for_ever():
+    machine = Machine()
+    pace = Pace(300.0, 300.0, step_seconds=1.0, clock=machine)
+    simulate(pace, machine, Length(300), lambda step: 1.0 if step < 250 else 8.0)
+    assert machine.now < 300 * 1.08
 
 
 def test_durations_read_well():
