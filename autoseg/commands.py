@@ -186,6 +186,10 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="(default: the predictions' folder)"
     )
+    parser.add_argument("--cases", nargs="+", metavar="CASE", help="judge only these")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="count a missing prediction as empty"
+    )
     _dataset_option(parser)
     _workspace_option(parser)
     _workers_option(parser)
@@ -207,6 +211,8 @@ def _run_evaluate(options: argparse.Namespace) -> str:
         references=options.references,
         output=options.output,
         dataset=options.dataset,
+        cases=options.cases,
+        allow_missing=options.allow_missing,
         workers=options.workers,
     )
     return _table(summary)
