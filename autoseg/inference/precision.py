@@ -23,7 +23,7 @@ WORTH_TRYING = 5  # cases; with fewer the trial costs more than it can save
 FASTER = 1.3  # a lower precision must be this much faster on a batch of tiles
 HOPELESS = 3.0  # a first batch this much slower is not followed by a second
 SHORTEST_S = 0.02  # of such a batch; below, the saving is not worth the doubt
-REPEATS = 3
+REPEATS = 2
 
 
 def low_precision(predict: ArrayPredictor) -> str:

@@ -22,7 +22,7 @@ from autoseg.inference.export import decode_restored
 from autoseg.inference.mirror import mirrored
 from autoseg.inference.runtime import choose_load, make_executor, ready, score
 from autoseg.inference.sliding import Triple, choose_tile, sliding_window
-from autoseg.inference.speed import settle
+from autoseg.inference.speed import GROWING, settle
 from autoseg.networks import NETWORKS, build_network
 from autoseg.plan import Design, Plan
 from autoseg.preprocessing.prepare import prepare
@@ -42,6 +42,7 @@ class ArrayPredictor:
     design: Design
     mirror_axes: tuple[int, ...]
     step: float
+    grow: bool  # may a tile be longer than the patch where that saves a second one?
     device: torch.device
     dtype: torch.dtype
 
@@ -71,7 +72,8 @@ class ArrayPredictor:
     def tile_size(self, shape: Sequence[int]) -> Triple:
         """Return the tile that a prepared array of `shape` (z, y, x) is predicted with."""
         spec = self.design.network
-        if spec.name not in NETWORKS:  # somebody's own network may know one size only
+        # Somebody's own network may know one size only.
+        if not self.grow or spec.name not in NETWORKS:
             return self.design.patch_size
         z, y, x = (math.prod(stride[axis] for stride in spec.strides) for axis in range(3))
         return choose_tile(shape, self.design.patch_size, (z, y, x), spec.features[0])
@@ -129,6 +131,7 @@ def build_predictor(
         design=design,
         mirror_axes=tuple(axes) if config.mirror else (),
         step=config.step or 0.5,
+        grow=config.speed in GROWING,
         device=device,
         dtype=PRECISIONS.get(config.precision, torch.float32),
     )

@@ -39,7 +39,8 @@ def make_frame(
 @pytest.mark.parametrize("labels", [EXCLUSIVE, OVERLAPPING])
 @pytest.mark.parametrize("prepared", [(24, 29, 31), (9, 70, 27), (13, 34, 27)])
 def test_it_equals_restoring_all_scores_and_deciding_then(labels, prepared, monkeypatch):
-    monkeypatch.setattr(export, "SLAB_VOXELS", 34 * 27 * 4)  # several slabs
+    monkeypatch.setattr(export, "BLOCK_ROWS", 8)  # several blocks along every axis
+    monkeypatch.setattr(export, "BLOCK_VOXELS", 8 * 27 * 4)
     frame = make_frame(prepared=prepared)
     scores = np.random.default_rng(0).normal(size=(labels.channels, *prepared)).astype(np.float32)
     naive = labels.decode(restore(scores, frame, background=0 if labels.exclusive else None))

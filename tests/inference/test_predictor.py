@@ -77,6 +77,16 @@ def test_mirroring_follows_the_training(bundle_folder: Path):
     assert axes(TrainConfig(), "fast") == ()
 
 
+def test_only_a_fast_prediction_lets_tiles_outgrow_the_patch(bundle_folder: Path):
+    bundle = load_bundle(bundle_folder, ["0"])
+    sizes = {
+        speed: load_predictor(bundle, PredictConfig(speed=speed), CPU).tile_size((18, 24, 9))
+        for speed in ("accurate", "balanced", "fast")
+    }
+    assert sizes["accurate"] == sizes["balanced"] == (16, 24, 16)
+    assert sizes["fast"] == (20, 24, 16)
+
+
 def test_scores_that_are_not_finite_are_an_error(bundle_folder: Path):
     bundle = load_bundle(bundle_folder, ["0"])
     (network,) = load_networks(bundle)
@@ -170,7 +180,7 @@ def test_each_speed_says_what_it_sets():
         "speed accurate: tiles overlap by half, all mirror images averaged, float32"
     )
     assert describe_speed(PredictConfig(speed="fast")).startswith(
-        "speed fast: tiles overlap by a quarter, no mirroring, float32 unless"
+        "speed fast: tiles overlap by a quarter and may outgrow the patch, no mirroring, float32 unless"
     )
 
 
