@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.errors import DataError
+from autoseg.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from autoseg.results import Summary
@@ -87,7 +87,7 @@ def _run_train(options: argparse.Namespace) -> str:
     started = time.monotonic()  # a budget means the whole command, loading torch included
     settings = _train_settings(options)
     workspace = _workspace(options)
-    _refuse_unplanned(workspace, options.dataset, options.configuration, settings)
+    _refuse_unplanned(workspace, options, settings)
     from autoseg.workflows.train import train
 
     summary = train(
@@ -118,15 +118,20 @@ def _train_settings(options: argparse.Namespace) -> list[str]:
 
 
 def _refuse_unplanned(
-    workspace: Workspace, dataset: str | None, configuration: str, settings: list[str]
+    workspace: Workspace, options: argparse.Namespace, settings: list[str]
 ) -> None:
-    """Answer a misspelled dataset, configuration or setting before torch is loaded."""
+    """Answer a misspelled dataset, configuration, fold or setting before torch is loaded."""
     from autoseg.config import TrainConfig, override
     from autoseg.plan import load_plan
+    from autoseg.planning.folds import choose_folds, load_folds
 
-    plan = load_plan(workspace.plan(workspace.find_planned(dataset)))
-    plan.configuration(configuration)
+    name = workspace.find_planned(options.dataset)
+    configuration = load_plan(workspace.plan(name)).configuration(options.configuration)
+    if options.size is not None:
+        configuration.design(options.size)
     override(TrainConfig(), settings)
+    folds = workspace.folds(name)
+    choose_folds(options.fold, load_folds(folds), str(folds))
 
 
 # --- predict -------------------------------------------------------------------------------------
@@ -190,6 +195,13 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-missing", action="store_true", help="count a missing prediction as empty"
     )
+    parser.add_argument(
+        "--ignore-geometry", action="store_true", help="compare arrays, whatever headers say"
+    )
+    parser.add_argument(
+        "--nsd-tolerance", nargs="+", metavar="MM", help="for all targets; or liver=3 spleen=2"
+    )
+    parser.add_argument("--mode", choices=("surfel", "voxel"), help="surfaces (default: surfel)")
     _dataset_option(parser)
     _workspace_option(parser)
     _workers_option(parser)
@@ -204,6 +216,7 @@ def _run_evaluate(options: argparse.Namespace) -> str:
 
     workspace = _workspace(options)
     if options.predictions is None and options.references is None:
+        _refuse_without_folders(options)
         return format_crossvalidation(evaluate_crossvalidation(workspace, options.dataset))
     summary = evaluate(
         workspace,
@@ -213,9 +226,34 @@ def _run_evaluate(options: argparse.Namespace) -> str:
         dataset=options.dataset,
         cases=options.cases,
         allow_missing=options.allow_missing,
+        ignore_geometry=options.ignore_geometry,
+        nsd_tolerance=_tolerance(options.nsd_tolerance),
+        mode=options.mode or "surfel",
         workers=options.workers,
     )
     return _table(summary)
+
+
+def _refuse_without_folders(options: argparse.Namespace) -> None:
+    """Answer an option that means nothing for the cross-validation, which is scored already."""
+    names = ("output", "cases", "allow_missing", "ignore_geometry", "nsd_tolerance", "mode")
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
+    if given:
+        raise UsageError(f"{' '.join(given)} without folders", expected="-p FOLDER -g FOLDER")
+
+
+def _tolerance(words: list[str] | None) -> float | dict[str, float] | None:
+    """Return millimetres for all targets ("3") or for each ("liver=3" "spleen=2")."""
+    if not words:
+        return None
+    try:
+        if len(words) == 1 and "=" not in words[0]:
+            return float(words[0])
+        pairs = [word.rsplit("=", 1) for word in words]
+        return {name: float(value) for name, value in pairs}
+    except ValueError as error:
+        fact = f"--nsd-tolerance {' '.join(words)}"
+        raise UsageError(fact, expected="millimetres, such as 3 or liver=3 spleen=2") from error
 
 
 # --- import, check, demo -------------------------------------------------------------------------

@@ -91,6 +91,11 @@ def test_the_version_is_told(capsys):
         (["train", "2d", "0", "1"], "unknown argument '1' -> see autoseg train -h"),
         (["train", "2d", "0", "--seed", "x"], "argument --seed: invalid int value: 'x' -> see"),
         (["predict", "-i", "x", "-o", "y", "--speed", "warp"], "argument --speed: invalid choice"),
+        (["evaluate", "--nsd-tolerance", "3"], "--nsd-tolerance without folders, expected -p FOL"),
+        (
+            ["evaluate", "-p", "x", "-g", "y", "--nsd-tolerance", "liver"],
+            "--nsd-tolerance liver, expected millimetres, such as 3 or liver=3 spleen=2",
+        ),
         (["import"], "the following arguments are required: -d/--dataset, --images"),
     ],
 )
