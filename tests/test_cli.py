@@ -33,7 +33,7 @@ def verb(monkeypatch):
     """Return a function that puts another deed in the place of `autoseg check`."""
 
     def replace(deed):
-        command = commands.Command("", commands._check_options, lambda options: deed())
+        command = commands.Command("", commands.check.add_options, lambda options: deed())
         monkeypatch.setitem(COMMANDS, "check", command)
 
     return replace
@@ -191,7 +191,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     code = (
         "import sys; from autoseg import cli, commands\n"
         "commands.COMMANDS['check'] = commands.Command(\n"
-        "    '', commands._check_options, lambda options: 'line\\n' * 100_000)\n"
+        "    '', commands.check.add_options, lambda options: 'line\\n' * 100_000)\n"
         "sys.exit(cli.main(['check']))"
     )
     read_end, write_end = os.pipe()

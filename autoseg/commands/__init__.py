@@ -1,0 +1,39 @@
+"""The commands, one file each: its options, and how it calls its verb.
+
+Only the verb that was asked for is imported, so help and mistakes cost nothing. Options are for
+paths, dataset, fold, size, budget, device and workers; what shapes the result is `--set`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autoseg.commands import check, demo, evaluate, import_data, plan, predict, train
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command; `run` returns what goes to stdout."""
+
+    summary: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], str]
+
+
+COMMANDS = {
+    "plan": Command(
+        "check the data, plan networks from them, prepare them", plan.add_options, plan.run
+    ),
+    "train": Command("train one fold and evaluate it", train.add_options, train.run),
+    "predict": Command("segment new images", predict.add_options, predict.run),
+    "evaluate": Command(
+        "compare label maps, or sum up the cross-validation", evaluate.add_options, evaluate.run
+    ),
+    "import": Command(
+        "bring images and labels into raw/", import_data.add_options, import_data.run
+    ),
+    "check": Command("list every problem of a dataset", check.add_options, check.run),
+    "demo": Command("run every stage on phantom CTs", demo.add_options, demo.run),
+}

@@ -1,0 +1,44 @@
+"""The command `plan`: check, measure, decide, prepare."""
+
+from __future__ import annotations
+
+import argparse
+
+from autoseg.commands.options import (
+    dataset_option,
+    set_option,
+    workers_option,
+    workspace_of,
+    workspace_option,
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    dataset_option(parser, "dataset in raw/ (default: the only one there)")
+    workspace_option(parser)
+    parser.add_argument(
+        "--only", nargs="+", metavar="CONFIG", help="prepare only these configurations"
+    )
+    parser.add_argument(
+        "--memory-gb", type=float, metavar="N", help="plan one more size for N GB of GPU memory"
+    )
+    parser.add_argument("--no-prepare", action="store_true", help="stop after plan and folds")
+    set_option(parser, "3d_fullres.M.patch_size=64x160x160")
+    workers_option(parser)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Run the verb; return what goes to stdout."""
+    from autoseg.workflows.plan import plan
+
+    made = plan(
+        workspace_of(options),
+        options.dataset,
+        only=options.only,
+        memory_gb=options.memory_gb,
+        prepare=not options.no_prepare,
+        settings=options.settings,
+        workers=options.workers,
+    )
+    return "\n".join(made.reasons)

@@ -1,0 +1,92 @@
+"""The command `train`: one fold, or several."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from autoseg.commands.options import (
+    dataset_option,
+    device_option,
+    overwrite_option,
+    set_option,
+    table_of,
+    workspace_of,
+    workspace_option,
+)
+
+if TYPE_CHECKING:
+    from autoseg.workspace import Workspace
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("configuration", metavar="CONFIG", help="2d, 3d_fullres, ...: as planned")
+    parser.add_argument(
+        "fold", metavar="FOLD", help="0, 1, ...; all: every fold; full: one model from all cases"
+    )
+    dataset_option(parser)
+    workspace_option(parser)
+    parser.add_argument("--size", metavar="SIZE", help="S, M, M-residual, L, XL (default: S or M)")
+    parser.add_argument(
+        "--budget", metavar="LENGTH", help="40s, 30m, 8h or 200epochs, final validation included"
+    )
+    parser.add_argument("--recipe", metavar="NAME", help="balanced (default), fast or nnunet")
+    parser.add_argument("--preset", metavar="NAME", help="settings that come with autoseg, by name")
+    parser.add_argument("--seed", type=int, metavar="N", help="of all randomness (default: 0)")
+    set_option(parser, "loss=dice_ce")
+    device_option(parser)
+    overwrite_option(parser)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Run the verb; return what goes to stdout."""
+    started = time.monotonic()  # a budget means the whole command, loading torch included
+    settings = _train_settings(options)
+    workspace = workspace_of(options)
+    _refuse_unplanned(workspace, options, settings)
+    from autoseg.workflows.train import train
+
+    summary = train(
+        workspace,
+        options.configuration,
+        options.fold,
+        dataset=options.dataset,
+        size=options.size,
+        budget=options.budget,
+        settings=settings,
+        device=options.device,
+        overwrite=options.overwrite,
+        started=started,
+    )
+    return table_of(summary)
+
+
+def _train_settings(options: argparse.Namespace) -> list[str]:
+    """Return all settings, weakest first: preset, then --recipe and --seed, then --set."""
+    from autoseg.presets import load_preset
+
+    settings = load_preset(options.preset) if options.preset else []
+    if options.recipe is not None:
+        settings.append(f"recipe={options.recipe}")
+    if options.seed is not None:
+        settings.append(f"seed={options.seed}")
+    return [*settings, *options.settings]
+
+
+def _refuse_unplanned(
+    workspace: Workspace, options: argparse.Namespace, settings: list[str]
+) -> None:
+    """Answer a misspelled dataset, configuration, fold or setting before torch is loaded."""
+    from autoseg.config import TrainConfig, override
+    from autoseg.plan import load_plan
+    from autoseg.planning.folds import choose_folds, load_folds
+
+    name = workspace.find_planned(options.dataset)
+    configuration = load_plan(workspace.plan(name)).configuration(options.configuration)
+    if options.size is not None:
+        configuration.design(options.size)
+    override(TrainConfig(), settings)
+    folds = workspace.folds(name)
+    choose_folds(options.fold, load_folds(folds), str(folds))
