@@ -45,7 +45,8 @@ class Scan:
 
     def __init__(self, folder: Path, channels: tuple[str, ...]) -> None:
         self.folder, self.channels = folder, channels
-        self.incomplete: set[str] = set()
+        self.incomplete: dict[str, tuple[Path, ...]] = {}  # images of cases that lack something
+        self.unpaired: dict[str, Path] = {}  # labels of such cases
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -66,6 +67,8 @@ class Scan:
             else:
                 remedy = "add the label file, or move the image to imagesTs"
                 self.wrong(files[case][0], "has no labels", f"labelsTr/{case}{ending}", remedy)
+                self.incomplete[case] = files[case]
+        self.unpaired = {case: path for case, path in label_of.items() if case not in cases}
         named = {*files, *self.incomplete}
         for case in sorted(set(label_of) - named):
             expected = f"imagesTr/{case}{ending} or {case}_0000{ending}"
@@ -115,7 +118,9 @@ class Scan:
                 complete[case] = tuple(
                     files[index] for index in sorted(files, key=lambda i: i or 0)
                 )
-        self.incomplete = set(found) - set(complete)
+        self.incomplete = {
+            case: tuple(files.values()) for case, files in found.items() if case not in complete
+        }
         return complete
 
     def _split(

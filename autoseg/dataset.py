@@ -49,11 +49,13 @@ class Found:
     """A dataset as far as it could be understood, with all that is wrong or odd about it.
 
     `dataset` is None when `dataset.json` cannot be used, else it has the cases that are complete.
+    The files of the others are in `incomplete`, so that they can be looked at as well.
     """
 
     dataset: Dataset | None
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    incomplete: tuple[Case, ...] = ()
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -100,7 +102,11 @@ def find_dataset(folder: Path) -> Found:
     dataset = Dataset(
         folder.name, folder, declaration.channels, declaration.labels, tuple(cases), ending
     )
-    return Found(dataset, tuple(problems + scan.problems), tuple(warnings))
+    incomplete = tuple(
+        Case(case, scan.incomplete.get(case, ()), scan.unpaired.get(case))
+        for case in sorted({*scan.incomplete, *scan.unpaired})
+    )
+    return Found(dataset, tuple(problems + scan.problems), tuple(warnings), incomplete)
 
 
 def find_cases(folder: Path, channels: int, file_ending: str | None = None) -> list[Case]:

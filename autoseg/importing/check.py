@@ -52,18 +52,23 @@ class Report:
     warnings: tuple[Problem, ...]
 
 
-def inspect_case(case: Case, dataset: Dataset) -> Inspected:
-    """Read the files of `case` once and return them with everything that is wrong with them."""
+def inspect_case(case: Case, dataset: Dataset, complete: bool = True) -> Inspected:
+    """Read the files of `case` once and return them with everything that is wrong with them.
+
+    Of a case that is not `complete` each file is judged for itself; no arrays are handed on.
+    """
     problems: list[Problem] = []
     warnings: list[Problem] = []
     images = []
+    grid_of: Path | None = None  # the first image that can be read
     for path in case.images:
         image = _read(read_image, path, dataset, problems)
         if image is not None:
             problems += _bad_numbers(image.array, _place(path, dataset))
             images.append(image)
+            grid_of = grid_of or path
     stacked, digest = None, ""
-    if len(images) == len(case.images):
+    if complete and len(images) == len(case.images):
         digest = _digest(images)
         if not digest:
             fact = "every voxel has the same value"
@@ -72,14 +77,13 @@ def inspect_case(case: Case, dataset: Dataset) -> Inspected:
             stacked = stack_channels(images, case.images, len(dataset.channels))
         except DataError as error:
             problems.append(_as_problem(error, case.images[0], dataset))
-    grid = images[0].geometry if images else None
     labels = _read(read_labels, case.labels, dataset, problems) if case.labels else None
     values: dict[int, int] = {}
     if labels is not None and case.labels is not None:
         place = _place(case.labels, dataset)
         before = len(problems)
-        if grid is not None:
-            problems += _other_grid(labels, grid, place, _place(case.images[0], dataset))
+        if grid_of is not None:
+            problems += _other_grid(labels, images[0].geometry, place, _place(grid_of, dataset))
         values = count_values(labels.array)
         problems += _undeclared(labels.array, values, place, dataset)
         if len(problems) > before:
@@ -105,7 +109,7 @@ def conclude(found: Found, inspected: Iterable[Inspected]) -> Report:
     if cases and not any(one.problems for one in cases):
         problems += _no_foreground(cases)
         warnings += _never_seen(cases, dataset)
-    return Report(dataset.name, len(cases), tuple(problems), tuple(warnings))
+    return Report(dataset.name, len(dataset.cases), tuple(problems), tuple(warnings))
 
 
 def count_values(array: np.ndarray) -> dict[int, int]:

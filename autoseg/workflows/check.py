@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
-from autoseg.dataset import Case, Dataset, find_dataset
+from autoseg.dataset import Case, Dataset, Found, find_dataset
 from autoseg.errors import Problem
 from autoseg.files import write_json
 from autoseg.importing.check import Inspected, Report, conclude, inspect_case
@@ -25,7 +26,7 @@ def check(
     name = workspace.find_raw(name)
     found = find_dataset(workspace.raw(name))
     cases = inspect(found.dataset, workers) if found.dataset is not None else iter(())
-    report = conclude(found, cases)
+    report = conclude(found, chain(cases, inspect_incomplete(found, workers)))
     save_report(workspace.prepared(name) / "check.json", report)
     return report.problems, report.warnings
 
@@ -34,6 +35,15 @@ def inspect(dataset: Dataset, workers: int = 0) -> Iterator[Inspected]:
     """Yield each case after its check, with its arrays when `workers` is 0, else without."""
     look = partial(inspect_case if workers == 0 else _inspect_lightly, dataset=dataset)
     for outcome in map_cases(look, dataset.cases, workers=workers, title="check"):
+        yield outcome.result()
+
+
+def inspect_incomplete(found: Found, workers: int = 0) -> Iterator[Inspected]:
+    """Yield what is wrong with single files of cases that lack other files."""
+    if found.dataset is None:
+        return
+    look = partial(inspect_case, dataset=found.dataset, complete=False)
+    for outcome in map_cases(look, found.incomplete, workers=workers, title="incomplete cases"):
         yield outcome.result()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from autoseg.dataset import Case, Dataset, Found
@@ -15,7 +16,7 @@ from autoseg.parallel import map_cases
 from autoseg.plan import Fingerprint
 from autoseg.planning.fingerprint import CaseMeasure, combine, measure_case, quantile_count
 from autoseg.preprocessing.store import sources_of
-from autoseg.workflows.check import save_report
+from autoseg.workflows.check import inspect_incomplete, save_report
 from autoseg.workflows.prepare import choose_workers
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ def measure_dataset(folder: Path, found: Found, workers: int | None) -> tuple[Fi
     if known is not None:
         return known, False
     measures: list[CaseMeasure] = []
-    report = conclude(found, _inspect(found.dataset, measures, workers))
+    inspected = chain(_inspect(found.dataset, measures, workers), inspect_incomplete(found))
+    report = conclude(found, inspected)
     save_report(folder / "check.json", report)
     for warning in report.warnings:
         log.warning("%s", warning)

@@ -65,3 +65,18 @@ def test_an_unknown_dataset_is_a_mistake_of_the_command(workspace):
 def test_each_case_is_inspected_in_order(workspace):
     cases = [one.case.id for one in inspect(load_dataset(workspace.raw("D")))]
     assert cases == ["c0", "c1", "c2"]
+
+
+def test_files_of_incomplete_cases_are_read_too(workspace):
+    raw = workspace.raw("D")
+    (raw / "labelsTr" / "c0.mha").unlink()
+    (raw / "imagesTr" / "c0.mha").write_bytes(b"")
+    (raw / "imagesTr" / "c1.mha").unlink()
+    write_labels(raw / "labelsTr" / "c1.mha", np.full((3, 4, 5), 7, np.uint8), GRID)
+    problems, _ = check(workspace)
+    assert [(problem.place, problem.found.split(" in ")[0]) for problem in problems] == [
+        ("imagesTr/c0.mha", "has no labels"),
+        ("labelsTr/c1.mha", "labels without an image"),
+        ("imagesTr/c0.mha", "is empty (0 bytes)"),
+        ("labelsTr/c1.mha", "label value 7"),
+    ]
