@@ -63,10 +63,12 @@ def _set(plan: Plan, fingerprint: Fingerprint, name: str, value: str) -> Plan:
     if field != "patch_size":
         return changed
     wanted = changed.configurations[configuration].sizes[size].patch_size
-    design = _design_for_patch(plan, fingerprint, known, size, wanted)
+    design, reason = _design_for_patch(plan, fingerprint, known, size, wanted)
     sizes = {**known.sizes, size: design}
     configurations = {**plan.configurations, configuration: replace(known, sizes=sizes)}
-    return replace(plan, configurations=configurations)
+    former = f"{configuration} {size}: "
+    reasons = [f"{former}{reason}." if r.startswith(former) else r for r in plan.reasons]
+    return replace(plan, configurations=configurations, reasons=tuple(reasons))
 
 
 def _design_for_patch(
@@ -75,7 +77,7 @@ def _design_for_patch(
     configuration: Configuration,
     size: str,
     patch_size: tuple[int, int, int],
-) -> Design:
+) -> tuple[Design, str]:
     first = 1 if configuration.is_2d else 0
     spacing = [float(value) for value in configuration.spacing[first:] if value is not None]
     task = Task(
@@ -90,14 +92,14 @@ def _design_for_patch(
         raise UsageError(
             f"--set {configuration.name}.{size}.patch_size={times(patch_size)}", expected=expected
         )
-    design, _ = make_design(task, budget_of(size), patch_size[first:])
+    design, reason = make_design(task, budget_of(size), patch_size[first:])
     if design.patch_size != patch_size:
         raise UsageError(
             f"--set {configuration.name}.{size}.patch_size={times(patch_size)}: the network halves "
             "its axes several times",
             expected=f"{times(design.patch_size)} (the next size up)",
         )
-    return design
+    return design, reason
 
 
 def _replanned(plan: Plan, fingerprint: Fingerprint, value: str) -> Plan:

@@ -43,6 +43,8 @@ def plan(
     for setting in settings:
         if "=" not in setting:
             raise UsageError(f"--set {setting}", expected="name=value")
+    if memory_gb is not None and not 0 < memory_gb < float("inf"):
+        raise UsageError(f"--memory-gb {memory_gb:g}", expected="a number above 0")
     name = workspace.find_raw(name)
     folder = workspace.prepared(name)
     with locked(folder, f"autoseg_plan -d {name}"):

@@ -88,7 +88,7 @@ def _prepare_case(case: Case, folder: Path, plan: Plan, names: Sequence[str]) ->
         own = replace(configuration, spacing=_spacing_for(image, plan, configuration))
         key = (own.spacing, own.normalizers, own.mask_normalization)
         if key not in done:
-            array, frame = prepare(image, plan, own)
+            array, frame = prepare(image, plan, own, trust=True)  # the user's own plan
             done[key] = array, prepare_labels(label_map, frame, plan.labels), frame
         array, indices, frame = done[key]
         recipe = recipe_of(plan, configuration)

@@ -86,3 +86,10 @@ def test_what_cannot_be_is_refused_with_help(setting, text):
     with pytest.raises(UsageError) as caught:
         apply_settings(PLAN, DATA, [setting])
     assert text in str(caught.value)
+
+
+def test_the_sentence_about_a_patch_follows_the_setting():
+    plan = apply_settings(PLAN, DATA, ["3d_fullres.M.patch_size=16x64x64"])
+    about = [reason for reason in plan.reasons if reason.startswith("3d_fullres M: ")]
+    assert len(about) == 1
+    assert about[0].startswith("3d_fullres M: patch 16x64x64, set by hand; ")

@@ -283,3 +283,37 @@ def test_real_scans_give_the_known_plan(tmp_path):
     assert ours.p99_5 == pytest.approx(theirs["percentile_99_5"], rel=0.02)
     measured = read_json(tmp_path / "prepared/HIPPO/fingerprint.json")
     assert measured["shapes"] == golden["fingerprint"]["shapes"]
+
+
+def test_problems_of_incomplete_cases_stop_the_plan_at_once(workspace):
+    raw = workspace.raw("TINY")
+    (raw / "labelsTr" / "scan_2.nii.gz").unlink()
+    (raw / "imagesTr" / "scan_2.nii.gz").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        plan(workspace, "TINY", workers=0)
+    assert [problem.found for problem in caught.value.problems] == [
+        "has no labels",
+        "is empty (0 bytes)",
+    ]
+
+
+@pytest.mark.parametrize("memory_gb", [0, -3, float("nan"), float("inf")])
+def test_memory_that_no_machine_has_is_refused(workspace, memory_gb):
+    with pytest.raises(UsageError, match="expected a number above 0"):
+        plan(workspace, "TINY", memory_gb=memory_gb)
+
+
+def halve(array, stats, inside):
+    return array / 2
+
+
+def test_a_normaliser_of_the_users_own_prepares_the_data(workspace, monkeypatch):
+    monkeypatch.setitem(sys.modules, "my_lab", sys.modules[__name__])
+    plan(workspace, "TINY", workers=0, prepare=False)
+    path = workspace.plan("TINY")
+    text = read_json(path)
+    text["configurations"]["3d_fullres"]["normalizers"] = ["my_lab:halve"]
+    write_json(path, text)
+    plan(workspace, "TINY", only=["3d_fullres"], workers=0)
+    image = open_prepared(workspace.prepared("TINY") / "3d_fullres", "scan_0").image
+    assert 40 < float(np.asarray(image, np.float32).mean()) < 70
