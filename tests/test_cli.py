@@ -135,6 +135,23 @@ def test_a_mistake_is_answered_before_torch_is_loaded(tmp_path):
     )
 
 
+def test_an_unknown_fold_is_answered_before_torch_is_loaded(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from autoseg.cli import main\n"
+        "from tests.synthetic import make_workspace\n"
+        f"make_workspace(Path({str(tmp_path)!r}), cases=2)\n"
+        f"words = ['-w', {str(tmp_path)!r}]\n"
+        "assert main(['plan', '--no-prepare', *words]) == 0\n"
+        "code = main(['train', '3d_fullres', '7', *words])\n"
+        "sys.exit(99 if 'torch' in sys.modules else code)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert answer.returncode == 2
+    assert "there is no fold '7', expected one of 0, 1, all, full" in last_line(answer.stderr)
+
+
 @pytest.mark.parametrize(
     "kind", [k for k in vars(errors).values() if isinstance(k, type) and hasattr(k, "exit_code")]
 )
@@ -248,3 +265,9 @@ def test_every_option_that_a_message_advises_exists():
     }
     unknown = {(option, file) for option, file in advised if option not in known}
     assert unknown - {("--query-gpu", "hardware.py"), ("--format", "hardware.py")} == set()
+
+
+def test_every_page_of_the_documentation_is_in_its_index():
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\(([a-z_]+\.md)\)", index)) == pages

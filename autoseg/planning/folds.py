@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case
-from autoseg.errors import CorruptError
+from autoseg.errors import CorruptError, UsageError
 from autoseg.files import from_json, read_json, to_json, write_json
 
 FOLDS = 5
 SEED = 12345  # nnU-Net's, so that folds compare with published logs
 FORMAT = "autoseg-folds-1"
+FULL, ALL = "full", "all"  # names of no single fold
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,20 @@ def _share_of(fold: Sequence[Case], tags: set[str], rarity: Counter[str]) -> flo
     if not tags:
         return float(sum(not case.tags for case in fold))
     return sum(sum(tag in case.tags for case in fold) / rarity[tag] for tag in tags)
+
+
+def choose_folds(name: str, folds: Sequence[Fold], place: str = "") -> dict[str, Fold]:
+    """Return the fold that `name` means, or every fold for "all", by their names "0", "1", ...
+
+    "full", one model from all cases, is nothing that folds know: the result is empty.
+    """
+    known = {str(number): fold for number, fold in enumerate(folds)}
+    if name == FULL or (name == ALL and known):
+        return known if name == ALL else {}
+    if name not in known:
+        there = ", ".join([*known, *([ALL] if known else []), FULL])
+        raise UsageError(f"there is no fold '{name}'", place=place, expected=f"one of {there}")
+    return {name: known[name]}
 
 
 def save_folds(path: Path, folds: Sequence[Fold]) -> None:

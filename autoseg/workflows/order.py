@@ -14,14 +14,12 @@ from autoseg.config import TrainConfig, override
 from autoseg.device import pick_device
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.plan import Configuration, Design, Plan, check_design, load_plan
-from autoseg.planning.folds import Fold, load_folds
+from autoseg.planning.folds import FULL, Fold, choose_folds, load_folds
 from autoseg.preprocessing.store import read_manifest, recipe_of
 from autoseg.training.budget import Budget, parse_budget
 from autoseg.training.losses import build_loss
 from autoseg.training.optim import check_names
 from autoseg.workspace import Workspace
-
-FULL, ALL = "full", "all"
 
 
 @dataclass(frozen=True)
@@ -128,13 +126,9 @@ def _prepared_cases(folder: Path, plan: Plan, configuration: Configuration) -> t
 
 
 def _choose_folds(fold: str, path: Path, cases: Sequence[str]) -> dict[str, Fold]:
-    folds = {str(number): entry for number, entry in enumerate(load_folds(path))}
     if fold == FULL:
         return {FULL: Fold(tuple(sorted(cases)), ())}
-    chosen = folds if fold == ALL else {fold: folds[fold]} if fold in folds else {}
-    if not chosen:
-        there = ", ".join([*folds, *([ALL] if folds else []), FULL])
-        raise UsageError(f"there is no fold '{fold}'", place=str(path), expected=f"one of {there}")
+    chosen = choose_folds(fold, load_folds(path), str(path))
     missing = {case for entry in chosen.values() for case in entry.train + entry.validation}
     missing -= set(cases)
     if missing:
@@ -143,4 +137,4 @@ def _choose_folds(fold: str, path: Path, cases: Sequence[str]) -> dict[str, Fold
             place=str(path),
             remedy="run autoseg_plan again",
         )
-    return dict(chosen)
+    return chosen

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from autoseg.dataset import Case
-from autoseg.errors import CorruptError
-from autoseg.planning.folds import load_folds, make_folds, save_folds
+from autoseg.errors import CorruptError, UsageError
+from autoseg.planning.folds import Fold, choose_folds, load_folds, make_folds, save_folds
 
 
 def cases(count, group=lambda i: None, tags=lambda i: ()):
@@ -72,3 +72,14 @@ def test_a_case_on_both_sides_is_refused(tmp_path):
     path.write_text("[]")
     with pytest.raises(CorruptError, match="not a list of folds"):
         load_folds(path)
+
+
+def test_folds_are_chosen_by_number_or_all_and_full_needs_none():
+    folds = (Fold(("a",), ("b",)), Fold(("b",), ("a",)))
+    assert choose_folds("1", folds) == {"1": folds[1]}
+    assert choose_folds("all", folds) == {"0": folds[0], "1": folds[1]}
+    assert choose_folds("full", ()) == {}
+    with pytest.raises(UsageError, match="there is no fold '2', expected one of 0, 1, all, full"):
+        choose_folds("2", folds)
+    with pytest.raises(UsageError, match="there is no fold 'all', expected one of full"):
+        choose_folds("all", ())
