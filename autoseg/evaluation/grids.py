@@ -53,7 +53,7 @@ def _pair_problems(
             place,
             f"{name} {ours}",
             f"{theirs} as in {reference}",
-            remedies.get(name, "correct the header, or compare arrays only (ignore geometry)"),
+            remedies.get(name, "correct the header, or compare arrays only (--ignore-geometry)"),
         )
         for name, ours, theirs in grid_differences(found, expected)
         if name == "shape" or not shape_only
