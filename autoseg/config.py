@@ -45,7 +45,6 @@ class TrainConfig:
     foreground_fraction: float | None = None  # of the patches, centred on a target
     control_fraction: float | None = None  # of the patches, from cases without any target
     augmentation: str = "default"  # "default", "none", or package.module:function
-    intensity_strength: float | None = None  # times the probabilities of intensity changes
     mirror_axes: tuple[int, ...] | None = None  # of prepared arrays; None: all spatial axes
     precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"
     trainer: str = "default"
@@ -101,7 +100,8 @@ def _assign(value: Any, path: list[str], text: str, whole: str) -> Any:
 
 
 def _parse(text: str, hint: Any = None) -> Any:
-    if "tuple" in str(hint) and not text.startswith("[") and text.lower() not in ("null", "none"):
+    nothing = text.lower() in ("null", "none") and "None" in str(hint)  # normalizers=none is a name
+    if "tuple" in str(hint) and not text.startswith("[") and not nothing:
         if "str" in str(hint):
             return [part.strip() for part in text.split(",") if part.strip()]
         return [_parse(part) for part in text.replace("x", ",").split(",") if part]

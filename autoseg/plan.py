@@ -160,10 +160,36 @@ def load_plan(path: Path) -> Plan:
             remedy="run autoseg_plan with this version of autoseg",
         )
     plan = from_json(Plan, data, str(path))
-    for configuration in plan.configurations.values():
-        for size, design in configuration.sizes.items():
-            check_design(design, f"{path}: configurations.{configuration.name}.sizes.{size}")
+    check_plan(plan, f"{path}: ")
     return plan
+
+
+def check_plan(plan: Plan, prefix: str = "") -> None:
+    """Raise CorruptError when parts of a plan, which may be edited by hand, do not fit together."""
+    if sorted(plan.axis_order) != [0, 1, 2]:
+        fact = f"axis_order is {', '.join(map(str, plan.axis_order))}"
+        raise CorruptError(fact, place=prefix.rstrip(": "), expected="0, 1, 2 in any order")
+    for name, configuration in plan.configurations.items():
+        place = f"{prefix}configurations.{name}"
+        _check_configuration(configuration, plan, name, place)
+        for size, design in configuration.sizes.items():
+            check_design(design, f"{place}.sizes.{size}")
+
+
+def _check_configuration(configuration: Configuration, plan: Plan, name: str, place: str) -> None:
+    if configuration.name != name:
+        raise CorruptError(f"name is '{configuration.name}'", place=place, expected=f"'{name}'")
+    for field_name in ("normalizers", "mask_normalization"):
+        entries, channels = len(getattr(configuration, field_name)), len(plan.channels)
+        if entries != channels:
+            fact = f"{field_name} has {entries} entries"
+            raise CorruptError(fact, place=place, expected=f"one per channel ({channels})")
+    if not all(edge is None or 0 < edge < float("inf") for edge in configuration.spacing):
+        fact = f"spacing is {', '.join(map(str, configuration.spacing))}"
+        raise CorruptError(fact, place=place, expected="lengths above 0 mm")
+    if configuration.previous is not None and configuration.previous not in plan.configurations:
+        remedy = suggest(configuration.previous, plan.configurations)
+        raise CorruptError(f"previous is '{configuration.previous}'", place=place, remedy=remedy)
 
 
 def check_design(design: Design, place: str) -> None:

@@ -91,6 +91,29 @@ def test_a_network_whose_numbers_do_not_fit_is_refused(change, words):
         check_design(design, "plan.json")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("normalizers", ["none", "none"], "normalizers has 2 entries, expected one per channel"),
+        ("mask_normalization", [], "mask_normalization has 0 entries, expected one per channel"),
+        ("spacing", [2, 0, 1], "spacing is 2.0, 0.0, 1.0, expected lengths above 0 mm"),
+        ("name", "3d", "name is '3d', expected '3d_fullres'"),
+        ("previous", "3d_lowers", "previous is '3d_lowers'"),
+    ],
+)
+def test_an_edited_configuration_that_does_not_fit_is_refused(tmp_path, field, value, words):
+    def edit(plan):
+        plan["configurations"]["3d_fullres"][field] = value
+
+    with pytest.raises(CorruptError, match=words):
+        load_plan(edited(tmp_path, edit))
+
+
+def test_an_axis_order_that_is_none_is_refused(tmp_path):
+    with pytest.raises(CorruptError, match="axis_order is 0, 0, 1, expected 0, 1, 2 in any order"):
+        load_plan(edited(tmp_path, lambda plan: plan.update(axis_order=[0, 0, 1])))
+
+
 def test_unknown_configurations_and_sizes_are_usage_errors():
     with pytest.raises(UsageError, match="did you mean '3d_fullres'"):
         PLAN.configuration("3d_fulres")

@@ -8,7 +8,7 @@ from math import prod
 
 from autoseg.config import override
 from autoseg.errors import CorruptError, UsageError, suggest
-from autoseg.plan import Configuration, Design, Fingerprint, Plan, check_design
+from autoseg.plan import Configuration, Design, Fingerprint, Plan, check_plan
 from autoseg.planning.planner import make_plan, output_count
 from autoseg.planning.sizes import Task, budget_of, make_design
 from autoseg.planning.spacing import times
@@ -105,7 +105,7 @@ def _design_for_patch(
 def _replanned(plan: Plan, fingerprint: Fingerprint, value: str) -> Plan:
     changed = override(plan, [f"configurations.{SPACING}={value}"])
     wanted = changed.configurations["3d_fullres"].spacing
-    if any(edge is None or edge <= 0 for edge in wanted):
+    if not all(edge is not None and 0 < edge < float("inf") for edge in wanted):
         raise UsageError(f"--set {SPACING}={value}", expected="three lengths in mm")
     canonical = [0.0, 0.0, 0.0]
     for axis, edge in zip(plan.axis_order, wanted, strict=True):
@@ -122,13 +122,11 @@ def _replanned(plan: Plan, fingerprint: Fingerprint, value: str) -> Plan:
 
 
 def _check(plan: Plan, assignments: Iterable[str]) -> None:
-    for configuration in plan.configurations.values():
-        for size, design in configuration.sizes.items():
-            try:
-                check_design(design, f"{configuration.name}.{size}")
-            except CorruptError as error:
-                raise UsageError(
-                    f"--set {' '.join(assignments)}: {error.fact}",
-                    place=error.place,
-                    expected=error.expected,
-                ) from error
+    try:
+        check_plan(plan)
+    except CorruptError as error:
+        raise UsageError(
+            f"--set {' '.join(assignments)}: {error.fact}",
+            place=error.place.removeprefix("configurations.").replace(".sizes.", "."),
+            expected=error.expected,
+        ) from error

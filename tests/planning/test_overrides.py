@@ -93,3 +93,17 @@ def test_the_sentence_about_a_patch_follows_the_setting():
     about = [reason for reason in plan.reasons if reason.startswith("3d_fullres M: ")]
     assert len(about) == 1
     assert about[0].startswith("3d_fullres M: patch 16x64x64, set by hand; ")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["2d.normalizers=none,none", "3d_fullres.spacing=nan,1,1", "2d.spacing=None,0,1", "2d.name=x"],
+)
+def test_a_configuration_that_does_not_fit_is_refused(setting):
+    with pytest.raises(UsageError, match="expected"):
+        apply_settings(PLAN, DATA, [setting])
+
+
+def test_none_is_the_name_of_a_normaliser():
+    plan = apply_settings(PLAN, DATA, ["3d_fullres.normalizers=none"])
+    assert plan.configurations["3d_fullres"].normalizers == ("none",)
