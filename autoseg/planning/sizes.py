@@ -40,7 +40,7 @@ class Budget:
     elements: Mapping[int, float] | None = None  # conv outputs at the reference batch
     memory_gb: float | None = None  # of a GPU, which `elements` stand for
     patch_voxels: Mapping[int, int] | None = None  # size S: the patch itself is bounded,
-    batch_voxels: int = 0  # and the voxels of a batch,
+    batch_voxels: Mapping[int, int] | None = None  # and the voxels of a batch,
     largest_batch: int | None = None  # and their number
 
 
@@ -51,7 +51,7 @@ BUDGETS: dict[str, Budget] = {
         16,
         {2: 256, 3: 160},
         patch_voxels={2: 65_536, 3: 200_000},
-        batch_voxels=400_000,
+        batch_voxels={2: 400_000, 3: 200_000},
         largest_batch=64,
     ),
     "M": Budget("plain_unet", 32, _WIDTHS, {2: 85e6, 3: 560e6}, 8),
@@ -216,7 +216,8 @@ def _choose_batch(
     """Return what fits, but at most 5 % of the data's voxels, and at least 2."""
     voxels = prod(topology.patch_size)
     if budget.elements is None:
-        fits, limit = round(budget.batch_voxels / voxels), "what a CPU does in about a second"
+        batch_voxels = (budget.batch_voxels or {})[task.dimensions]
+        fits, limit = round(batch_voxels / voxels), "many small steps teach more than few large ones"
         fits = min(fits, budget.largest_batch or fits)
     else:
         reference = budget.elements[task.dimensions]

@@ -60,14 +60,13 @@ def make_default(
     axes = config.mirror_axes
     axes = ((1, 2) if design.is_2d else (0, 1, 2)) if axes is None else axes
     partner = torch.from_numpy(labels.mirrored_indices.copy()) if labels.pairs else None
-    strength = 1.0 if config.intensity_strength is None else config.intensity_strength
 
     def augment(batch: Batch, generator: torch.Generator) -> Batch:
         draw = Draw(host_rng(generator), generator, design.dummy_2d)
         batch = apply_warps(batch)
         image = batch.image.clone()
         for probability, step in STEPS:
-            chosen = np.flatnonzero(draw.rng.random(len(image)) < strength * probability)
+            chosen = np.flatnonzero(draw.rng.random(len(image)) < probability)
             if len(chosen):
                 index = torch.from_numpy(chosen).to(image.device)
                 image[index] = step(image[index], draw)

@@ -26,7 +26,7 @@ def test_hippocampus_gets_the_known_designs():
     assert (volumes["M"].patch_size, volumes["M"].batch_size) == ((40, 56, 40), 7)
     assert (slices["M"].patch_size, slices["M"].batch_size) == ((1, 56, 40), 281)
     assert volumes["S"].patch_size == (40, 56, 40)
-    assert volumes["S"].batch_size == 4
+    assert volumes["S"].batch_size == 2
     assert volumes["S"].network.features == (16, 32, 64, 128)
     assert "3d_lowres" not in plan.configurations
 
