@@ -217,7 +217,8 @@ def _choose_batch(
     voxels = prod(topology.patch_size)
     if budget.elements is None:
         batch_voxels = (budget.batch_voxels or {})[task.dimensions]
-        fits, limit = round(batch_voxels / voxels), "many small steps teach more than few large ones"
+        fits = round(batch_voxels / voxels)
+        limit = "many small steps teach more than few large ones"
         fits = min(fits, budget.largest_batch or fits)
     else:
         reference = budget.elements[task.dimensions]
