@@ -56,7 +56,7 @@ class PredictConfig:
 
     speed: str = "balanced"  # "accurate", "balanced" or "fast": what None below becomes
     step: float | None = None  # of the sliding window, in patches
-    mirror: bool | None = None
+    mirror: str | None = None  # "all" mirror images, "half" of them, or "off"
     folds: tuple[str, ...] | None = None  # None: every trained fold
     precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"
 

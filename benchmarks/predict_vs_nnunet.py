@@ -5,8 +5,8 @@
 Both get random weights: the time does not depend on them. nnU-Net plans the data set itself (its
 default configuration, 32 to 256 features) and writes its checkpoint through its own trainer;
 autoseg predicts with size S (16 to 128 features), the same patch, mirrored, float32 unless its own
-trial finds otherwise. Wall and processor seconds are those of the whole command, imports included; on a
-busy machine only the processor seconds compare.
+trial finds otherwise. Wall and processor seconds are those of the whole command, imports included;
+on a busy machine only the processor seconds compare.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PATCH = (40, 56, 40)
 ONE, TWO, THREE = (1, 1, 1), (2, 2, 2), (3, 3, 3)
 
 NNUNET_MODEL = """
-import json, sys
+import json, os, sys
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.experiment_planning import plan_and_preprocess_api as planning
 from nnunetv2.paths import nnUNet_preprocessed
@@ -47,7 +47,10 @@ if __name__ == "__main__":
     folder = f"{nnUNet_preprocessed}/Dataset004_Hippocampus"
     plans = load_json(f"{folder}/nnUNetPlans.json")
     dataset = load_json(f"{sys.argv[1]}/dataset.json")
+    plans["continue_training"] = False
     trainer = nnUNetTrainer(plans, "3d_fullres", 0, dataset, device=torch.device("cpu"))
+    os.makedirs(trainer.preprocessed_dataset_folder)
+    open(f"{trainer.preprocessed_dataset_folder}/any.b2nd", "w").close()  # it asks for the type
     trainer.initialize()
     trainer.save_checkpoint(f"{trainer.output_folder}/checkpoint_final.pth")
     for name, content in (("plans", plans), ("dataset", dataset)):

@@ -1,4 +1,4 @@
-"""Test-time mirroring: the mean over all flips of a tile, each flipped back.
+"""Test-time mirroring: the mean over flips of a tile, each flipped back.
 
 A left-right flip turns the left kidney into a right one: channels are exchanged on the way back.
 """
@@ -27,20 +27,35 @@ def all_flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
     return [flip for n in range(len(axes) + 1) for flip in itertools.combinations(axes, n)]
 
 
+def choose_flips(axes: Sequence[int], mirror: str) -> list[tuple[int, ...]]:
+    """Return the flips along `axes` that are averaged: "all", "half" of them, or mirroring "off".
+
+    Half means an even number of axes: every axis is still flipped in half of the images, and
+    flipping the scan gives the same set again.
+
+    >>> choose_flips((0, 1, 2), "half")
+    [(), (0, 1), (0, 2), (1, 2)]
+    """
+    if mirror == "off":
+        return [()]
+    flips = all_flips(axes)
+    # With one axis the even half would be no mirroring at all.
+    return flips if mirror == "all" or len(axes) < 2 else [f for f in flips if len(f) % 2 == 0]
+
+
 def mirrored(
     predict: Score,
-    axes: Sequence[int],
+    flips: Sequence[tuple[int, ...]],
     left_right_axis: int,
     labels: Labels,
     batch: int = 1,
     executor: Executor | None = None,
 ) -> Score:
-    """Return a function like `predict` that averages over all flips along spatial `axes` (0, 1, 2).
+    """Return a function like `predict` that averages over `flips` along spatial axes (0, 1, 2).
 
     Flips of tiles (B, C, Z, Y, X) go through `predict` at most `batch` at a time; with an executor
     several such groups at once. The sum is made in a fixed order, so results do not depend on it.
     """
-    flips = all_flips(axes)
     exchanged = list(labels.mirrored_channels)
 
     def run(tiles: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from autoseg.device import PRECISIONS, pick_device
 from autoseg.errors import AutosegError, CorruptError, DataError
 from autoseg.image import Geometry, Image
 from autoseg.inference.export import decode_restored
-from autoseg.inference.mirror import mirrored
+from autoseg.inference.mirror import choose_flips, mirrored
 from autoseg.inference.runtime import choose_load, make_executor, ready, score
 from autoseg.inference.sliding import Triple, choose_tile, sliding_window
 from autoseg.inference.speed import GROWING, settle
@@ -40,7 +40,7 @@ class ArrayPredictor:
     networks: tuple[nn.Module, ...]
     plan: Plan
     design: Design
-    mirror_axes: tuple[int, ...]
+    flips: tuple[tuple[int, ...], ...]  # along axes of prepared arrays, averaged
     step: float
     grow: bool  # may a tile be longer than the patch where that saves a second one?
     device: torch.device
@@ -87,13 +87,13 @@ class ArrayPredictor:
         batch = batch or load.batch
         run = mirrored(
             self.score_tiles,
-            self.mirror_axes,
+            self.flips,
             self.plan.left_right_axis,
             self.plan.labels,
             batch,
             executor,
         )
-        tiles = max(1, batch * load.workers // 2 ** len(self.mirror_axes))
+        tiles = max(1, batch * load.workers // len(self.flips))
         return sliding_window(run, image, tile, self.step, tiles)
 
     def score_tiles(self, tiles: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ def build_predictor(
         networks=tuple(ready(network, device) for network in networks),
         plan=plan,
         design=design,
-        mirror_axes=tuple(axes) if config.mirror else (),
+        flips=tuple(choose_flips(axes, config.mirror or "all")),
         step=config.step or 0.5,
         grow=config.speed in GROWING,
         device=device,

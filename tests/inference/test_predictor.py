@@ -67,24 +67,26 @@ def test_mirroring_follows_the_training(bundle_folder: Path):
     bundle = load_bundle(bundle_folder, ["0"])
     networks = load_networks(bundle)
 
-    def axes(train_config: TrainConfig, speed: str) -> tuple[int, ...]:
+    def flips(train_config: TrainConfig, speed: str) -> int:
         config = PredictConfig(speed=speed)
         predict = build_predictor(networks, bundle.plan, bundle.design, train_config, config, CPU)
-        return predict.mirror_axes
+        return len(predict.flips)
 
-    assert axes(TrainConfig(), "balanced") == (0, 1, 2)
-    assert axes(TrainConfig(mirror_axes=(0,)), "balanced") == (0,)
-    assert axes(TrainConfig(), "fast") == ()
+    assert flips(TrainConfig(), "accurate") == 8
+    assert flips(TrainConfig(), "balanced") == 4
+    assert flips(TrainConfig(mirror_axes=(0,)), "balanced") == 2
+    assert flips(TrainConfig(mirror_axes=()), "accurate") == 1
+    assert flips(TrainConfig(), "fast") == 1
 
 
-def test_only_a_fast_prediction_lets_tiles_outgrow_the_patch(bundle_folder: Path):
+def test_an_accurate_prediction_keeps_tiles_at_the_size_of_the_patch(bundle_folder: Path):
     bundle = load_bundle(bundle_folder, ["0"])
     sizes = {
         speed: load_predictor(bundle, PredictConfig(speed=speed), CPU).tile_size((18, 24, 9))
         for speed in ("accurate", "balanced", "fast")
     }
-    assert sizes["accurate"] == sizes["balanced"] == (16, 24, 16)
-    assert sizes["fast"] == (20, 24, 16)
+    assert sizes["accurate"] == (16, 24, 16)
+    assert sizes["balanced"] == sizes["fast"] == (20, 24, 16)
 
 
 def test_scores_that_are_not_finite_are_an_error(bundle_folder: Path):
@@ -164,7 +166,8 @@ def test_a_turned_scan_gets_the_same_labels_turned(bundle_folder: Path):
 
 def test_left_and_right_change_places_in_a_mirrored_patient(tmp_path: Path):
     plan = make_plan(Labels({"kidney_left": (1,), "kidney_right": (2,)}))
-    predictor = Predictor(make_bundle(tmp_path / "bundle", plan=plan), device="cpu")
+    folder = make_bundle(tmp_path / "bundle", plan=plan)
+    predictor = Predictor(folder, device="cpu", speed="accurate")
     array = random_image((16, 24, 16))
     label_map = predictor(array, (1, 1, 1))
     mirrored = predictor(array[..., ::-1], (1, 1, 1))
@@ -180,13 +183,13 @@ def test_each_speed_says_what_it_sets():
         "speed accurate: tiles overlap by half, all mirror images averaged, float32"
     )
     assert describe_speed(PredictConfig(speed="fast")).startswith(
-        "speed fast: tiles overlap by a quarter and may outgrow the patch, no mirroring, float32 unless"
+        "speed fast: tiles overlap by a quarter and may outgrow the patch, no mirroring, float32"
     )
 
 
 def test_a_setting_wins_over_the_speed():
-    config = settle(PredictConfig(speed="fast", step=0.5, mirror=True, precision="bfloat16"))
-    assert (config.step, config.mirror, config.precision) == (0.5, True, "bfloat16")
+    config = settle(PredictConfig(speed="fast", step=0.5, mirror="half", precision="bfloat16"))
+    assert (config.step, config.mirror, config.precision) == (0.5, "half", "bfloat16")
 
 
 def test_unknown_names_and_steps_are_answered_with_the_known_ones():

@@ -71,7 +71,7 @@ def test_labels_lie_on_the_grid_of_the_image_under_its_name(workspace, images, t
     assert manifest == json.loads((tmp_path / "out" / FINAL).read_text())
     said = caplog.text
     assert "3d_fullres-S, fold 0: the only model trained so far; there is no best.json" in said
-    assert "speed balanced: tiles overlap by half, all mirror images averaged" in said
+    assert "speed balanced: tiles overlap by half and may outgrow the patch, every other" in said
 
 
 @pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd"])
