@@ -22,8 +22,6 @@ setup(
         "scipy>=1.11",
         "SimpleITK>=2.3",
         "torch>=2.6,!=2.9.*",  # 2.9: 3-D convolutions in half precision four times slower
-        "batchgenerators>=0.25.1",
-        "acvl-utils>=0.2.3",
         "tqdm>=4.66",
         "safetensors>=0.4.3",
         "matplotlib>=3.8",
