@@ -174,8 +174,8 @@ def open_bundle(
 ) -> BundleInfo:
     """Return what a bundle is, without its weights; `folds=None` means every trained fold.
 
-    Raises UsageError when there is no bundle, CorruptError when a hash differs, when a fold that
-    was asked for is missing, when folds come from different plans, or when names need `trust`.
+    Raises UsageError when there is no bundle or not the fold that was asked for, CorruptError when
+    a hash differs, when folds come from different plans, or when names need `trust`.
     """
     if not (folder / "card.json").is_file():
         raise UsageError("no model here", place=str(folder), expected="a bundle with card.json")
@@ -244,13 +244,14 @@ def _choose_folds(
     folder: Path, folds: Sequence[str] | None, cards: Mapping[str, FoldCard], identity: str
 ) -> tuple[str, ...]:
     chosen = tuple(cards) if folds is None else tuple(dict.fromkeys(str(fold) for fold in folds))
+    if not cards:
+        raise CorruptError("holds no fold", place=str(folder), remedy="train one first")
     missing = [fold for fold in chosen if fold not in cards]
-    if missing or not chosen:
-        there = ", ".join(cards) or "none"
-        raise CorruptError(
-            f"fold {', '.join(missing)} is not in this model" if missing else "holds no fold",
+    if missing:
+        raise UsageError(
+            f"fold {', '.join(missing)} is not in this model",
             place=str(folder),
-            expected=f"one of the trained folds: {there}",
+            expected=f"one of the trained folds: {', '.join(cards)}",
             remedy="choose with -f, or train it first",
         )
     others = [fold for fold in chosen if cards[fold].model_id != identity]

@@ -84,7 +84,7 @@ def test_a_damaged_card_is_named(tmp_path: Path, text: str):
 
 def test_a_missing_fold_is_answered_with_the_folds_there_are(tmp_path: Path):
     make_bundle(tmp_path, ("0", "3"))
-    with pytest.raises(CorruptError, match=r"fold 2 is not in this model.*0, 3.*-f"):
+    with pytest.raises(UsageError, match=r"fold 2 is not in this model.*0, 3.*-f"):
         load_bundle(tmp_path, ["2"])
     assert open_bundle(tmp_path, ["3"]).folds == ("3",)
     assert describe(open_bundle(tmp_path)) == "3d_fullres-S, folds 0 3"

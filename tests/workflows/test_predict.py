@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoseg.errors import CorruptError, DataError, LockedError, PartlyDone, UsageError
+from autoseg.errors import DataError, LockedError, PartlyDone, UsageError
 from autoseg.files import locked, write_json
 from autoseg.image import Geometry, Image
 from autoseg.io import read_header, read_labels, write_image
@@ -219,7 +219,7 @@ def test_folds_and_bundles_can_be_named(workspace, images, tmp_path):
     folder = make_bundle(tmp_path / "mailed", ("0", "1"))
     manifest = predict(Workspace(tmp_path), images, tmp_path / "a", bundles=[folder], folds=["1"])
     assert list(manifest["models"][0]["weights_sha256"]) == ["1"]
-    with pytest.raises(CorruptError, match="fold 4 is not in this model"):
+    with pytest.raises(UsageError, match="fold 4 is not in this model"):
         predict(Workspace(tmp_path), images, tmp_path / "b", bundles=[folder], folds=["4"])
 
 
@@ -228,6 +228,15 @@ def test_bundles_of_different_targets_are_not_averaged(images, tmp_path):
 
     one = make_bundle(tmp_path / "one")
     two = make_bundle(tmp_path / "two", plan=make_plan(Labels({"liver": (1,)})))
+    with pytest.raises(UsageError, match="labels differ"):
+        predict(Workspace(tmp_path), images, tmp_path / "out", bundles=[one, two])
+
+
+def test_bundles_whose_targets_stand_in_another_order_are_not_averaged(images, tmp_path):
+    from autoseg.labels import Labels
+
+    one = make_bundle(tmp_path / "one", plan=make_plan(Labels({"liver": (1,), "spleen": (2,)})))
+    two = make_bundle(tmp_path / "two", plan=make_plan(Labels({"spleen": (2,), "liver": (1,)})))
     with pytest.raises(UsageError, match="labels differ"):
         predict(Workspace(tmp_path), images, tmp_path / "out", bundles=[one, two])
 
