@@ -126,6 +126,10 @@ def find_cases(folder: Path, channels: int, file_ending: str | None = None) -> l
             place=str(folder),
             expected=f"files ending in {file_ending or ', '.join(ENDINGS)}",
         )
+    if len(chosen) < len(paths):
+        others = ", ".join(sorted({ending_of(path) for path in paths if path not in chosen}))
+        count = len(paths) - len(chosen)
+        log.warning("%s: left out, as not %s: %d of type %s", folder, file_ending, count, others)
     images = scan.by_case(chosen, ())
     if scan.problems:
         count = len(scan.problems)

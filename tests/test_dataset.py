@@ -173,6 +173,13 @@ def test_cases_to_predict_are_found_by_any_name(tmp_path):
     assert find_cases(tmp_path, 1)[0].labels is None
 
 
+def test_images_of_another_type_are_left_out_and_named(tmp_path, caplog):
+    for name in ("a.nii.gz", "b.nii.gz", "c.mha"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [case.id for case in find_cases(tmp_path, 1, ".nii.gz")] == ["a", "b"]
+    assert "left out, as not .nii.gz: 1 of type .mha" in caplog.text
+
+
 def test_a_folder_without_images_is_a_mistake_of_the_command(tmp_path):
     (tmp_path / "readme.txt").write_text("x")
     for folder in (tmp_path, tmp_path / "gone", tmp_path / "readme.txt"):
