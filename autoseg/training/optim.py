@@ -199,3 +199,13 @@ def check_names(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and not 0 <= value < 1:
             raise UsageError(f"{name} = {value}", expected="at least 0 and below 1")
+    for name in ("foreground_fraction", "control_fraction"):
+        value = getattr(config, name)
+        if value is not None and not 0 <= value <= 1:
+            raise UsageError(f"{name} = {value}", expected="from 0 to 1")
+    for name in ("seed", "weight_decay"):
+        value = getattr(config, name)
+        if value is not None and value < 0:
+            raise UsageError(f"{name} = {value}", expected="zero or more")
+    if not set(config.mirror_axes or ()) <= {0, 1, 2}:
+        raise UsageError(f"mirror_axes = {config.mirror_axes}", expected="some of 0, 1 and 2")

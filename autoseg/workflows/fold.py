@@ -147,6 +147,7 @@ def make_task(
 def facts_of(order: Order, decision: Decision) -> dict[str, Any]:
     return {
         "model": model_id(order.plan, order.configuration.name, order.size, order.config),
+        "design": fingerprint_of(order.design),
         "cases": fingerprint_of(to_json(order.cases)),
         "asked": to_json(order.config),
         "decision": to_json(decision),
@@ -158,7 +159,10 @@ def check_same_run(checkpoint: Checkpoint, order: Order) -> float:
     """Return the seconds spent so far; raise when the checkpoint belongs to another command."""
     facts = checkpoint.facts
     now = model_id(order.plan, order.configuration.name, order.size, order.config)
-    if facts["model"] != now or facts["cases"] != fingerprint_of(to_json(order.cases)):
+    design = fingerprint_of(order.design)
+    cases = fingerprint_of(to_json(order.cases))
+    before = facts["model"], facts.get("design", design), facts["cases"]
+    if before != (now, design, cases):
         raise CorruptError(
             "the plan or the folds have changed since this training began",
             place=str(order.run),

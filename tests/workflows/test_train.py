@@ -162,6 +162,17 @@ def test_a_changed_plan_does_not_continue_an_old_run(workspace: Workspace):
         quick(workspace, settings=(*QUICK, "patch_size=4x4x4"))
 
 
+def test_a_plan_with_another_batch_does_not_continue_an_old_run(workspace: Workspace):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(7, patch)
+        with pytest.raises(Stopped):
+            quick(workspace)
+    path = workspace.plan("BALLS")
+    path.write_text(path.read_text().replace('"batch_size": 2', '"batch_size": 3'))
+    with pytest.raises(CorruptError, match="the plan or the folds have changed"):
+        quick(workspace)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -172,6 +183,9 @@ def test_a_changed_plan_does_not_continue_an_old_run(workspace: Workspace):
         ({"settings": ("loss=dise",)}, "unknown loss 'dise'"),
         ({"settings": ("patch_size=9x8x8",)}, r"patch_size\[0\] = 9.*a multiple of 2"),
         ({"settings": ("recipe=quick",)}, "unknown recipe 'quick'"),
+        ({"settings": ("seed=-1",)}, "seed = -1, expected zero or more"),
+        ({"settings": ("foreground_fraction=1.5",)}, "foreground_fraction = 1.5.*from 0 to 1"),
+        ({"settings": ("mirror_axes=3",)}, "mirror_axes = .*some of 0, 1 and 2"),
         ({"budget": "soon"}, "--budget soon"),
         ({"device": "tpu"}, "unknown device|not supported"),
     ],
