@@ -141,7 +141,8 @@ def write_labels(
     """Write a label map (Z, Y, X), atomically, in the file type that the suffix of `path` names.
 
     `like` is the image it belongs to: when both are NIfTI its header is kept (affine, codes and
-    units, however crooked); other types are written with `geometry`.
+    units, however crooked); other types are written with `geometry`, in
+    as many dimensions as it has.
     """
     array = np.asarray(label_map)
     if array.shape != geometry.shape:
@@ -166,7 +167,8 @@ def _write(path: Path, array: np.ndarray, geometry: Geometry, like: Path | None)
     if ending in NIFTI:
         data = _nifti_data(array, geometry, like, compress=ending == ".nii.gz")
     else:
-        data = _itk_data(array, geometry, ending, str(path))
+        planar = like is not None and geometry.shape[0] == 1 and _is_planar(like)
+        data = _itk_data(array, geometry, ending, str(path), planar)
     write_atomically(path, lambda stream: stream.write(data))
     if ending in PICTURES and geometry.spacing != (1.0, 1.0, 1.0):
         sidecar = json.dumps({"spacing": list(geometry.spacing)}).encode()
@@ -190,19 +192,29 @@ def _nifti_data(array: np.ndarray, geometry: Geometry, like: Path | None, compre
     return nifti_bytes(new_header(geometry, len(array), array.dtype), "<", array, compress)
 
 
-def _itk_data(array: np.ndarray, geometry: Geometry, ending: str, place: str) -> bytes:
+def _is_planar(path: Path) -> bool:
+    """Tell whether a file has two dimensions, not three with a single slice."""
+    return ending_of(path) not in NIFTI and _open(path).GetDimension() == 2
+
+
+def _itk_data(
+    array: np.ndarray, geometry: Geometry, ending: str, place: str, planar: bool
+) -> bytes:
     sitk = _sitk()
-    flat = ending in PICTURES and geometry.shape[0] == 1
+    picture = ending in PICTURES and geometry.shape[0] == 1
+    flat = picture or planar
     if ending in PICTURES and not flat and ending not in TIFF:
         raise DataError(f"a {ending} file holds one slice", place=place, expected="depth one")
     if array.dtype == bool:
         array = array.astype(np.uint8)
     voxels = np.ascontiguousarray(np.moveaxis(array, 0, -1) if len(array) > 1 else array[0])
     image = sitk.GetImageFromArray(voxels[0] if flat else voxels, isVector=len(array) > 1)
-    if not flat:
-        image.SetSpacing(geometry.spacing[::-1])
-        image.SetOrigin(geometry.origin[::-1])
-        image.SetDirection(geometry.direction_matrix[::-1, ::-1].ravel().tolist())
+    if not picture:
+        axes = 2 if flat else 3
+        image.SetSpacing(geometry.spacing[::-1][:axes])
+        image.SetOrigin(geometry.origin[::-1][:axes])
+        direction = geometry.direction_matrix[::-1, ::-1][:axes, :axes]
+        image.SetDirection(direction.ravel().tolist())
     # ITK wants a file name with the right suffix, `write_atomically` gives a stream: via memory.
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / f"image{'.mha' if ending == '.mhd' else ending}"

@@ -81,6 +81,20 @@ def test_a_prediction_has_the_header_of_its_image_bit_for_bit(tmp_path):
     assert same_grid(read_labels(result).geometry, read_image(image).geometry)
 
 
+@pytest.mark.parametrize("ending", [".mha", ".nrrd"])
+def test_a_prediction_for_two_dimensions_has_two(tmp_path, ending):
+    image = sitk.GetImageFromArray(RNG.integers(0, 99, (5, 6)).astype(np.int16))
+    image.SetSpacing((0.7, 0.9))
+    image.SetOrigin((3.0, -4.0))
+    image.SetDirection((0.0, 1.0, 1.0, 0.0))
+    sitk.WriteImage(image, str(tmp_path / f"a{ending}"))
+    found = read_image(tmp_path / f"a{ending}").geometry
+    write_labels(tmp_path / f"b{ending}", LABELS[:1], found, like=tmp_path / f"a{ending}")
+    back = sitk.ReadImage(str(tmp_path / f"b{ending}"))
+    assert back.IsSameImageGeometryAs(image)
+    assert np.array_equal(sitk.GetArrayFromImage(back), LABELS[0])
+
+
 def test_a_prediction_for_four_dimensions_has_three(tmp_path):
     image, result = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
     write_image(image, Image(np.zeros((3, 4, 5, 6), np.int16), GEOMETRY))
