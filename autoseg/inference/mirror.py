@@ -30,8 +30,8 @@ def all_flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
 def choose_flips(axes: Sequence[int], mirror: str) -> list[tuple[int, ...]]:
     """Return the flips along `axes` that are averaged: "all", "half" of them, or mirroring "off".
 
-    Half means an even number of axes: every axis is still flipped in half of the images, and
-    flipping the scan gives the same set again.
+    Half means an even number of axes: every axis is still flipped in half of the images. (All flips
+    of a scan flipped along one axis are the same set; of the even ones only along two.)
 
     >>> choose_flips((0, 1, 2), "half")
     [(), (0, 1), (0, 2), (1, 2)]

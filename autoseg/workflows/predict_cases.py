@@ -62,7 +62,8 @@ def predict_cases(
 ) -> Iterator[Outcome[Case, Entry]]:
     """Predict `cases` of `total`, write their files beside `record`, yield what became of each."""
     engine = _load(chosen, config, device)
-    _begin_trial(engine, total, record)
+    if config.precision == "auto":
+        _begin_trial(engine, total, record)
     prepared = prefetch(partial(_prepare, engine=engine), cases)
 
     def finish(case: Case) -> Entry:

@@ -296,7 +296,9 @@ def test_an_unfinished_run_of_other_settings_is_not_continued(workspace, images,
         predict(workspace, images, tmp_path / "out", speed="fast")
 
 
-def test_low_precision_is_tried_and_the_outcome_is_kept(workspace, images, tmp_path, monkeypatch):
+def test_low_precision_is_tried_and_the_outcome_is_kept(
+    workspace, images, tmp_path, monkeypatch, caplog
+):
     from autoseg.inference import precision
 
     for number in range(3, 6):
@@ -312,8 +314,10 @@ def test_low_precision_is_tried_and_the_outcome_is_kept(workspace, images, tmp_p
     for name in ("case_0.nii.gz", "case_1.nii.gz"):
         kept, tried = (tmp_path / folder / name for folder in ("refused", "taken"))
         assert kept.read_bytes() == tried.read_bytes()
+    caplog.clear()
     manifest = predict(workspace, images, tmp_path / "accurate", speed="accurate")
     assert manifest["settings"]["precision"] == "float32"
+    assert "as this run began" not in caplog.text  # nothing was tried
 
 
 def test_wrong_channel_counts_inside_files_fail_their_case(workspace, images, tmp_path):
