@@ -34,6 +34,8 @@ from autoseg.training.state import lay_out, lay_out_image, to_device
 
 # Of a batch, on a CPU. With a single one PyTorch takes another, slower convolution.
 PROBE_SAMPLES = 2
+# oneDNN in PyTorch 2.13 with AMX: such a layer's weight gradient held whatever was in memory.
+SHALLOW = "bfloat16 gradients are not reliable on processors where a layer is two voxels deep"
 OVERHEAD = 1.1  # optimiser and augmentation, beside forward and backward; soon measured better
 
 
@@ -65,7 +67,11 @@ def decide(
     `choose_length`, used when there is no time budget.
     """
     step = _probe(network, batch, loss, device)
-    precision, why = _choose_precision(step, config.precision, device)
+    wanted, why = config.precision, ""
+    if wanted == "auto" and device.type == "cpu" and has_shallow_stage(network, batch):
+        wanted, why = "float32", f"float32: {SHALLOW}"
+    precision, chosen = _choose_precision(step, wanted, device)
+    why = why or chosen
     channels_last = _choose_layout(step, PRECISIONS[precision], device)
     layout = "; channels last in memory, which is faster here" if channels_last else ""
     reasons = [why + layout]
@@ -80,6 +86,26 @@ def decide(
         reasons.append(f"{shares} are for training: about {steps:,} steps of {seconds:.2g} s")
     config, learning = choose_recipe(config, steps)
     return Decision(config, precision, channels_last, Length(steps), seconds, (*reasons, *learning))
+
+
+@torch.no_grad()
+def has_shallow_stage(network: nn.Module, batch: Batch) -> bool:
+    """Tell whether a convolution three voxels deep sees a feature map that is two voxels deep."""
+    found: list[bool] = []
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if isinstance(module, nn.Conv3d):
+            found.append(module.kernel_size[0] == 3 and inputs[0].shape[2] == 2)
+
+    handles = [module.register_forward_pre_hook(look) for module in network.modules()]
+    training = network.training
+    try:
+        network.eval()(batch.image[:1])
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return any(found)
 
 
 Probe = Callable[[torch.dtype, bool, int], None]
