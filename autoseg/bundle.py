@@ -119,7 +119,8 @@ def model_id(plan: Plan, configuration: str, size: str, config: TrainConfig) -> 
     """
     settings = to_json(plan.configuration(configuration))
     del settings["sizes"]
-    shared = (plan.channels, plan.labels, plan.axis_order, plan.intensities)
+    # The names once more: the hash sorts keys, but the order of targets is that of the channels.
+    shared = (plan.channels, plan.labels, plan.labels.names, plan.axis_order, plan.intensities)
     design = trained_design(plan, configuration, size, config)
     return fingerprint_of([*shared, settings, design.patch_size, design.network])
 

@@ -14,6 +14,7 @@ import torch
 from autoseg.bundle import describe, load_bundle, model_id, open_bundle, save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, UsageError
+from autoseg.labels import Labels
 from tests.inference.conftest import make_bundle, make_plan, make_weights
 
 
@@ -169,3 +170,12 @@ def test_looking_at_a_bundle_loads_no_torch(tmp_path: Path):
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_targets_in_another_order_are_another_model():
+    plan = make_plan()
+    turned = dict(reversed(plan.labels.targets.items()))
+    other = dataclasses.replace(plan, labels=Labels(turned))
+    config = TrainConfig()
+    assert len(turned) > 1
+    assert model_id(plan, "3d_fullres", "S", config) != model_id(other, "3d_fullres", "S", config)

@@ -34,7 +34,8 @@ from autoseg.training.state import lay_out, lay_out_image, to_device
 
 # Of a batch, on a CPU. With a single one PyTorch takes another, slower convolution.
 PROBE_SAMPLES = 2
-# oneDNN in PyTorch 2.13, seen with AVX-512 bfloat16: such a layer's weight gradient held whatever was in memory.
+# oneDNN in PyTorch 2.13, seen with AVX-512 bfloat16: the weight gradient of such a layer held
+# whatever was in memory.
 SHALLOW = "bfloat16 gradients are not reliable on processors where a layer is two voxels deep"
 OVERHEAD = 1.1  # optimiser and augmentation, beside forward and backward; soon measured better
 
