@@ -20,8 +20,9 @@ from autoseg.registry import resolve
 RECIPES = ("balanced", "fast", "nnunet")
 NNUNET_EPOCHS = 1000
 
-# AdamW at 3e-3 annealed to zero: Dice 0.876 after 1,474 steps and 0.888 after 3,949 on hippocampus,
-# where nnU-Net's SGD reached 0.890 after 250,000. Beyond that the rate falls with the root.
+# AdamW at 3e-3 annealed to zero: Dice 0.876 after 1,474 and 0.888 after 3,949 steps on hippocampus
+# in a prototype; here 0.874 after 2,125 and 0.877 after 4,731 (benchmarks/RESULTS.md). nnU-Net's
+# SGD reached 0.890 after 250,000. Beyond 4,000 the rate falls with the root of the steps.
 ADAMW_RATE, ADAMW_STEPS = 3e-3, 4000
 SGD_RATE, SGD_STEPS = 1e-2, 100_000
 # How often each part of each training case is seen, and the limits of the steps that follow.
