@@ -133,7 +133,7 @@ def build_predictor(
         step=config.step or 0.5,
         grow=config.speed in GROWING,
         device=device,
-        dtype=PRECISIONS.get(config.precision, torch.float32),
+        dtype=PRECISIONS.get(config.precision or "float32", torch.float32),
     )
 
 

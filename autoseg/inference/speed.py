@@ -7,11 +7,13 @@ import dataclasses
 from autoseg.config import PredictConfig
 from autoseg.errors import UsageError, suggest
 
-# step of the sliding window in tiles, mirror images that are averaged, precision
+# Step of the sliding window in tiles, mirror images that are averaged, precision. float32 always:
+# bfloat16 passed its trial on two hippocampus cases (Dice 0.9997 against float32) and then moved 31
+# of 120 targets by more than 0.0005, down to 0.9983. `--set precision=auto` tries all the same.
 SPEEDS: dict[str, tuple[float, str, str]] = {
     "accurate": (0.5, "all", "float32"),
-    "balanced": (0.5, "half", "auto"),
-    "fast": (0.75, "off", "auto"),
+    "balanced": (0.5, "half", "float32"),
+    "fast": (0.75, "off", "float32"),
 }
 # Measured on 40 hippocampus volumes with a model of 2,125 steps, Dice 0.8740 with all images: half
 # of them -0.0003, none -0.0021 (and -0.0000, -0.0055 with a model of 291 steps, Dice 0.795).
@@ -38,8 +40,7 @@ def settle(config: PredictConfig) -> PredictConfig:
     step = step if config.step is None else config.step
     if not 0 < step <= 1:
         raise UsageError(f"step {step}", expected="more than 0, at most 1 (in tiles)")
-    if config.precision != "auto":
-        precision = config.precision
+    precision = config.precision or precision
     if precision not in PRECISION_NAMES:
         remedy = suggest(precision, PRECISION_NAMES)
         raise UsageError(f"unknown precision '{precision}'", remedy=remedy)

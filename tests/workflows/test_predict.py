@@ -305,10 +305,11 @@ def test_low_precision_is_tried_and_the_outcome_is_kept(
         write_scan(images / f"case_{number}.nii.gz", number)
     monkeypatch.setattr(precision, "is_much_faster", lambda predict, lower: (True, 2.0))
     monkeypatch.setattr(precision, "smallest_dice", lambda found, expected, labels: 0.9)
-    manifest = predict(workspace, images, tmp_path / "refused")
+    auto = ["precision=auto"]
+    manifest = predict(workspace, images, tmp_path / "refused", settings=auto)
     assert manifest["settings"]["precision"] == "float32"
     monkeypatch.setattr(precision, "smallest_dice", lambda found, expected, labels: 1.0)
-    manifest = predict(workspace, images, tmp_path / "taken")
+    manifest = predict(workspace, images, tmp_path / "taken", settings=auto)
     assert manifest["settings"]["precision"] == "bfloat16"
     # The first two cases were decided in float32 all the same.
     for name in ("case_0.nii.gz", "case_1.nii.gz"):
