@@ -179,7 +179,7 @@ class Predictor:
     ) -> None:
         """Load `bundle` (a folder, or one that is loaded) on `device` (None: a GPU if there is).
 
-        Precision is float32 unless the machine was tried (`autoseg_predict` does that).
+        Precision is float32.
         """
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(Path(bundle), trust=trust)
