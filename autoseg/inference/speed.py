@@ -32,7 +32,8 @@ OVERLAPS = {0.5: "half", 0.75: "a quarter"}
 def settle(config: PredictConfig) -> PredictConfig:
     """Return `config` with everything that it leaves to its `speed` filled in.
 
-    Precision "auto", asked for by name, stays: only trying on cases can tell (`inference/precision.py`).
+    Precision "auto", asked for by name, stays: only trying on cases can tell
+    (`inference/precision.py`).
     """
     if config.speed not in SPEEDS:
         raise UsageError(f"unknown speed '{config.speed}'", remedy=suggest(config.speed, SPEEDS))

@@ -44,7 +44,7 @@ def make_folds(cases: Sequence[Case]) -> tuple[tuple[Fold, ...], str]:
         )
     else:
         validations = _shuffled(ids, count)
-        how = f"shuffled with seed {SEED}, as nnU-Net does"
+        how = f"shuffled with seed {SEED}" + (", as nnU-Net does" if count == FOLDS else "")
     folds = tuple(
         Fold(tuple(i for i in ids if i not in held_out), tuple(sorted(held_out)))
         for held_out in map(frozenset, validations)
