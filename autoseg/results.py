@@ -31,6 +31,7 @@ class CaseScores:
     prediction_file: str = ""
     tags: tuple[str, ...] = ()
     dim: int = 3  # 2: a flat image, its surfaces are lines
+    group: str | None = None  # patient; None: the case is a patient of its own
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,26 @@ class Mean:
     median: float | None = None
     std: float | None = None
     statuses: Mapping[str, int] = field(default_factory=dict)  # how many values of each status
+    ci95: tuple[float, float] | None = None  # of `mean`: bootstrap over patients
+    ci95_method: str = ""  # "bca", "percentile", or why there is no interval
+    quartiles: tuple[float, float] | None = None
+    minimum: float | None = None
+    minimum_case: str = ""
+    maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the volumes of predictions and references agree, over cases where either is."""
+
+    n: int
+    bias_ml: float  # mean of prediction minus reference
+    bias_ci95: tuple[float, float] | None
+    limits_ml: tuple[float, float] | None  # bias -+ 1.96 standard deviations (Bland and Altman)
+    icc2: float | None  # ICC(2,1): two-way random effects, absolute agreement, one rater
+    icc2_ci95: tuple[float, float] | None
+    icc3: float | None  # ICC(3,1): two-way mixed effects, consistency, one rater
+    icc3_ci95: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,8 @@ class Summary:
     failed: Mapping[str, str] = field(default_factory=dict)  # case -> why it could not be scored
     # by_tag[tag][target][metric]; "" holds the cases without a tag; empty when no case has one
     by_tag: Mapping[str, Mapping[str, Mapping[str, Mean]]] = field(default_factory=dict)
+    case_mean: Mapping[str, Mean] = field(default_factory=dict)  # over cases: mean of its targets
+    agreement: Mapping[str, Agreement] = field(default_factory=dict)  # of volumes, by target
 
 
 @dataclass(frozen=True)
