@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.dataset import ENDINGS, ending_of
@@ -25,6 +25,7 @@ class Pair:
     reference: Path
     prediction: Path | None  # None: missing, and allowed to be
     tags: tuple[str, ...] = ()
+    group: str | None = None  # patient; None: the case is its own
     annotated: tuple[str, ...] | None = None  # targets annotated in the reference; None = all
 
 
@@ -155,7 +156,7 @@ def score_pair(
     """Read the two files of a pair and return its scores, with the reference's spacing."""
     reference = read_labels(pair.reference)
     prediction = None if pair.prediction is None else read_labels(pair.prediction).array[0]
-    return score_case(
+    scores = score_case(
         prediction,
         reference.array[0],
         reference.geometry,
@@ -168,3 +169,4 @@ def score_pair(
         reference_file=str(pair.reference),
         prediction_file="" if pair.prediction is None else str(pair.prediction),
     )
+    return replace(scores, group=pair.group)

@@ -10,6 +10,7 @@ from functools import partial
 from math import prod
 from pathlib import Path
 
+from autoseg.dataset_json import CaseEntry
 from autoseg.errors import AutosegError, DataError, PartlyDone, Problem, UsageError
 from autoseg.evaluation.crossvalidation import (
     CrossValidation,
@@ -107,12 +108,7 @@ def _declare(
     """Return the targets, and the pairs with what is declared about their cases."""
     declaration = find_declaration(references, predictions)
     entries = declaration.entries if declaration else {}
-    known = tuple(
-        replace(pair, tags=entries[pair.id].tags, annotated=entries[pair.id].annotated)
-        if pair.id in entries
-        else pair
-        for pair in pairs
-    )
+    known = tuple(_with_entry(pair, entries.get(pair.id)) for pair in pairs)
     if dataset is not None:
         workspace = workspace or Workspace(Path())
         return load_plan(workspace.plan(workspace.find_planned(dataset))).labels, known
@@ -123,6 +119,12 @@ def _declare(
     labels = labels_of_values((o.result() for o in outcomes), str(predictions))
     log.info("targets are the values found: %s", ", ".join(labels.names))
     return labels, known
+
+
+def _with_entry(pair: Pair, entry: CaseEntry | None) -> Pair:
+    if entry is None:
+        return pair
+    return replace(pair, tags=entry.tags, group=entry.group, annotated=entry.annotated)
 
 
 def _score(

@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,11 @@ def score(
     reference = read_native(prepared, case.id)
     if labels.ignore is not None:
         label_map = np.where(label_map == labels.ignore, 0, label_map)
-    return score_case(
+    scores = score_case(
         label_map, reference, case.frame.source, labels,
         case=case.id, tags=case.tags, annotated=case.annotated, prediction_file=file,
     )  # fmt: skip
+    return replace(scores, group=case.group)
 
 
 def validate(

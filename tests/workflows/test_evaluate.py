@@ -67,13 +67,15 @@ def test_two_folders_without_any_workspace(folders):
 
 def test_targets_tags_and_tolerances_come_from_the_dataset_json_above(folders):
     predictions, references = folders
-    cases = {"b": {"tags": ["control"]}, "c": {"annotated": ["organ"]}}
+    cases = {"b": {"tags": ["control"], "group": "patient 7"}, "c": {"annotated": ["organ"]}}
     declare(references.parent, cases=cases, nsd_tolerance_mm={"lesion": 0.5})
     summary = evaluate(predictions=predictions, references=references)
     assert list(summary.mean) == ["organ", "lesion"]
     assert summary.header["nsd_tolerance_mm"] == {"organ": 2.0, "lesion": 0.5}
     assert summary.header["nsd_tolerance_source"] == {"organ": "default", "lesion": "dataset"}
     assert list(summary.by_tag) == ["", "control"]
+    assert [scores.group for scores in summary.cases] == [None, "patient 7", None]
+    assert read_summary(predictions / "summary.json").cases[1].group == "patient 7"
     assert summary.mean["lesion"]["dice"].statuses == {"ok": 2, "skipped": 1}
     tighter = evaluate(predictions=predictions, references=references, nsd_tolerance=0.5)
     assert tighter.mean["organ"]["nsd"].mean < summary.mean["organ"]["nsd"].mean
