@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import UsageError
+from autoseg.evaluation.overview import format_table
 from autoseg.evaluation.select import choose_best, pool_folds
-from autoseg.evaluation.tables import SUMMARY, format_table, read_summary
+from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.labels import Labels
 from autoseg.results import Choice, Summary
 

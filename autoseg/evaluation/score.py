@@ -23,9 +23,10 @@ from autoseg.evaluation.label_maps import (
     undeclared,
 )
 from autoseg.evaluation.metrics import measure_target, skipped
+from autoseg.evaluation.overview import format_table
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.surface import MODES
-from autoseg.evaluation.tables import format_table, read_summary, write_summary
+from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.image import Geometry
 from autoseg.labels import Labels
 from autoseg.results import MISSING_PRED, PRED_EMPTY, CaseScores, Value

@@ -77,8 +77,8 @@ def mean_intervals(values: np.ndarray, draws: Draws) -> list[Interval]:
     intervals = []
     for column in range(values.shape[1]):
         present = numbers[:, column] > 0
-        if np.count_nonzero(present) < FEWEST_PATIENTS:
-            reason = f"none: {_patients(np.count_nonzero(present))}, fewer than {FEWEST_PATIENTS}"
+        if present.sum() < FEWEST_PATIENTS:
+            reason = f"none: {_patients(int(present.sum()))}, fewer than {FEWEST_PATIENTS}"
             intervals.append(Interval(None, reason))
             continue
         drawn = _divide(draws.counts @ sums[:, column], draws.counts @ numbers[:, column])

@@ -1,29 +1,26 @@
-"""From the scores of cases to their means: plain and penalised, always with their number."""
+"""From the scores of cases to what is said about all of them: means, intervals, worst cases."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from autoseg.evaluation.metrics import DISTANCES, METRICS, SCORES
-from autoseg.labels import Labels
-from autoseg.results import (
-    MISSING_PRED,
-    PRED_EMPTY,
-    REF_EMPTY,
-    CaseScores,
-    Mean,
-    Summary,
+from autoseg.evaluation.agreement import volume_agreement
+from autoseg.evaluation.means import (
+    foreground_mean,
+    means_of_targets,
+    means_within_cases,
+    value_of,
 )
+from autoseg.evaluation.statistics import RESAMPLES, SEED, Draws, draw_patients
+from autoseg.labels import Labels
+from autoseg.results import CaseScores, Summary
 
 log = logging.getLogger(__name__)
 
 UNTAGGED = ""  # the group of the cases without a tag
-MISSES = (REF_EMPTY, PRED_EMPTY, MISSING_PRED)  # why a distance is null though there is something
+WORST = 5  # cases that are named for each target
 
 
 def summarise(
@@ -32,11 +29,13 @@ def summarise(
     header: Mapping[str, Any] | None = None,
     failed: Mapping[str, str] | None = None,
     allow_missing: bool = False,
+    intervals: bool = True,
 ) -> Summary:
     """Return the summary of cases, each of which is scored once.
 
     `header`: `make_header(labels, ...)`. With `failed` cases (id -> why) there are no means, unless
-    `allow_missing`: a mean over the cases that happened to work would flatter.
+    `allow_missing`: a mean over the cases that happened to work would flatter. `intervals=False`
+    leaves the bootstrap out, for searches that need the means alone.
     """
     cases = tuple(sorted(scores, key=lambda case: case.case))
     failed = dict(failed or {})
@@ -45,12 +44,37 @@ def summarise(
     _warn_of_fine_tolerance(cases, header)
     if not complete and not allow_missing:
         return Summary(cases, {}, {}, header, (), failed)
-    mean = _means(cases, labels.names)
+    if intervals:
+        header["ci95"] = {
+            "method": "bootstrap over patients; percentile, from 20 patients BCa",
+            "resamples": RESAMPLES,
+            "seed": SEED,
+            "patients": len(set(patients_of(cases))),
+        }
+    draws = _draw(cases, intervals)
+    mean = means_of_targets(cases, labels.names, draws)
     absent = tuple(name for name in labels.names if not occurs(cases, name))
+    present = [name for name in labels.names if name not in absent]
+    agreement = {name: volume_agreement(cases, name) for name in labels.names}
     return Summary(
-        cases, mean, foreground_mean(mean, absent), header, absent, failed,
-        {tag: _means(group, labels.names) for tag, group in groups(cases).items()},
-    )  # fmt: skip
+        cases,
+        mean,
+        foreground_mean(mean, absent),
+        header,
+        absent,
+        failed,
+        by_tag={
+            tag: means_of_targets(group, labels.names, _draw(group, intervals))
+            for tag, group in groups(cases).items()
+        },
+        case_mean=means_within_cases(cases, present, draws),
+        agreement={name: found for name, found in agreement.items() if found},
+    )
+
+
+def patients_of(cases: Iterable[CaseScores]) -> list[str]:
+    """Return the patient of each case: its group, or the case itself."""
+    return [case.group or case.case for case in cases]
 
 
 def groups(cases: Sequence[CaseScores]) -> dict[str, tuple[CaseScores, ...]]:
@@ -68,58 +92,15 @@ def occurs(cases: Iterable[CaseScores], target: str) -> bool:
     return any(case.metrics[target]["n_ref"].value for case in cases)
 
 
-def mean_over_cases(cases: Sequence[CaseScores], target: str, metric: str) -> Mean:
-    """Return the mean of one metric of one target over cases.
-
-    Null values do not enter. In the penalised mean a missed distance counts as the diagonal of its
-    image (the largest distance possible there); a missed Dice or NSD is 0 in both.
-    """
-    found = [case.metrics[target][metric] for case in cases]
-    values = [value.value for value in found if value.value is not None]
-    diagonals = [
-        case.diagonal_mm
-        for case, value in zip(cases, found, strict=True)
-        if value.value is None and value.status in MISSES
-    ]
-    penalised = values + (diagonals if metric in DISTANCES else [])
-    return Mean(
-        mean=float(np.mean(values)) if values else None,
-        n=len(values),
-        of=len(cases),
-        penalised=float(np.mean(penalised)) if penalised and metric in SCORES else None,
-        median=float(np.median(values)) if values else None,
-        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        statuses=dict(sorted(Counter(value.status for value in found).items())),
-    )
+def worst_cases(cases: Iterable[CaseScores], target: str, number: int = WORST) -> list[CaseScores]:
+    """Return the cases of the lowest Dice of `target`, the worst first."""
+    scored = [(value_of(case, target, "dice").value, case) for case in cases]
+    known = [(dice, case) for dice, case in scored if dice is not None]
+    return [case for _, case in sorted(known, key=lambda pair: (pair[0], pair[1].case))[:number]]
 
 
-def foreground_mean(
-    mean: Mapping[str, Mapping[str, Mean]], absent: Sequence[str]
-) -> dict[str, Mean]:
-    """Return for each score the mean of the targets' means; `n` and `of` count targets.
-
-    Targets without any reference are left out: no headline that is not a number.
-    """
-    present = [target for target in mean if target not in absent]
-    result = {}
-    for metric in SCORES:
-        means = [mean[target][metric] for target in present]
-        plain = [entry.mean for entry in means if entry.mean is not None]
-        worst = [entry.penalised for entry in means if entry.penalised is not None]
-        result[metric] = Mean(
-            mean=float(np.mean(plain)) if plain else None,
-            n=len(plain),
-            of=len(present),
-            penalised=float(np.mean(worst)) if worst else None,
-        )
-    return result
-
-
-def _means(cases: Sequence[CaseScores], targets: Sequence[str]) -> dict[str, Mapping[str, Mean]]:
-    return {
-        target: {metric: mean_over_cases(cases, target, metric) for metric in METRICS}
-        for target in targets
-    }
+def _draw(cases: Sequence[CaseScores], intervals: bool) -> Draws | None:
+    return draw_patients(patients_of(cases)) if intervals and cases else None
 
 
 def _warn_of_fine_tolerance(cases: Sequence[CaseScores], header: Mapping[str, Any]) -> None:

@@ -1,17 +1,18 @@
-"""Files and the table on the screen."""
+"""A summary as files."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
+from dataclasses import replace
 
 import pytest
 
 from autoseg.errors import CorruptError
+from autoseg.evaluation.metrics import METRICS
 from autoseg.evaluation.score import make_header
 from autoseg.evaluation.summary import summarise
-from autoseg.evaluation.tables import format_table, read_summary, write_summary
+from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.labels import Labels
 from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY, Summary
 from tests.evaluation.scores import case
@@ -55,7 +56,7 @@ def test_the_csv_has_one_line_a_value(tmp_path):
     with (tmp_path / "metrics.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["case", "target", "metric", "value", "status"]
-    assert len(rows) == 3 * 2 * 13
+    assert len(rows) == 3 * 2 * len(METRICS)
     found = {(row["case"], row["target"], row["metric"]): row for row in rows}
     assert float(found["patient, 1", "a", "dice"]["value"]) == 0.9
     assert found["patient 2", "b", "hd95"]["value"] == ""
@@ -69,36 +70,24 @@ def test_a_foreign_json_is_not_taken_for_a_summary(tmp_path, text):
         read_summary(tmp_path / "summary.json")
 
 
-def test_no_mean_of_cases_is_shown_without_its_n():
-    cases = [case("1", a=0.9, b=0.8), case("2", a=0.7, b=PRED_EMPTY)]
-    table = format_table(summarise(cases, LABELS, make_header(LABELS)))
-    rows = [line for line in table.splitlines() if re.match(r"[ab] ", line)]
-    assert len(rows) == 2
-    for row in rows:
-        assert len(re.findall(r"\d\.\d+ n=\d+", row)) == 5  # one for each score
-    assert "  b: hd95 2.00 mm (n=1 of 2; penalised 51.00 mm; 1 missed or false)" in table
-    assert "mean of 2 targets  0.6000" in table
-    assert table.startswith("2 cases; surfaces: surfel; NSD within 2 mm (default)")
+def test_the_worst_cases_are_named_with_their_files(tmp_path):
+    dices = {f"p{i}": 0.9 - i / 100 for i in range(7)}
+    cases = [replace(case(n, a=d), prediction_file=f"pred/{n}.nii.gz") for n, d in dices.items()]
+    write_summary(tmp_path, summarise(cases, Labels({"a": (1,)})))
+    worst = json.loads((tmp_path / "summary.json").read_text())["worst_cases"]["a"]
+    assert [entry["case"] for entry in worst] == ["p6", "p5", "p4", "p3", "p2"]
+    assert worst[0]["dice"] == pytest.approx(0.84)
+    assert worst[0]["prediction_file"] == "pred/p6.nii.gz"
 
 
-def test_controls_are_shown_by_their_false_positives():
-    table = format_table(example())
-    assert "without a tag (2 cases)" in table
-    assert "control (1 case)" in table
-    assert (
-        "a: in no reference; false positives in 1 of 1 case: 40 voxels, 0.04 ml "
-        "(mean 40.0 voxels a case)" in table
-    )
-    assert "all cases (3)" in table
-
-
-def test_an_incomplete_evaluation_shows_no_means():
-    table = format_table(summarise([case("1", a=0.9)], Labels({"a": (1,)}), {}, {"2": "gone"}))
-    assert "no means: the evaluation is incomplete" in table
-    assert "failed: 2: gone" in table
-    assert "0.9" not in table
-
-
-def test_absent_targets_are_named():
-    table = format_table(summarise([case("1", a=0.9, b=BOTH_EMPTY)], LABELS, {}))
-    assert "in no reference: b" in table
+def test_a_summary_of_an_older_version_can_be_read(tmp_path):
+    write_summary(tmp_path, example())
+    path = tmp_path / "summary.json"
+    record = json.loads(path.read_text())
+    for name in ("case_mean", "agreement", "worst_cases"):
+        del record[name]
+    for means in record["mean"].values():
+        for mean in means.values():
+            del mean["ci95"], mean["quartiles"]
+    path.write_text(json.dumps(record))
+    assert read_summary(path).mean["a"]["dice"].mean == example().mean["a"]["dice"].mean

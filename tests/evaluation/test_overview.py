@@ -1,0 +1,129 @@
+"""The tables that a person reads: no mean without its n."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from autoseg.evaluation.overview import format_table
+from autoseg.evaluation.score import make_header
+from autoseg.evaluation.summary import summarise
+from autoseg.labels import Labels
+from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY
+from tests.evaluation.scores import case
+
+LABELS = Labels({"a": (1,), "b": (2,)})
+
+
+def example():
+    cases = [
+        case("patient, 1", a=0.9, b=0.8),
+        case("patient 2", a=0.7, b=PRED_EMPTY),
+        case("healthy", ("control",), a=REF_EMPTY, b=BOTH_EMPTY),
+    ]
+    return summarise(cases, LABELS, make_header(LABELS))
+
+
+def missed():
+    cases = [case("1", a=0.9, b=0.8), case("2", a=0.7, b=PRED_EMPTY)]
+    return summarise(cases, LABELS, make_header(LABELS))
+
+
+def score_rows(text):
+    """Yield (heading, cells) of each row of each table with means; cells are two spaces apart."""
+    head = []
+    for line in text.splitlines():
+        cells = re.split(r"\s{2,}", line.strip())
+        if cells[0] in ("target", "in no reference"):
+            head = cells
+        elif len(cells) == len(head) > 1:
+            yield head, dict(zip(head, cells, strict=True))
+        else:
+            head = []
+
+
+@pytest.mark.parametrize("summary", [example(), missed()])
+def test_no_mean_is_shown_without_its_n(summary):
+    rows = list(score_rows(format_table(summary)))
+    assert len(rows) >= 4
+    for head, cells in rows:
+        assert head[1] == "n", head
+        assert re.fullmatch(r"\d+( of \d+)?( targets)?", cells["n"]), cells
+
+
+def test_a_mean_over_fewer_cases_than_its_row_says_how_many():
+    text = format_table(missed())
+    rows = {cells["target"]: cells for head, cells in score_rows(text) if "Dice" in head}
+    assert rows["b"]["n"] == "2"
+    assert rows["b"]["Dice"] == "0.4000"
+    assert rows["b"]["HD95 mm"] == "2.00 (n=1)"
+    assert rows["a"]["HD95 mm"] == "2.00"
+    assert rows["mean of targets"]["n"] == "2 targets"
+    assert rows["mean within cases"]["n"] == "2"
+
+
+def test_the_penalised_mean_stands_beside_the_plain_one_where_something_was_missed():
+    text = format_table(missed())
+    assert re.search(r"HD95 mm  penalised +ASSD mm  penalised", text)
+    assert re.search(r"^b .* 2\.00 \(n=1\) +51\.00 +2\.00 \(n=1\) +51\.00$", text, re.MULTILINE)
+    assert "  b: 1 scored, 1 missed" in text or "  b: 1 missed, 1 scored" in text
+    fine = summarise([case("1", a=0.9)], Labels({"a": (1,)}))
+    assert "penalised" not in format_table(fine)
+
+
+def test_the_settings_that_every_number_depends_on_stand_above():
+    assert format_table(missed()).startswith(
+        "2 cases; surfaces: surfel; NSD within 2 mm (default)\n"
+    )
+
+
+def test_cases_of_fewer_patients_are_said_so():
+    cases = [replace(case(name, a=0.9), group="p") for name in "12"]
+    text = format_table(summarise(cases, Labels({"a": (1,)})))
+    assert text.startswith("2 cases of 1 patients;")
+
+
+def test_controls_are_shown_by_their_false_positives():
+    text = format_table(example())
+    assert "without a tag (2 cases)" in text
+    assert "control (1 case)" in text
+    rows = [cells for head, cells in score_rows(text) if head[0] == "in no reference"]
+    assert [row["in no reference"] for row in rows] == ["a", "b"]
+    assert rows[0]["with false positives"] == "1"
+    assert (rows[0]["mean ml"], rows[0]["of case"], rows[0]["mean voxels"]) == (
+        "0.04", "healthy", "40.0",
+    )  # fmt: skip
+    assert (rows[1]["mean ml"], rows[1]["of case"]) == ("0", "-")
+    assert "all cases (3)" in text
+
+
+def test_the_lowest_values_are_shown_with_their_files():
+    cases = [replace(case("1", a=0.9), prediction_file="pred/1.nii.gz"), case("2", a=0.95)]
+    text = format_table(summarise(cases, Labels({"a": (1,)})))
+    assert re.search(r"^lowest Dice\n.*\n1 +a +0\.9000  pred/1\.nii\.gz$", text, re.MULTILINE)
+    assert "lowest" not in format_table(summarise(cases, Labels({"a": (1,)})), "markdown")
+
+
+def test_few_patients_are_spoken_of():
+    few = summarise([case(str(i), a=0.9) for i in range(4)], Labels({"a": (1,)}))
+    assert "no interval where n is small (4 patients, fewer than 5)" in format_table(few)
+    some = summarise([case(str(i), a=0.9 + i / 100) for i in range(6)], Labels({"a": (1,)}))
+    assert "with fewer than 20 patients the intervals are too narrow" in format_table(some)
+
+
+def test_an_incomplete_evaluation_shows_no_means():
+    table = format_table(summarise([case("1", a=0.9)], Labels({"a": (1,)}), {}, {"2": "gone"}))
+    assert "no means: the evaluation is incomplete" in table
+    assert "failed: 2: gone" in table
+    assert "0.9" not in table
+
+
+def test_absent_targets_are_named():
+    table = format_table(summarise([case("1", a=0.9, b=BOTH_EMPTY)], LABELS, {}))
+    assert "in no reference: b" in table
+
+
+def test_nothing_to_summarise_is_no_mistake():
+    assert format_table(summarise([], LABELS, {})).startswith("0 cases")
