@@ -58,7 +58,7 @@ class PredictConfig:
     step: float | None = None  # of the sliding window, in patches
     mirror: str | None = None  # "all" mirror images, "half" of them, or "off"
     folds: tuple[str, ...] | None = None  # None: every trained fold
-    precision: str | None = None  # "auto", "float32", "bfloat16", "float16"
+    precision: str | None = None  # "float32" (None), "bfloat16" or "float16"
 
 
 def override(record: Record, assignments: Iterable[str]) -> Record:

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
     0: "image labels case_files dataset dataset_json plan config presets results workspace files"
-    " errors registry",
+    " errors registry stopping",
     1: "io nifti nifti_header pictures sniff parallel hardware device networks",
     2: "preprocessing postprocess bundle phantom",
     3: "importing planning training inference evaluation report sharing",

@@ -22,7 +22,7 @@ from autoseg.inference.export import decode_restored
 from autoseg.inference.mirror import choose_flips, mirrored
 from autoseg.inference.runtime import choose_load, make_executor, ready, score
 from autoseg.inference.sliding import Triple, choose_tile, sliding_window
-from autoseg.inference.speed import GROWING, settle
+from autoseg.inference.speed import GROWING, PRECISION, settle
 from autoseg.networks import NETWORKS, build_network
 from autoseg.plan import Design, Plan
 from autoseg.preprocessing.prepare import prepare
@@ -45,10 +45,7 @@ class ArrayPredictor:
     grow: bool  # may a tile be longer than the patch where that saves a second one?
     device: torch.device
     dtype: torch.dtype
-
-    def in_precision(self, name: str) -> ArrayPredictor:
-        """Return the same predictor computing in "float32", ...; the weights are shared."""
-        return dataclasses.replace(self, dtype=PRECISIONS[name])
+    interrupt: Callable[[], None] = lambda: None  # called before each group of tiles; may raise
 
     def __call__(self, array: np.ndarray) -> Tensor:
         """Return the logits of one prepared case; raise when they are not finite."""
@@ -85,7 +82,7 @@ class ArrayPredictor:
         if self.device.type == "cpu":
             executor = _shared_executor(load)
         batch = batch or load.batch
-        run = mirrored(
+        score_mirrored = mirrored(
             self.score_tiles,
             self.flips,
             self.plan.left_right_axis,
@@ -93,6 +90,11 @@ class ArrayPredictor:
             batch,
             executor,
         )
+
+        def run(group: Tensor) -> Tensor:
+            self.interrupt()
+            return score_mirrored(group)
+
         tiles = max(1, batch * load.workers // len(self.flips))
         return sliding_window(run, image, tile, self.step, tiles)
 
@@ -119,7 +121,7 @@ def build_predictor(
     """Return the function from prepared arrays (C, z, y, x) to scores (channels, z, y, x) float32.
 
     `design` and `train_config` are those of the training (`bundle.trained_design`); the networks
-    are copied, so a training may go on. Precision "auto" means float32 here.
+    are copied, so a training may go on.
     """
     config = settle(config)
     axes = train_config.mirror_axes
@@ -133,7 +135,7 @@ def build_predictor(
         step=config.step or 0.5,
         grow=config.speed in GROWING,
         device=device,
-        dtype=PRECISIONS.get(config.precision or "float32", torch.float32),
+        dtype=PRECISIONS[config.precision or PRECISION],
     )
 
 

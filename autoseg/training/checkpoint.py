@@ -8,14 +8,10 @@ The JSON file is written last and holds the hash of the tensors: a pair is whole
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,7 +141,7 @@ def select(tensors: Mapping[str, torch.Tensor], kind: str) -> dict[str, torch.Te
     return {name[len(head) :]: t for name, t in tensors.items() if name.startswith(head)}
 
 
-# --- when to save, when to stop ------------------------------------------------------------------
+# --- when to save --------------------------------------------------------------------------------
 
 
 @dataclass
@@ -178,31 +174,3 @@ class Keeper:
             log.warning("checkpoint not written, trying again later: %s", error)
         self._last = self.clock()
         self.every_seconds = max(self.every_seconds, (self._last - begin) / SAVING_SHARE)
-
-
-@dataclass
-class StopRequest:
-    """Set by a signal: which one, or None."""
-
-    signal_name: str | None = None
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Let SIGTERM, SIGINT and SIGUSR1 ask for a stop in the block; a second one exits at once."""
-    request = StopRequest()
-
-    def ask(number: int, frame: object) -> None:
-        if request.signal_name is not None:
-            os._exit(128 + number)  # every file is written atomically, so this is safe
-        request.signal_name = signal.Signals(number).name
-
-    if threading.current_thread() is not threading.main_thread():
-        yield request  # Python delivers signals to the main thread only
-        return
-    before = {s: signal.signal(s, ask) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

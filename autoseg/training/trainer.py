@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from autoseg.device import autocast, synchronize
 from autoseg.errors import Stopped, UsageError
+from autoseg.stopping import StopRequest
 from autoseg.training.budget import Pace
-from autoseg.training.checkpoint import Keeper, StopRequest
+from autoseg.training.checkpoint import Keeper
 from autoseg.training.loader import Batch
 from autoseg.training.losses import hard_counts
 from autoseg.training.optim import learning_rate

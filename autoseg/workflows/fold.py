@@ -17,7 +17,7 @@ from autoseg.config import PredictConfig, TrainConfig
 from autoseg.device import PRECISIONS
 from autoseg.errors import CorruptError, UsageError
 from autoseg.files import fingerprint_of, from_json, to_json
-from autoseg.inference.predictor import build_predictor
+from autoseg.inference.predictor import ArrayPredictor, build_predictor
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.augmentation import build_augmentation
 from autoseg.training.budget import say_duration
@@ -27,7 +27,7 @@ from autoseg.training.loader import Batch, batches, cases_of
 from autoseg.training.losses import build_loss, deep_supervised
 from autoseg.training.state import Task, Training, to_device
 from autoseg.workflows.order import Order
-from autoseg.workflows.validation import Predict, estimate_seconds
+from autoseg.workflows.validation import estimate_seconds
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def revise_deadline(
     return started + (order.budget.seconds or 0.0) - reserve - CLOSING_S
 
 
-def make_predictor(order: Order, network: nn.Module, speed: str) -> Predict:
+def make_predictor(order: Order, network: nn.Module, speed: str) -> ArrayPredictor:
     config = PredictConfig(speed=speed)
     return build_predictor([network], order.plan, order.design, order.config, config, order.device)
 

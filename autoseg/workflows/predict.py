@@ -11,9 +11,10 @@ from typing import Any
 from autoseg import __version__
 from autoseg.config import PredictConfig, override
 from autoseg.dataset import Case, find_cases
-from autoseg.errors import AutosegError, PartlyDone, ResourceError, UsageError
+from autoseg.errors import AutosegError, PartlyDone, ResourceError, Stopped, UsageError
 from autoseg.files import locked, to_json
 from autoseg.inference.speed import describe_speed, settle
+from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.workflows.predict_choice import Chosen, choose_models
 from autoseg.workflows.predict_record import Record, close_record, is_done, open_record
 from autoseg.workspace import Workspace
@@ -41,7 +42,8 @@ def predict(
 
     Each is on its image's own grid, in its file type, under its name. The same command continues
     an unfinished run. Raises UsageError before anything is loaded when there is nothing to do or
-    `output` is not free, DataError when channels are missing; PartlyDone when cases failed.
+    `output` is not free, DataError when channels are missing; PartlyDone when cases failed; Stopped
+    when a signal asked to stop: finished cases are kept, the running one is dropped.
     """
     config = settle(override(PredictConfig(speed=speed), settings))
     chosen = choose_models(
@@ -63,11 +65,10 @@ def predict(
     cases = find_cases(images, len(plan.channels), plan.file_ending)
     log.info("%s", chosen.reason)
     log.info("%s", describe_speed(config))
-    with locked(output, "autoseg_predict"):
+    with locked(output, "autoseg_predict"), stop_on_signals() as stop:
         header = _header(chosen, config)
         record = open_record(output, header, overwrite)
-        failed = _predict_rest(chosen, cases, config, device, record)
-        header["settings"]["precision"] = record.precision or "float32"
+        failed = _predict_rest(chosen, cases, config, device, record, stop)
         manifest = close_record(record, header, cases, failed)
     _say_end(output, cases, failed)
     return manifest
@@ -88,23 +89,33 @@ def _header(chosen: Chosen, config: PredictConfig) -> dict[str, Any]:
 
 
 def _predict_rest(
-    chosen: Chosen, cases: list[Case], config: PredictConfig, device: str | None, record: Record
+    chosen: Chosen,
+    cases: list[Case],
+    config: PredictConfig,
+    device: str | None,
+    record: Record,
+    stop: StopRequest,
 ) -> dict[str, str]:
     """Predict what `record` does not hold yet; return why cases failed."""
     left = [case for case in cases if not is_done(record, case)]
     if len(left) < len(cases):
         log.info("%d of %d cases are finished already", len(cases) - len(left), len(cases))
-    if config.precision != "auto":
-        record.precision = config.precision
     if not left:
         return {}
     # The only import of torch on this path: wrong folders and settings are answered without it.
     from autoseg.workflows.predict_cases import predict_cases
 
     failed: dict[str, str] = {}
-    for outcome in predict_cases(chosen, left, len(cases), config, device, record):
+    for outcome in predict_cases(chosen, left, config, device, record, stop):
         if isinstance(outcome.error, ResourceError):
             raise outcome.error  # a full disk fails the next case too
+        if isinstance(outcome.error, Stopped):
+            done = len(cases) - len(left) + len([case for case in left if case.id in record.done])
+            raise Stopped(
+                f"stopped by {stop.signal_name}, {done} of {len(cases)} cases are finished",
+                place=str(record.folder),
+                remedy=outcome.error.remedy,
+            ) from None
         if outcome.error is not None:
             failed[outcome.item.id] = _why(outcome.error)
             log.error("%s failed: %s", outcome.item.id, failed[outcome.item.id])

@@ -41,32 +41,12 @@ class Record:
     folder: Path
     identity: str
     done: dict[str, Entry] = field(default_factory=dict)
-    precision: str | None = None  # what was decided
-    trying: str | None = None  # the lower precision on trial
-    faster: float = 1.0  # how many times faster it is
-    trials: dict[str, float] = field(default_factory=dict)  # case -> Dice against float32
 
     def add(self, entry: Entry) -> None:
         """Note a finished case; its file is complete when this is called."""
         self.done[entry.case] = entry
-        self._append(to_json(entry))
-
-    def note(self, **facts: Any) -> None:
-        """Note what was found out about precision, so that a continued run computes as it began."""
-        self._learn(facts)
-        self._append(facts)
-
-    def note_trial(self, case: str, dice: float) -> None:
-        """Note the agreement of both precisions in one case."""
-        self.note(trials={**self.trials, case: dice})
-
-    def _learn(self, facts: Mapping[str, Any]) -> None:
-        for name in ("precision", "trying", "faster", "trials"):
-            setattr(self, name, facts.get(name, getattr(self, name)))
-
-    def _append(self, value: Mapping[str, Any]) -> None:
         with (self.folder / PARTIAL).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(value) + "\n")
+            stream.write(json.dumps(to_json(entry)) + "\n")
 
 
 def open_record(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> Record:
@@ -117,11 +97,7 @@ def _read_partial(record: Record) -> bool:
             break
     if not lines or lines[0] != {"format": FORMAT, "identity": record.identity}:
         return False
-    for value in lines[1:]:
-        if "case" in value:
-            record.done[value["case"]] = Entry(**value)
-        else:
-            record._learn(value)
+    record.done = {value["case"]: Entry(**value) for value in lines[1:]}
     # Written anew, so that the next line does not continue a torn one.
     write_text(record.folder / PARTIAL, "".join(json.dumps(line) + "\n" for line in lines))
     return True

@@ -27,14 +27,10 @@ from autoseg.preprocessing.store import PreparedCase, open_prepared
 from autoseg.registry import resolve
 from autoseg.report.figures import draw_progress
 from autoseg.results import Summary
+from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training import trainer
 from autoseg.training.budget import Budget, Pace, say_duration
-from autoseg.training.checkpoint import (
-    Keeper,
-    StopRequest,
-    load_checkpoint,
-    stop_on_signals,
-)
+from autoseg.training.checkpoint import Keeper, load_checkpoint
 from autoseg.training.decide import Decision
 from autoseg.training.loader import batches
 from autoseg.training.state import (
@@ -238,7 +234,7 @@ def _validate(
 ) -> Summary | None:
     if not held_out:
         return None
-    predict = make_predictor(order, network, speed)
+    predict = dataclasses.replace(make_predictor(order, network, speed), interrupt=stop.check)
     return validate(predict, held_out, order.plan, order.prepared, order.validation, stop)
 
 

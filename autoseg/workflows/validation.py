@@ -27,8 +27,8 @@ from autoseg.plan import Plan
 from autoseg.preprocessing.npz import write_npz
 from autoseg.preprocessing.store import PreparedCase, read_native
 from autoseg.results import CaseScores, Summary
+from autoseg.stopping import StopRequest
 from autoseg.training.budget import say_duration
-from autoseg.training.checkpoint import StopRequest
 
 log = logging.getLogger(__name__)
 

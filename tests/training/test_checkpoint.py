@@ -1,9 +1,7 @@
-"""Laws of checkpoints: whole or not there, the previous one kept, signals only ask."""
+"""Laws of checkpoints: whole or not there, the previous one kept."""
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,6 @@ from autoseg.training.checkpoint import (
     load_checkpoint,
     pack_optimizer,
     save_checkpoint,
-    stop_on_signals,
     unpack_optimizer,
 )
 
@@ -141,12 +138,3 @@ def test_checkpoints_are_due_by_the_clock(tmp_path: Path):
     assert keeper.is_due()
     keeper.save(1, a_checkpoint(1))
     assert not keeper.is_due()
-
-
-def test_a_signal_asks_for_a_stop_and_afterwards_all_is_as_before():
-    before = signal.getsignal(signal.SIGTERM)
-    with stop_on_signals() as stop:
-        assert stop.signal_name is None
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.signal_name == "SIGTERM"
-    assert signal.getsignal(signal.SIGTERM) is before

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from autoseg.config import TrainConfig
 from autoseg.errors import DataError, Stopped, UsageError
 from autoseg.labels import Labels
+from autoseg.stopping import StopRequest
 from autoseg.training.budget import Length, Pace
-from autoseg.training.checkpoint import Keeper, StopRequest, load_checkpoint
+from autoseg.training.checkpoint import Keeper, load_checkpoint
 from autoseg.training.loader import Batch
 from autoseg.training.optim import choose_recipe
 from autoseg.training.state import Task, Training, begin_training, unpack

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoseg.errors import DataError, LockedError, PartlyDone, UsageError
+from autoseg.errors import DataError, LockedError, PartlyDone, Stopped, UsageError
 from autoseg.files import locked, write_json
 from autoseg.image import Geometry, Image
 from autoseg.io import read_header, read_labels, write_image
@@ -296,29 +296,38 @@ def test_an_unfinished_run_of_other_settings_is_not_continued(workspace, images,
         predict(workspace, images, tmp_path / "out", speed="fast")
 
 
-def test_low_precision_is_tried_and_the_outcome_is_kept(
-    workspace, images, tmp_path, monkeypatch, caplog
+def test_a_signal_drops_the_running_case_and_the_same_command_continues(
+    workspace, images, tmp_path, monkeypatch
 ):
-    from autoseg.inference import precision
+    from autoseg.inference.predictor import ArrayPredictor
 
-    for number in range(3, 6):
-        write_scan(images / f"case_{number}.nii.gz", number)
-    monkeypatch.setattr(precision, "is_much_faster", lambda predict, lower: (True, 2.0))
-    monkeypatch.setattr(precision, "smallest_dice", lambda found, expected, labels: 0.9)
-    auto = ["precision=auto"]
-    manifest = predict(workspace, images, tmp_path / "refused", settings=auto)
+    predict(workspace, images, tmp_path / "whole")
+    score, calls = ArrayPredictor.__call__, []
+
+    def stopped(self, array):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return score(self, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrayPredictor, "__call__", stopped)
+        with pytest.raises(Stopped, match=r"SIGTERM, 1 of 3 cases.*run the same command") as caught:
+            predict(workspace, images, tmp_path / "out")
+    assert caught.value.exit_code == 75
+    assert names(tmp_path / "out") == ["case_0.nii.gz", PARTIAL]
+    predict(workspace, images, tmp_path / "out")
+    for name in names(tmp_path / "whole"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_precision_is_float32_unless_another_is_named(workspace, images, tmp_path):
+    manifest = predict(workspace, images, tmp_path / "full")
     assert manifest["settings"]["precision"] == "float32"
-    monkeypatch.setattr(precision, "smallest_dice", lambda found, expected, labels: 1.0)
-    manifest = predict(workspace, images, tmp_path / "taken", settings=auto)
+    manifest = predict(workspace, images, tmp_path / "low", settings=["precision=bfloat16"])
     assert manifest["settings"]["precision"] == "bfloat16"
-    # The first two cases were decided in float32 all the same.
-    for name in ("case_0.nii.gz", "case_1.nii.gz"):
-        kept, tried = (tmp_path / folder / name for folder in ("refused", "taken"))
-        assert kept.read_bytes() == tried.read_bytes()
-    caplog.clear()
-    manifest = predict(workspace, images, tmp_path / "accurate", speed="accurate")
-    assert manifest["settings"]["precision"] == "float32"
-    assert "as this run began" not in caplog.text  # nothing was tried
+    with pytest.raises(UsageError, match=r"unknown precision 'auto' -> known names: bfloat16"):
+        predict(workspace, images, tmp_path / "auto", settings=["precision=auto"])
 
 
 def test_wrong_channel_counts_inside_files_fail_their_case(workspace, images, tmp_path):

@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM as a request: what runs looks at it where stopping loses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from autoseg.errors import Stopped
+
+
+@dataclass
+class StopRequest:
+    """Set by a signal: which one, or None."""
+
+    signal_name: str | None = None
+
+    def check(self) -> None:
+        """Raise Stopped when a signal came."""
+        if self.signal_name is not None:
+            remedy = "run the same command again to continue"
+            raise Stopped(f"stopped by {self.signal_name}", remedy=remedy)
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Let SIGTERM, SIGINT and SIGUSR1 ask for a stop in the block; a second one exits at once."""
+    request = StopRequest()
+
+    def ask(number: int, frame: object) -> None:
+        if request.signal_name is not None:
+            os._exit(128 + number)  # every file is written atomically, so this is safe
+        request.signal_name = signal.Signals(number).name
+
+    if threading.current_thread() is not threading.main_thread():
+        yield request  # Python delivers signals to the main thread only
+        return
+    before = {s: signal.signal(s, ask) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
