@@ -24,19 +24,21 @@ from autoseg.files import (
     fingerprint_of,
     from_json,
     json_text,
+    locked,
     read_json,
     sha256,
     to_json,
     write_atomically,
     write_text,
 )
-from autoseg.plan import Configuration, Design, Plan, load_plan, save_plan
+from autoseg.plan import FULL, Configuration, Design, Plan, load_plan, save_plan
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = "autoseg-bundle-1"
 WEIGHTS = "weights.safetensors"
+LOCK_WAIT_S = 60.0  # another fold's card is written in milliseconds
 
 
 @dataclass(frozen=True)
@@ -138,14 +140,16 @@ def save_weights(
     """Add or replace one fold of a bundle; `card` (JSON primitives) is kept beside the weights.
 
     Weights come first and the card that lists their hash last; folds trained at the same time by
-    several processes do not touch each other's files.
+    several processes do not touch each other's files, and write the shared ones in turn.
     """
     identity = model_id(plan, configuration, size, config)
-    save_plan(bundle_folder / "plan.json", plan)
-    write_text(bundle_folder / "train.json", json_text(to_json(config)))
-    hashes = {name: sha256(bundle_folder / name) for name in ("plan.json", "train.json")}
-    whole = BundleCard(FORMAT, plan.dataset, configuration, size, identity, hashes, __version__)
-    write_text(bundle_folder / "card.json", json_text(to_json(whole)))
+    # The lock lies beside the bundle: nothing of this machine goes into it.
+    with locked(bundle_folder.parent, f"saving fold {fold}", wait_s=LOCK_WAIT_S):
+        save_plan(bundle_folder / "plan.json", plan)
+        write_text(bundle_folder / "train.json", json_text(to_json(config)))
+        hashes = {name: sha256(bundle_folder / name) for name in ("plan.json", "train.json")}
+        whole = BundleCard(FORMAT, plan.dataset, configuration, size, identity, hashes, __version__)
+        write_text(bundle_folder / "card.json", json_text(to_json(whole)))
 
     content = _tensor_bytes(state)
     folder = bundle_folder / f"fold_{fold}"
@@ -174,6 +178,9 @@ def open_bundle(
     folder: Path, folds: Sequence[str] | None = None, trust: bool = False
 ) -> BundleInfo:
     """Return what a bundle is, without its weights; `folds=None` means every trained fold.
+
+    The fold "full", trained on all cases, is meant when it is named or alone: averaged with the
+    folds of the cross-validation it would weigh no more than each of them.
 
     Raises UsageError when there is no bundle or not the fold that was asked for, CorruptError when
     a hash differs, when folds come from different plans, or when names need `trust`.
@@ -244,7 +251,8 @@ def _check_hash(path: Path, expected: str) -> None:
 def _choose_folds(
     folder: Path, folds: Sequence[str] | None, cards: Mapping[str, FoldCard], identity: str
 ) -> tuple[str, ...]:
-    chosen = tuple(cards) if folds is None else tuple(dict.fromkeys(str(fold) for fold in folds))
+    every = tuple(fold for fold in cards if fold != FULL) or tuple(cards)
+    chosen = every if folds is None else tuple(dict.fromkeys(str(fold) for fold in folds))
     if not cards:
         raise CorruptError("holds no fold", place=str(folder), remedy="train one first")
     missing = [fold for fold in chosen if fold not in cards]
@@ -283,4 +291,6 @@ def describe(info: BundleInfo) -> str:
     `3d_fullres-S, fold 0`
     """
     word = "fold" if len(info.folds) == 1 else "folds"
-    return f"{info.configuration}-{info.size}, {word} {' '.join(info.folds)}"
+    apart = FULL in info.fold_cards and FULL not in info.folds
+    without = f" (without {FULL}: -f {FULL} takes it)" if apart else ""
+    return f"{info.configuration}-{info.size}, {word} {' '.join(info.folds)}{without}"

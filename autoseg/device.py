@@ -72,20 +72,22 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def pick_precision(
-    step: Callable[[torch.dtype], object], device: torch.device
+    step: Callable[[torch.dtype], object],
+    device: torch.device,
+    seconds: float = PROBE_SECONDS,
 ) -> tuple[torch.dtype, str]:
     """Return the precision in which `step(dtype)` is fastest, and the sentence that says why.
 
     `step` does one real step (forward, and backward when training) in the given precision and may
-    be called any number of times; each precision is timed for about a second. float16 is taken only
-    on a GPU that has no bfloat16.
+    be called any number of times; each precision is timed for about `seconds`, two steps at least.
+    float16 is taken only on a GPU that has no bfloat16.
     """
     low = torch.bfloat16
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         low = torch.float16
-    first, full = _time_steps(lambda: step(torch.float32), device)
+    first, full = _time_steps(lambda: step(torch.float32), device, seconds)
     try:
-        _, reduced = _time_steps(lambda: step(low), device, give_up=HOPELESS * first)
+        _, reduced = _time_steps(lambda: step(low), device, seconds, give_up=HOPELESS * first)
     except RuntimeError as error:
         return torch.float32, f"float32: this device cannot compute in {name_of(low)} ({error})"
     chosen = low if full > WORTHWHILE * reduced else torch.float32
@@ -97,11 +99,15 @@ def is_faster(
     step: Callable[[], object], other: Callable[[], object], device: torch.device
 ) -> bool:
     """Tell whether `step` is worth taking instead of `other` (more than 10 % faster)."""
-    return _time_steps(other, device)[1] > WORTHWHILE * _time_steps(step, device)[1]
+    times = [_time_steps(way, device, PROBE_SECONDS)[1] for way in (other, step)]
+    return times[0] > WORTHWHILE * times[1]
 
 
 def _time_steps(
-    step: Callable[[], object], device: torch.device, give_up: float = float("inf")
+    step: Callable[[], object],
+    device: torch.device,
+    seconds: float,
+    give_up: float = float("inf"),
 ) -> tuple[float, float]:
     """Seconds of the first step, which also warms up, and of the fastest one after it."""
     begin = time.monotonic()
@@ -109,7 +115,7 @@ def _time_steps(
     if first > give_up:
         return first, first
     fastest = _seconds(step, device)
-    while time.monotonic() - begin < PROBE_SECONDS:
+    while time.monotonic() - begin < seconds:
         fastest = min(fastest, _seconds(step, device))
     return first, fastest
 

@@ -28,6 +28,8 @@ from autoseg.errors import CorruptError, DataError, LockedError, ResourceError, 
 
 Record = TypeVar("Record")
 STALE_TEMPORARY_S = 24 * 3600
+TAKEN = (errno.EWOULDBLOCK, errno.EACCES)  # what a lock that another holds answers
+LOCK_POLL_S = 0.05
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object], durable: bool = True) -> None:
@@ -224,9 +226,10 @@ def fingerprint_of(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, command: str = "") -> Iterator[None]:
+def locked(folder: Path, command: str = "", wait_s: float = 0.0) -> Iterator[None]:
     """Hold `<folder>/.autoseg.lock` while the block runs; raise LockedError when another holds it.
 
+    The other may have `wait_s` seconds to end.
     The kernel releases the lock when the holder dies, so no lock is ever stale on one machine.
     """
     try:
@@ -236,9 +239,9 @@ def locked(folder: Path, command: str = "") -> Iterator[None]:
         raise _as_resource_error(error, folder) from error
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(handle, time.monotonic() + wait_s)
         except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            if error.errno not in TAKEN:
                 raise _as_resource_error(error, folder) from error
             holder = os.pread(handle, 500, 0).decode("utf-8", "replace").strip() or "unknown"
             raise LockedError(
@@ -255,6 +258,17 @@ def locked(folder: Path, command: str = "") -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in TAKEN or time.monotonic() >= until:
+                raise
+        time.sleep(LOCK_POLL_S)
 
 
 def _remove_stale_temporaries(folder: Path) -> None:

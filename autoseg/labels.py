@@ -139,6 +139,14 @@ class Labels:
         paired = {name for pair in self.pairs for name in pair}
         return tuple(name for name in self.names if other_side(name) and name not in paired)
 
+    @property
+    def lonely_warning(self) -> str:
+        """What is to be feared of `lonely_sides`; empty without any."""
+        if not self.lonely_sides:
+            return ""
+        names = ", ".join(self.lonely_sides)
+        return f"{names} names a side without its partner; mirroring left-right may confuse it"
+
     @cached_property
     def mirrored_channels(self) -> tuple[int, ...]:
         """Channel order after mirroring left-right: partners exchanged."""

@@ -15,6 +15,7 @@ from autoseg.files import from_json, read_json, to_json, write_json
 from autoseg.labels import Labels
 
 FORMAT = "autoseg-plan-1"
+FULL = "full"  # the fold that is trained on all cases
 ANISOTROPY = 3.0  # an axis this many times coarser than the others is treated apart (nnU-Net)
 
 Triple = tuple[int, int, int]

@@ -6,11 +6,13 @@ import dataclasses
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
+from autoseg import bundle as bundle_module
 from autoseg.bundle import describe, load_bundle, model_id, open_bundle, save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, UsageError
@@ -130,6 +132,37 @@ def test_folds_of_different_plans_are_not_averaged(tmp_path: Path):
     with pytest.raises(CorruptError, match=r"fold 0 was trained with another plan.*-f 1"):
         load_bundle(tmp_path)
     assert list(load_bundle(tmp_path, ["1"]).weights) == ["1"]
+
+
+def test_the_model_of_all_cases_is_taken_when_named_or_alone(tmp_path: Path):
+    save(tmp_path, "full")
+    assert describe(open_bundle(tmp_path)) == "3d_fullres-S, fold full"
+    save(tmp_path, "1")
+    save(tmp_path, "0")
+    info = open_bundle(tmp_path)
+    assert describe(info) == "3d_fullres-S, folds 0 1 (without full: -f full takes it)"
+    assert open_bundle(tmp_path, ["full"]).folds == ("full",)
+
+
+def test_folds_that_end_at_the_same_moment_leave_one_whole_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    hashed = bundle_module.sha256
+    other = threading.Thread(
+        target=save, args=(tmp_path, "1"), kwargs={"config": TrainConfig(steps=9)}
+    )
+
+    def meet(path: Path) -> str:
+        digest = hashed(path)
+        if path.name == "train.json" and not other.ident:
+            other.start()
+            other.join(0.5)  # unguarded, it would now replace the file that was just hashed
+        return digest
+
+    monkeypatch.setattr(bundle_module, "sha256", meet)
+    save(tmp_path, "0")
+    other.join()
+    assert sorted(load_bundle(tmp_path).weights) == ["0", "1"]
 
 
 def test_folds_that_differ_in_seed_or_length_belong_together(tmp_path: Path):

@@ -82,11 +82,13 @@ def _refuse_unplanned(
     from autoseg.config import TrainConfig, override
     from autoseg.plan import load_plan
     from autoseg.planning.folds import choose_folds, load_folds
+    from autoseg.training.budget import parse_budget, refuse_two_lengths
 
     name = workspace.find_planned(options.dataset)
     configuration = load_plan(workspace.plan(name)).configuration(options.configuration)
     if options.size is not None:
         configuration.design(options.size)
-    override(TrainConfig(), settings)
+    parse_budget(options.budget)
+    refuse_two_lengths(options.budget, override(TrainConfig(), settings))
     folds = workspace.folds(name)
     choose_folds(options.fold, load_folds(folds), str(folds))

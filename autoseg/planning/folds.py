@@ -12,11 +12,12 @@ import numpy as np
 from autoseg.dataset import Case
 from autoseg.errors import CorruptError, UsageError
 from autoseg.files import from_json, read_json, to_json, write_json
+from autoseg.plan import FULL
 
 FOLDS = 5
 SEED = 12345  # nnU-Net's, so that folds compare with published logs
 FORMAT = "autoseg-folds-1"
-FULL, ALL = "full", "all"  # names of no single fold
+ALL = "all"  # every fold; like FULL the name of no single one
 
 
 @dataclass(frozen=True)

@@ -242,8 +242,5 @@ def _left_right(labels: Labels) -> list[str]:
         f"Mirroring left-right exchanges {left} and {right}." for left, right in labels.pairs
     ]
     if labels.lonely_sides:
-        reasons.append(
-            f"Warning: {', '.join(labels.lonely_sides)} names a side without its partner; "
-            "mirroring left-right may confuse it."
-        )
+        reasons.append(f"Warning: {labels.lonely_warning}.")
     return reasons

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -19,6 +20,7 @@ CALIBRATION = (5, 0.02)  # first look at the pace: after five steps and 2 % of t
 LOOK_EVERY = 0.05  # of the time budget: how often the pace is compared with the deadline
 OFF_BY = 0.02  # of the time budget: a smaller error is left alone
 REVISED_BEFORE = 0.25  # of the time budget before the deadline
+FEW_STEPS = 50  # a training this short has learned next to nothing
 ANNEAL_AT_LEAST = 0.02  # of the steps done: too late to train, but the rate must still come down
 
 
@@ -45,6 +47,15 @@ def parse_budget(text: str | None) -> Budget:
     if unit in SECONDS and number > 0:
         return Budget(seconds=number * SECONDS[unit])
     raise UsageError(f"--budget {text}", expected='for example "40s", "30m", "8h" or "200epochs"')
+
+
+def refuse_two_lengths(budget: str | None, config: TrainConfig) -> None:
+    """Raise UsageError when --budget and a setting both say how long to train."""
+    lengths = {"epochs": config.epochs, "steps": config.steps}
+    said = [f"{name}={value}" for name, value in lengths.items() if value is not None]
+    if budget is not None and said:
+        fact = f"--budget {budget} and {' '.join(said)} both say how long to train"
+        raise UsageError(fact, expected="one of them", remedy="leave the other out")
 
 
 @dataclass(frozen=True)

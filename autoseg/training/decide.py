@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from autoseg.config import TrainConfig
 from autoseg.device import (
     PRECISIONS,
+    PROBE_SECONDS,
     autocast,
     explained_memory,
     is_faster,
@@ -37,6 +38,7 @@ PROBE_SAMPLES = 2
 # oneDNN in PyTorch 2.13, seen with AVX-512 bfloat16: the weight gradient of such a layer held
 # whatever was in memory.
 SHALLOW = "bfloat16 gradients are not reliable on processors where a layer is two voxels deep"
+PROBE_SHARE = 0.02  # of the time that a budget leaves: a short one has no second to spare
 OVERHEAD = 1.1  # optimiser and augmentation, beside forward and backward; soon measured better
 
 
@@ -64,14 +66,19 @@ def decide(
 ) -> Decision:
     """Probe the device with copies of `network` and choose how to train it.
 
-    `seconds_left()` is the time for training, asked after probing; `natural_length` is that of
-    `choose_length`, used when there is no time budget.
+    `seconds_left()` is the time for training, asked before probing, which takes little of it, and
+    after; `natural_length` is that of `choose_length`, used when there is no time budget.
     """
     step = _probe(network, batch, loss, device)
     wanted, why = config.precision, ""
     if wanted == "auto" and device.type == "cpu" and has_shallow_stage(network, batch):
         wanted, why = "float32", f"float32: {SHALLOW}"
-    precision, chosen = _choose_precision(step, wanted, device)
+    probing = PROBE_SECONDS
+    if budget.seconds is not None:
+        probing = min(PROBE_SECONDS, PROBE_SHARE * seconds_left())
+    if wanted == "auto" and probing <= 0:
+        wanted, why = "float32", "float32: the budget leaves no time to try another precision"
+    precision, chosen = _choose_precision(step, wanted, device, probing)
     why = why or chosen
     channels_last = _choose_layout(step, PRECISIONS[precision], device)
     layout = "; channels last in memory, which is faster here" if channels_last else ""
@@ -145,7 +152,9 @@ def first_samples(batch: Batch, samples: int) -> Batch:
     return dataclasses.replace(batch, **parts)
 
 
-def _choose_precision(step: Probe, wanted: str, device: torch.device) -> tuple[str, str]:
+def _choose_precision(
+    step: Probe, wanted: str, device: torch.device, seconds: float
+) -> tuple[str, str]:
     if wanted != "auto":
         if wanted not in PRECISIONS:
             raise UsageError(f"precision={wanted}", remedy=suggest(wanted, ["auto", *PRECISIONS]))
@@ -153,7 +162,7 @@ def _choose_precision(step: Probe, wanted: str, device: torch.device) -> tuple[s
             raise UsageError("precision=float16 needs a GPU", remedy="bfloat16 or auto")
         return wanted, f"{wanted}: set by hand"
     samples = PROBE_SAMPLES if device.type == "cpu" else 1 << 30
-    dtype, why = pick_precision(lambda dtype: step(dtype, False, samples), device)
+    dtype, why = pick_precision(lambda dtype: step(dtype, False, samples), device, seconds)
     return name_of(dtype), why
 
 

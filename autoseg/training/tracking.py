@@ -54,6 +54,12 @@ def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
     return f"epoch {epoch.epoch}, step {epoch.step:,}/{steps:,}: {', '.join(parts)}"
 
 
+def progress_line(epoch: int, step: int, steps: int, train_loss: float, seconds_left: float) -> str:
+    """Return the line between two epochs: `epoch 1, step 37/4,000: loss 0.9120, 3 h 4 min left`."""
+    left = say_duration(seconds_left)
+    return f"epoch {epoch}, step {step:,}/{steps:,}: loss {train_loss:.4f}, {left} left"
+
+
 def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:
     """Return the history as flat rows, one column per number; `dice_<target>` per target."""
     rows = []

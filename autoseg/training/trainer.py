@@ -34,13 +34,14 @@ from autoseg.training.state import (
     pack,
     to_device,
 )
-from autoseg.training.tracking import Epoch, epoch_line
+from autoseg.training.tracking import Epoch, epoch_line, progress_line
 
 log = logging.getLogger(__name__)
 
 FAILURES_IN_A_ROW = 25  # steps with a gradient that is not finite, before a training is given up
 WORTH_SAYING = 0.1  # of the remaining steps: a smaller change of plan is made silently
 CHECKED_EVERY = 25  # steps on a GPU, where looking means waiting
+SAID_EVERY_S = 60.0  # an epoch that takes longer has lines of its own
 
 
 def train(
@@ -60,6 +61,7 @@ def train(
     """
     if training.step >= training.length.steps:
         return final_weights(training)
+    said = time.monotonic()
     for batch in _shown(_guarded(batches, training, keeper, facts), training, task):
         update(training, task, batch)
         training.step += 1
@@ -70,8 +72,12 @@ def train(
         if finished or training.step - training.epoch_begin == task.config.steps_per_epoch:
             finish_epoch(training, task, pace)
             report(training.history)
+            said = time.monotonic()
         if finished:
             break
+        if time.monotonic() - said >= SAID_EVERY_S:
+            log.info("%s", describe_progress(training, pace))
+            said = time.monotonic()
         if stop.signal_name:
             keeper.save(training.step, pack(training, facts), must=True)
             raise Stopped(
@@ -171,13 +177,28 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
         skipped=skipped,
     )
     training.history.append(epoch)
-    left = (training.length.steps - training.step) * epoch.seconds / max(1, steps)
-    if pace.deadline is not None:
-        left = pace.deadline - pace.clock()
+    left = seconds_left(training, pace, epoch.seconds / max(1, steps))
     log.info("%s", epoch_line(epoch, training.length.steps, left))
     training.loss_sum.zero_()
     training.skipped.zero_()
     training.epoch_begin, training.epoch_begun, training.epoch_spent_s = training.step, now, 0.0
+
+
+def seconds_left(training: Training, pace: Pace, step_seconds: float) -> float:
+    """Return the seconds until the last step: what the clock allows, or what the steps take."""
+    if pace.deadline is not None:
+        return pace.deadline - pace.clock()
+    return (training.length.steps - training.step) * step_seconds
+
+
+def describe_progress(training: Training, pace: Pace) -> str:
+    """Return the line of an unfinished epoch; nothing is changed by it."""
+    steps, skipped = training.step - training.epoch_begin, int(training.skipped)
+    seconds = training.epoch_spent_s + time.monotonic() - training.epoch_begun
+    loss = float(training.loss_sum) / max(1, steps - skipped)
+    left = seconds_left(training, pace, seconds / max(1, steps))
+    number = len(training.history) + 1
+    return progress_line(number, training.step, training.length.steps, loss, left)
 
 
 @torch.no_grad()

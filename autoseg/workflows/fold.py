@@ -20,7 +20,7 @@ from autoseg.files import fingerprint_of, from_json, to_json
 from autoseg.inference.predictor import ArrayPredictor, build_predictor
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.augmentation import build_augmentation
-from autoseg.training.budget import say_duration
+from autoseg.training.budget import FEW_STEPS, say_duration
 from autoseg.training.checkpoint import Checkpoint
 from autoseg.training.decide import Decision, decide, natural_length
 from autoseg.training.loader import Batch, batches, cases_of
@@ -86,7 +86,16 @@ def decide_anew(
     )  # fmt: skip
     for reason in decision.reasons:
         log.info("%s", reason)
+    warn_few_steps(order, decision.length.steps)
     return decision
+
+
+def warn_few_steps(order: Order, steps: int) -> None:
+    """Say plainly that a time budget allows next to no training."""
+    if order.budget.seconds is not None and steps < FEW_STEPS:
+        log.warning("a budget of %s allows only %d training steps here: too few to learn from -> "
+                    "a longer --budget, or a smaller --size",
+                    say_duration(order.budget.seconds), steps)  # fmt: skip
 
 
 def _natural_length(order: Order, cases: int) -> tuple[int, str]:

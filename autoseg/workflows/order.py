@@ -13,10 +13,10 @@ from autoseg.bundle import trained_design
 from autoseg.config import TrainConfig, override
 from autoseg.device import pick_device
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.plan import Configuration, Design, Plan, check_design, load_plan
-from autoseg.planning.folds import FULL, Fold, choose_folds, load_folds
+from autoseg.plan import FULL, Configuration, Design, Plan, check_design, load_plan
+from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.store import read_manifest, recipe_of
-from autoseg.training.budget import Budget, parse_budget
+from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
 from autoseg.training.losses import build_loss
 from autoseg.training.optim import check_names
 from autoseg.workspace import Workspace
@@ -79,6 +79,7 @@ def read_orders(
     size, why = choose_size(size, where)
     length = parse_budget(budget)
     config = override(TrainConfig(), settings)
+    refuse_two_lengths(budget, config)
     if length.epochs is not None:
         config = dataclasses.replace(config, epochs=length.epochs, steps=None)
     check_names(config)

@@ -22,6 +22,7 @@ from autoseg.config import TrainConfig
 from autoseg.device import describe_device
 from autoseg.errors import UsageError
 from autoseg.files import locked, write_json
+from autoseg.labels import Labels
 from autoseg.networks import build_network
 from autoseg.preprocessing.store import PreparedCase, open_prepared
 from autoseg.registry import resolve
@@ -52,6 +53,7 @@ from autoseg.workflows.fold import (
     plan_time,
     recall,
     revise_deadline,
+    warn_few_steps,
 )
 from autoseg.workflows.order import Order, read_orders
 from autoseg.workflows.validation import validate
@@ -136,6 +138,8 @@ def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | Non
         _Reporter(order.run),
         facts_of(order, decision),
     )
+    if training.length.steps != decision.length.steps:
+        warn_few_steps(order, training.length.steps)
     config = dataclasses.replace(decision.config, steps=training.length.steps, epochs=None)
     _save(order, config, weights, training, decision)
     network.load_state_dict(weights)
@@ -185,6 +189,19 @@ def _introduce(order: Order) -> None:
     patch = "x".join(map(str, order.design.patch_size))
     log.info("size %s (%s): patch %s, batch %d; device: %s", order.size, order.why_size, patch,
              order.design.batch_size, describe_device(order.device))  # fmt: skip
+    axes = order.config.mirror_axes
+    if order.plan.left_right_axis in (
+        ((1, 2) if order.design.is_2d else (0, 1, 2)) if axes is None else axes
+    ):
+        _introduce_mirroring(order.plan.labels)
+
+
+def _introduce_mirroring(labels: Labels) -> None:
+    for left, right in labels.pairs:
+        log.info("mirroring left-right exchanges %s and %s", left, right)
+    if labels.lonely_sides:
+        remedy = "declare pairs in dataset.json, or train with --preset no_mirroring"
+        log.warning("%s -> %s", labels.lonely_warning, remedy)
 
 
 class _Reporter:

@@ -39,7 +39,9 @@ def test_bfloat16_is_not_taken_where_its_gradients_are_wrong(
     monkeypatch: pytest.MonkeyPatch, depth: int, precision: str
 ):
     assert module.pick_precision is pick_precision
-    monkeypatch.setattr(module, "pick_precision", lambda step, device: (torch.bfloat16, "faster"))
+    monkeypatch.setattr(
+        module, "pick_precision", lambda step, device, seconds: (torch.bfloat16, "faster")
+    )
     network = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1))
     decision = decide(
         network, make_batch(depth), lambda scores, batch: scores[0].sum(), TrainConfig(), Budget(),
@@ -47,3 +49,28 @@ def test_bfloat16_is_not_taken_where_its_gradients_are_wrong(
     )  # fmt: skip
     assert decision.precision == precision
     assert ("two voxels deep" in decision.reasons[0]) == (precision == "float32")
+
+
+def test_probing_takes_its_share_of_a_short_budget_and_nothing_of_a_spent_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    asked: list[float] = []
+
+    def pick(step, device, seconds):
+        asked.append(seconds)
+        return torch.float32, "float32: tried"
+
+    monkeypatch.setattr(module, "pick_precision", pick)
+    network = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1))
+
+    def reasons(left: float) -> tuple[str, ...]:
+        return decide(
+            network, make_batch(4), lambda scores, batch: scores[0].sum(), TrainConfig(),
+            Budget(seconds=600.0), lambda: left, (10, "10 steps"), torch.device("cpu"),
+        ).reasons  # fmt: skip
+
+    for left in (500.0, 20.0):
+        assert reasons(left)[0] == "float32: tried"
+    assert asked == [1.0, 0.4]
+    assert "leaves no time to try" in reasons(-3.0)[0]
+    assert len(asked) == 2

@@ -14,6 +14,7 @@ from autoseg.config import TrainConfig
 from autoseg.errors import DataError, Stopped, UsageError
 from autoseg.labels import Labels
 from autoseg.stopping import StopRequest
+from autoseg.training import trainer
 from autoseg.training.budget import Length, Pace
 from autoseg.training.checkpoint import Keeper, load_checkpoint
 from autoseg.training.loader import Batch
@@ -103,6 +104,26 @@ def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_differs(tmp_path: P
     other = run(*begin(20, seed=1), tmp_path / "c")
     assert same(first, second)
     assert not same(first, other)
+
+
+def test_a_slow_epoch_is_told_on_the_way_and_the_result_is_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    caplog.set_level("INFO", "autoseg")
+    quiet = run(*begin(7), tmp_path / "quiet")
+    assert [line.split(":")[0] for line in caplog.messages] == [
+        "epoch 1, step 5/7",
+        "epoch 2, step 7/7",
+    ]
+    caplog.clear()
+    monkeypatch.setattr(trainer, "SAID_EVERY_S", 0.0)
+    told = run(*begin(7), tmp_path / "told")
+    assert [line.split(":")[0] for line in caplog.messages] == [
+        *(f"epoch 1, step {step}/7" for step in range(1, 6)),
+        *(f"epoch 2, step {step}/7" for step in range(6, 8)),
+    ]
+    assert caplog.messages[0].endswith("left")
+    assert same(quiet, told)
 
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd"}, {"ema": 0.9}])

@@ -19,11 +19,12 @@ import torch
 from autoseg.bundle import load_bundle
 from autoseg.errors import CorruptError, DataError, LockedError, Stopped, UsageError
 from autoseg.files import locked
-from autoseg.plan import save_plan
+from autoseg.plan import load_plan, save_plan
+from autoseg.preprocessing.store import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
+from autoseg.workflows import fold, validation
 from autoseg.workflows import train as verb
-from autoseg.workflows import validation
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 from tests.workflows.prepared import make_plan, make_workspace
@@ -187,6 +188,8 @@ def test_a_plan_with_another_batch_does_not_continue_an_old_run(workspace: Works
         ({"settings": ("foreground_fraction=1.5",)}, "foreground_fraction = 1.5.*from 0 to 1"),
         ({"settings": ("mirror_axes=3",)}, "mirror_axes = .*some of 0, 1 and 2"),
         ({"budget": "soon"}, "--budget soon"),
+        ({"budget": "20m", "settings": ("steps=9",)}, "--budget 20m and steps=9 both say how long"),
+        ({"settings": ("epochs=3",)}, "--budget 2epochs and epochs=3 both say how long to train"),
         ({"device": "tpu"}, "unknown device|not supported"),
     ],
 )
@@ -219,9 +222,37 @@ def test_all_trains_what_is_missing_and_full_uses_every_case(workspace: Workspac
     with pytest.raises(UsageError, match="fold 0, 1, 2, 3, 4 of 3d_fullres-S is finished"):
         quick(workspace, "all", budget="1epochs")
     assert quick(workspace, "full", budget="1epochs") is None
-    bundle = load_bundle(workspace.bundle("BALLS", "3d_fullres", "S"))
-    assert sorted(bundle.weights) == ["0", "1", "2", "3", "4", "full"]
+    bundle = workspace.bundle("BALLS", "3d_fullres", "S")
+    assert sorted(load_bundle(bundle).weights) == ["0", "1", "2", "3", "4"]
+    assert list(load_bundle(bundle, ["full"]).weights) == ["full"]
     assert json.loads((run_folder(workspace, "full") / "result.json").read_text())["steps"] == 5
+
+
+def test_a_budget_for_a_handful_of_steps_is_warned_about(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fold, "plan_time", lambda *_: (time.monotonic(), "fast"))
+    monkeypatch.setattr(verb, "plan_time", fold.plan_time)
+    quick(workspace, budget="3s")
+    assert "a budget of 3 s allows only 1 training steps here: too few to learn" in caplog.text
+
+
+def test_what_mirroring_does_to_sides_is_said(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "autoseg")
+    path = workspace.plan("BALLS")
+    path.write_text(path.read_text().replace('"core"', '"kidney_left"'))
+    folder = workspace.prepared("BALLS") / "3d_fullres"
+    plan = load_plan(path)
+    manifest = folder / "manifest.json"
+    recipe = recipe_of(plan, plan.configuration("3d_fullres"))
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "recipe": recipe}))
+    quick(workspace, budget="1epochs")
+    assert "kidney_left names a side without its partner; mirroring left-right may" in caplog.text
+    caplog.clear()
+    quick(workspace, 1, budget="1epochs", settings=(*QUICK, "mirror_axes=0,1"))
+    assert "names a side" not in caplog.text
 
 
 def test_false_positives_in_controls_are_reported_by_tag(
