@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,6 +166,16 @@ def test_a_second_process_finds_the_folder_locked(tmp_path):
         process.kill()
     with locked(tmp_path):
         pass  # the lock of a dead process is free at once
+
+
+def test_a_lock_may_be_waited_for(tmp_path):
+    with locked(tmp_path):
+        waiting = threading.Thread(target=lambda: locked(tmp_path, wait_s=5).__enter__())
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+    waiting.join(5)
+    assert not waiting.is_alive()
 
 
 def test_locking_removes_what_dead_writers_left(tmp_path):

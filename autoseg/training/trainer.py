@@ -73,11 +73,11 @@ def train(
             finish_epoch(training, task, pace)
             report(training.history)
             said = time.monotonic()
-        if finished:
-            break
-        if time.monotonic() - said >= SAID_EVERY_S:
+        elif time.monotonic() - said >= SAID_EVERY_S:
             log.info("%s", describe_progress(training, pace))
             said = time.monotonic()
+        if finished:
+            break
         if stop.signal_name:
             keeper.save(training.step, pack(training, facts), must=True)
             raise Stopped(
