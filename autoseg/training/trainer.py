@@ -121,8 +121,8 @@ def take_step(training: Training, finite: Tensor) -> None:
     if training.scaler.is_enabled():
         training.scaler.step(optimizer)
         training.scaler.update()
-    elif optimizer.param_groups[0].get("fused"):
-        # Fused optimisers skip a step by themselves, on the device.
+    elif optimizer.param_groups[0].get("fused") or hasattr(optimizer, "found_inf"):
+        # Fused optimisers and Muon skip a step by themselves, on the device.
         optimizer.found_inf = (~finite).float()
         optimizer.step()
     elif bool(finite):

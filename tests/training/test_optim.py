@@ -19,9 +19,9 @@ from autoseg.training.optim import (
 )
 
 
-def test_few_steps_get_adamw_annealed_and_many_get_sgd_with_reasons():
+def test_few_steps_get_muon_annealed_and_many_get_sgd_with_reasons():
     short, reasons = choose_recipe(TrainConfig(), 1500)
-    assert (short.optimizer, short.learning_rate, short.schedule) == ("adamw", 3e-3, "cosine")
+    assert (short.optimizer, short.learning_rate, short.schedule) == ("muon", 3e-3, "cosine")
     assert reasons[0].startswith("1,500 steps -> AdamW at 0.003, annealed to zero")
     long, reasons = choose_recipe(TrainConfig(), 250_000)
     assert (long.optimizer, long.learning_rate, long.schedule) == ("sgd", 1e-2, "poly")
