@@ -22,14 +22,14 @@ from autoseg.training.optim import (
 def test_few_steps_get_muon_annealed_and_many_get_sgd_with_reasons():
     short, reasons = choose_recipe(TrainConfig(), 1500)
     assert (short.optimizer, short.learning_rate, short.schedule) == ("muon", 3e-3, "cosine")
-    assert reasons[0].startswith("1,500 steps -> AdamW at 0.003, annealed to zero")
+    assert reasons[0].startswith("1,500 steps -> Muon at 0.003, annealed to zero")
     long, reasons = choose_recipe(TrainConfig(), 250_000)
     assert (long.optimizer, long.learning_rate, long.schedule) == ("sgd", 1e-2, "poly")
     assert (long.momentum, long.weight_decay) == (0.99, 3e-5)
     assert "250,000 steps -> SGD" in reasons[0]
 
 
-def test_between_the_two_the_rate_of_adamw_falls_with_the_root_of_the_steps():
+def test_between_the_two_the_rate_falls_with_the_root_of_the_steps():
     rates = [choose_recipe(TrainConfig(), n)[0].learning_rate for n in (4000, 16000, 64000)]
     assert rates == [3e-3, 1.5e-3, 7.5e-4]
 
