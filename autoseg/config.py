@@ -30,7 +30,7 @@ class TrainConfig:
     steps_per_epoch: int = 250
     batch_size: int | None = None  # None: the plan's
     patch_size: tuple[int, int, int] | None = None  # None: the plan's
-    optimizer: str | None = None  # "adamw", "sgd"
+    optimizer: str | None = None  # "muon", "adamw", "sgd"
     learning_rate: float | None = None
     weight_decay: float | None = None
     momentum: float = 0.99  # sgd only, Nesterov

@@ -17,6 +17,7 @@ from autoseg.training.checkpoint import (
     save_checkpoint,
     unpack_optimizer,
 )
+from autoseg.training.muon import Muon
 
 
 def a_checkpoint(value: float) -> Checkpoint:
@@ -82,19 +83,20 @@ def test_nan_is_never_saved(tmp_path: Path):
     assert loaded.facts["step"] == 1.0
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["muon", "adamw", "sgd"])
 def test_an_optimiser_goes_on_bit_for_bit_from_its_tensors(name: str):
     def fresh():
         torch.manual_seed(0)
-        network = torch.nn.Linear(3, 2)
+        network = torch.nn.Conv1d(16, 16, 2)
         make = {
+            "muon": lambda p: Muon(p, 0.01, 0.01),
             "adamw": lambda p: torch.optim.AdamW(p, 0.01, fused=True),
             "sgd": lambda p: torch.optim.SGD(p, 0.01, momentum=0.9, nesterov=True),
         }
         return network, make[name](network.parameters())
 
     def step(network: torch.nn.Module, optimizer: torch.optim.Optimizer, number: int) -> None:
-        x = torch.randn(4, 3, generator=torch.Generator().manual_seed(number))
+        x = torch.randn(4, 16, 5, generator=torch.Generator().manual_seed(number))
         optimizer.zero_grad()
         network(x).pow(2).sum().backward()
         optimizer.step()

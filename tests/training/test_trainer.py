@@ -167,7 +167,7 @@ def spoil(batch: Batch) -> Batch:
     return dataclasses.replace(batch, image=torch.full_like(batch.image, float("nan")))
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
 def test_a_step_without_a_finite_gradient_changes_nothing(tmp_path: Path, optimizer: str):
     def first_spoilt(step: int, batch: Batch) -> Batch:
         return spoil(batch) if step in (0, 3) else batch

@@ -74,14 +74,14 @@ def test_a_fold_leaves_weights_history_log_picture_predictions_and_scores(
     assert {"dice_core", "dice_shell", "train_loss", "validation_loss"} <= rows[0].keys()
     bundle = load_bundle(workspace.bundle("BALLS", "3d_fullres", "S"))
     assert bundle.config.steps == 10
-    assert bundle.config.optimizer == "adamw"
+    assert bundle.config.optimizer == "muon"
     first = caplog.messages[:5]
     assert first[0] == "dataset BALLS, 3d_fullres, fold 0: 4 cases, 1 for validation"
     assert first[1].startswith("size S (the default on a CPU): patch 8x8x8, batch 2; device: CPU")
     assert first[2] == "float32: set by hand"
     assert first[3] == "2 epochs of 5 steps, as asked"
-    assert first[4].startswith("10 steps -> AdamW at 0.003")
-    assert "10 steps -> AdamW" in (run / "log.txt").read_text()
+    assert first[4].startswith("10 steps -> Muon at 0.003")
+    assert "10 steps -> Muon" in (run / "log.txt").read_text()
 
 
 def test_two_seeded_runs_give_the_same_bytes_and_another_seed_does_not(
