@@ -192,7 +192,10 @@ def open_bundle(
         raise CorruptError(f"format '{card.format}'", place=str(folder), expected=FORMAT)
     for name, digest in card.sha256.items():
         _check_hash(folder / Path(name).name, digest)
-    plan = load_plan(folder / "plan.json")
+    try:
+        plan = load_plan(folder / "plan.json")
+    except DataError as error:  # the hash is right, so nobody edited it
+        raise CorruptError(error.fact, place=error.place, expected=error.expected) from error
     config = _read_record(TrainConfig, folder / "train.json")
     cards = {p.parent.name[5:]: _read_record(FoldCard, p) for p in _fold_cards(folder)}
     chosen = _choose_folds(folder, folds, cards, card.model_id)

@@ -117,6 +117,13 @@ class Stopped(AutosegError):
     exit_code = 75
 
 
+def by_hand(error: AutosegError, remedy: str) -> DataError:
+    """Return what is wrong with a file that the user may edit; `remedy` where it names none."""
+    return DataError(
+        error.fact, place=error.place, expected=error.expected, remedy=error.remedy or remedy
+    )
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return the remedy for a misspelled `name`: "did you mean X?" or the list of known names.
 

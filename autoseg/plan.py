@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autoseg.errors import CorruptError, UsageError, suggest
+from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
 from autoseg.files import from_json, read_json, to_json, write_json
 from autoseg.labels import Labels
 
@@ -129,6 +129,7 @@ class Plan:
     file_ending: str = ".nii.gz"
     version: str = ""  # of autoseg
     overrides: tuple[str, ...] = field(default=())  # what the user set by hand
+    digest: str = ""  # of the plan as the rules made it: where it differs, the file was edited
 
     @property
     def left_right_axis(self) -> int:
@@ -151,8 +152,16 @@ def save_plan(path: Path, plan: Plan) -> None:
 
 
 def load_plan(path: Path) -> Plan:
-    """Return a file's plan; raise CorruptError when a field is unknown, missing or mistyped."""
-    data = read_json(path)
+    """Return a file's plan.
+
+    Raises DataError for what a hand may have done to it: no JSON, a field that is unknown, missing
+    or mistyped, parts that do not fit together; CorruptError for the format of another version.
+    """
+    remedy = f"correct it, or remove {path.name} and run autoseg_plan"
+    try:
+        data = read_json(path)
+    except DataError as error:
+        raise by_hand(error, remedy) from error
     if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
         raise CorruptError(
             "is not a plan of this version",
@@ -160,8 +169,11 @@ def load_plan(path: Path) -> Plan:
             expected=f'"format": "{FORMAT}"',
             remedy="run autoseg_plan with this version of autoseg",
         )
-    plan = from_json(Plan, data, str(path))
-    check_plan(plan, f"{path}: ")
+    try:
+        plan = from_json(Plan, data, str(path))
+        check_plan(plan, f"{path}: ")
+    except CorruptError as error:
+        raise by_hand(error, remedy) from error
     return plan
 
 

@@ -11,10 +11,12 @@ import struct
 from pathlib import Path
 
 from autoseg.errors import DataError
+from autoseg.tiff import count_pages
 
 MAX_VOXELS = 2_000_000_000
 MAX_PICTURE_PIXELS = 500_000_000
 HEADER_BYTES = 1 << 16
+COPY_AGAIN = "copy or download it again"
 
 _PRETENDERS = {
     b"version https://git-lfs": ("is a Git-LFS pointer, not the image", "run git lfs pull"),
@@ -43,7 +45,7 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise DataError(f"cannot be opened: {error.strerror}", place=str(path)) from error
     if not start:
-        raise DataError("is empty (0 bytes)", place=str(path), remedy="copy or download it again")
+        raise DataError("is empty (0 bytes)", place=str(path), remedy=COPY_AGAIN)
     lowered = start.lower().lstrip()
     for beginning, (fact, remedy) in _PRETENDERS.items():
         if lowered.startswith(beginning):
@@ -51,7 +53,7 @@ def check_file(path: Path) -> None:
 
 
 def check_claims(path: Path, ending: str) -> None:
-    """Raise DataError when a MetaImage, NRRD or PNG header claims more than the file can hold."""
+    """Raise DataError when a MetaImage, NRRD, PNG or TIFF header claims more than is there."""
     with path.open("rb") as stream:
         start = stream.read(HEADER_BYTES)
     if ending in (".mha", ".mhd"):
@@ -60,6 +62,8 @@ def check_claims(path: Path, ending: str) -> None:
         _check_nrrd(path, start)
     elif ending == ".png":
         _check_png(path, start)
+    elif ending in (".tif", ".tiff"):
+        _check_tiff(path)
 
 
 def _check_metaimage(path: Path, start: bytes) -> None:
@@ -72,6 +76,8 @@ def _check_metaimage(path: Path, start: bytes) -> None:
         fields[key.strip().lower()] = value.strip()
         if key.strip() == "ElementDataFile":
             break
+    if fields and "elementdatafile" not in fields:
+        raise DataError("ends inside its header", place=str(path), remedy=COPY_AGAIN)
     if "elementdatafile" not in fields or "dimsize" not in fields:
         raise DataError("is not a MetaImage file", place=str(path), expected="DimSize = ...")
     kind = fields.get("elementtype", "").upper()
@@ -82,7 +88,11 @@ def _check_metaimage(path: Path, start: bytes) -> None:
     bytes_needed = math.prod(sizes) * channels * _META_BYTES[kind]
     data = _data_file(path, fields["elementdatafile"], "LOCAL")
     packed = fields.get("compresseddata", "false").lower() == "true"
-    _compare(path, sizes, bytes_needed, data, length if data == path else 0, packed)
+    skip, squeezed = length if data == path else 0, fields.get("compresseddatasize", "")
+    if packed and squeezed.isdigit() and data.stat().st_size - skip < int(squeezed):
+        fact = f"is cut short: {data.stat().st_size - skip:,} bytes of compressed voxels"
+        raise DataError(fact, place=str(path), expected=f"{int(squeezed):,}", remedy=COPY_AGAIN)
+    _compare(path, sizes, bytes_needed, data, skip, packed)
 
 
 def _check_nrrd(path: Path, start: bytes) -> None:
@@ -90,7 +100,7 @@ def _check_nrrd(path: Path, start: bytes) -> None:
         raise DataError("is not an NRRD file", place=str(path), expected="a first line NRRD000x")
     end = min((i for i in (start.find(b"\n\n"), start.find(b"\r\n\r\n")) if i >= 0), default=-1)
     if end < 0:
-        raise DataError("ends inside its header", place=str(path))
+        raise DataError("ends inside its header", place=str(path), remedy=COPY_AGAIN)
     fields = {}
     for line in start[:end].decode("latin-1").splitlines():
         key, separator, value = line.partition(":")
@@ -119,7 +129,19 @@ def _check_png(path: Path, start: bytes) -> None:
     with path.open("rb") as stream:
         stream.seek(-min(64, path.stat().st_size), 2)
         if b"IEND" not in stream.read():
-            raise DataError("is cut short", place=str(path), remedy="copy or download it again")
+            raise DataError("is cut short", place=str(path), remedy=COPY_AGAIN)
+
+
+def _check_tiff(path: Path) -> None:
+    # libtiff reads a file that lacks pages as one that has fewer.
+    pages, whole = count_pages(path)
+    if pages == 0 and whole:
+        raise DataError("is not a TIFF file", place=str(path))
+    if not whole:
+        raise DataError(
+            f"is cut short: {path.stat().st_size:,} bytes, {pages} whole page{'s' * (pages != 1)}",
+            place=str(path), expected="another page after that", remedy=COPY_AGAIN,
+        )  # fmt: skip
 
 
 def _whole_numbers(text: str, path: Path) -> list[int]:
@@ -154,5 +176,5 @@ def _compare(
             f"is cut short: {found:,} bytes of voxels",
             place=str(path),
             expected=f"{bytes_needed:,} for {text}" + (" before compression" if packed else ""),
-            remedy="copy or download it again",
+            remedy=COPY_AGAIN,
         )

@@ -202,6 +202,32 @@ def test_other_types_cut_short_are_refused(tmp_path, ending, part):
         read_image(path)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.99])
+def test_a_cut_metaimage_says_how_much_is_there(tmp_path, compressed, part):
+    path = tmp_path / "a.mha"
+    volume = sitk.GetImageFromArray(RNG.integers(0, 2**15, (8, 20, 20)).astype(np.int16))
+    sitk.WriteImage(volume, str(path), useCompression=compressed)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    words = r"a\.mha: is cut short: [\d,]+ bytes of .*voxels, expected [\d,]+.* -> copy or download"
+    with pytest.raises(DataError, match=words):
+        read_image(path)
+
+
+@pytest.mark.parametrize("part", [0.05, 0.3, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_cut_stack_of_pages_is_not_read_as_a_shorter_one(tmp_path, part, compressed):
+    path = tmp_path / "a.tif"
+    volume = sitk.GetImageFromArray(RNG.integers(0, 255, (8, 20, 20)).astype(np.uint8))
+    sitk.WriteImage(volume, str(path), useCompression=compressed)
+    assert read_image(path).array.shape == (1, 8, 20, 20)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    with pytest.raises(
+        DataError, match=r"a\.tif: is cut short: .* whole page.* -> copy or download"
+    ):
+        read_image(path)
+
+
 def test_a_header_that_claims_more_than_the_file_holds_is_refused(tmp_path):
     text = "ObjectType = Image\nNDims = 3\nDimSize = 30000 30000 2\nElementType = MET_FLOAT\n"
     (tmp_path / "a.mha").write_text(text + "ElementDataFile = LOCAL\n1234")

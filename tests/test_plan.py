@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from autoseg.errors import CorruptError, UsageError
+from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.labels import Labels
 from autoseg.plan import (
     Configuration,
@@ -73,7 +73,7 @@ def test_an_edited_patch_that_the_strides_do_not_divide_is_refused(tmp_path):
     def edit(plan):
         plan["configurations"]["3d_fullres"]["sizes"]["S"]["patch_size"] = [8, 31, 32]
 
-    with pytest.raises(CorruptError, match=r"sizes\.S: patch_size\[1\] = 31, expected a multiple"):
+    with pytest.raises(DataError, match=r"sizes\.S: patch_size\[1\] = 31, expected a multiple"):
         load_plan(edited(tmp_path, edit))
 
 
@@ -105,12 +105,12 @@ def test_an_edited_configuration_that_does_not_fit_is_refused(tmp_path, field, v
     def edit(plan):
         plan["configurations"]["3d_fullres"][field] = value
 
-    with pytest.raises(CorruptError, match=words):
+    with pytest.raises(DataError, match=words):
         load_plan(edited(tmp_path, edit))
 
 
 def test_an_axis_order_that_is_none_is_refused(tmp_path):
-    with pytest.raises(CorruptError, match="axis_order is 0, 0, 1, expected 0, 1, 2 in any order"):
+    with pytest.raises(DataError, match="axis_order is 0, 0, 1, expected 0, 1, 2 in any order"):
         load_plan(edited(tmp_path, lambda plan: plan.update(axis_order=[0, 0, 1])))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case
-from autoseg.errors import CorruptError, UsageError
+from autoseg.errors import CorruptError, DataError, UsageError, by_hand
 from autoseg.files import from_json, read_json, to_json, write_json
 from autoseg.plan import FULL
 
@@ -26,6 +26,13 @@ class Fold:
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What `folds.json` holds besides its format."""
+
+    folds: tuple[Fold, ...]
 
 
 def make_folds(cases: Sequence[Case]) -> tuple[tuple[Fold, ...], str]:
@@ -115,8 +122,16 @@ def save_folds(path: Path, folds: Sequence[Fold]) -> None:
 
 
 def load_folds(path: Path) -> tuple[Fold, ...]:
-    """Return the folds of a file; a case may not be trained and validated on in the same fold."""
-    data = read_json(path)
+    """Return the folds of a file, which may be edited by hand.
+
+    Raises DataError for what is no fold, or trains and validates on the same case; CorruptError for
+    the format of another version.
+    """
+    remedy = f"correct it, or remove {path.name} and run autoseg_plan"
+    try:
+        data = read_json(path)
+    except DataError as error:
+        raise by_hand(error, remedy) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or "folds" not in data:
         raise CorruptError(
             "is not a list of folds of this version",
@@ -124,13 +139,17 @@ def load_folds(path: Path) -> tuple[Fold, ...]:
             expected=f'"format": "{FORMAT}"',
             remedy="remove it and run autoseg_plan",
         )
-    folds = tuple(
-        from_json(Fold, fold, f"{path}: folds[{i}]") for i, fold in enumerate(data["folds"])
-    )
+    try:
+        folds = from_json(Folds, {"folds": data["folds"]}, str(path)).folds
+    except CorruptError as error:
+        raise by_hand(error, remedy) from error
     for i, fold in enumerate(folds):
         both = sorted(set(fold.train) & set(fold.validation))
         if both:
-            raise CorruptError(
-                f"fold {i} trains and validates on {', '.join(both[:5])}", place=str(path)
+            raise DataError(
+                f"fold {i} trains and validates on {', '.join(both[:5])}",
+                place=str(path),
+                expected="cases that are in one of both lists",
+                remedy=remedy,
             )
     return folds

@@ -9,7 +9,7 @@ from math import prod
 from autoseg.config import override
 from autoseg.errors import CorruptError, UsageError, suggest
 from autoseg.plan import Configuration, Design, Fingerprint, Plan, check_plan
-from autoseg.planning.planner import make_plan, output_count
+from autoseg.planning.planner import SAME, make_plan, output_count
 from autoseg.planning.sizes import Task, budget_of, make_design
 from autoseg.planning.spacing import times
 
@@ -60,6 +60,8 @@ def _set(plan: Plan, fingerprint: Fingerprint, name: str, value: str) -> Plan:
             raise UsageError(f"--set {name}: no size '{size}' is planned", remedy=remedy)
         return override(plan, [f"configurations.{name}={value}"])
     changed = override(plan, [f"configurations.{configuration}.sizes.{rest}={value}"])
+    reasons = spell_out(plan.reasons, configuration, list(known.sizes), size)
+    changed = replace(changed, reasons=reasons)
     if field != "patch_size":
         return changed
     wanted = changed.configurations[configuration].sizes[size].patch_size
@@ -67,8 +69,31 @@ def _set(plan: Plan, fingerprint: Fingerprint, name: str, value: str) -> Plan:
     sizes = {**known.sizes, size: design}
     configurations = {**plan.configurations, configuration: replace(known, sizes=sizes)}
     former = f"{configuration} {size}: "
-    reasons = [f"{former}{reason}." if r.startswith(former) else r for r in plan.reasons]
-    return replace(plan, configurations=configurations, reasons=tuple(reasons))
+    reasons = tuple(f"{former}{reason}." if r.startswith(former) else r for r in reasons)
+    return replace(plan, configurations=configurations, reasons=reasons)
+
+
+def spell_out(
+    reasons: Sequence[str], configuration: str, sizes: Sequence[str], changing: str
+) -> tuple[str, ...]:
+    """Return `reasons` without "the same as" where it tells of `changing`, or compares with it.
+
+    The first size that was the same gets the sentence in full, the others are the same as that one.
+    """
+    heads = {size: f"{configuration} {size}: " for size in sizes}
+    said = {
+        size: reason.removeprefix(head).removesuffix(".")
+        for size, head in heads.items()
+        for reason in reasons
+        if reason.startswith(head)
+    }
+    twins = [size for size, text in said.items() if text == SAME.format(changing)]
+    full = next((said[s] for s in said if said.get(changing) == SAME.format(s)), None)
+    new = {changing: full} if full else {}
+    for number, size in enumerate(twins):
+        new[size] = SAME.format(twins[0]) if number else said[changing]
+    table = {f"{heads[s]}{said[s]}.": f"{heads[s]}{text}." for s, text in new.items()}
+    return tuple(table.get(reason, reason) for reason in reasons)
 
 
 def _design_for_patch(

@@ -30,6 +30,7 @@ from autoseg.planning.spacing import (
     times,
 )
 
+SAME = "the same as {}; these data can use no more"
 LOWRES_BELOW = 0.25  # patch / median case under which a coarser configuration is added
 LOWRES_STEP = 1.03
 LOWRES_SMALLER = 2.0  # times fewer voxels than 3d_fullres, or it is not worth while
@@ -215,7 +216,7 @@ def _make_sizes(common: Common, name: str, task: Task) -> tuple[dict[str, Design
         design, reason = make_design(task, budget_of(size))
         twin = next((known for known in designs if designs[known] == design), None)
         if twin is not None:
-            reason = f"the same as {twin}; these data can use no more"
+            reason = SAME.format(twin)
         designs[size] = design
         reasons.append(f"{name} {size}: {reason}.")
     return designs, reasons

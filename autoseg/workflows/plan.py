@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from autoseg import __version__
 from autoseg.dataset import Dataset, find_dataset
 from autoseg.errors import UsageError
-from autoseg.files import locked
+from autoseg.files import fingerprint_of, from_json, locked, to_json
 from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
 from autoseg.planning.folds import Fold, load_folds, make_folds, save_folds
 from autoseg.planning.overrides import BY_HAND, apply_settings
@@ -107,18 +108,34 @@ def _decide(
         memory_gb=memory_gb or _memory_of(old),
     )
     if old is None:
-        return apply_settings(fresh, fingerprint, settings)
+        return _signed(apply_settings(fresh, fingerprint, settings))
     by_rule = _with_former_settings(fresh, fingerprint, old.overrides)
     before = old if memory_gb is None else _with_new_sizes(old, by_rule)
-    edited = _without_words(before) != _without_words(by_rule)
-    if edited and not changed:
-        log.info("plan.json was edited by hand and is kept; remove it to plan anew")
+    if _without_words(before) == _without_words(by_rule):
+        return _signed(apply_settings(by_rule, fingerprint, settings))
+    edited = old.digest != _digest(old)
+    # Other versions may have other rules; models that were trained by the plan rely on it.
+    if not changed and (edited or old.version != __version__):
+        why = "edited by hand" if edited else f"made by version {old.version}"
+        log.info("plan.json was %s and is kept; remove it to plan anew", why)
         return apply_settings(before, fingerprint, settings)
     if edited:
         aside = path.with_name("plan.before.json")
         save_plan(aside, old)
         log.warning("the data changed: planned anew, the former plan is kept as %s", aside)
-    return apply_settings(by_rule, fingerprint, settings)
+    else:
+        log.info("the data changed: planned anew")
+    return _signed(apply_settings(by_rule, fingerprint, settings))
+
+
+def _signed(plan: Plan) -> Plan:
+    """Return `plan` with its digest, so that an edit of its file will be noticed."""
+    as_read = from_json(Plan, to_json(plan))  # where 1 has become 1.0
+    return replace(plan, digest=_digest(as_read))
+
+
+def _digest(plan: Plan) -> str:
+    return fingerprint_of([_without_words(plan), plan.labels.names])
 
 
 def _with_former_settings(fresh: Plan, fingerprint: Fingerprint, settings: Sequence[str]) -> Plan:
@@ -153,7 +170,7 @@ def _with_new_sizes(old: Plan, fresh: Plan) -> Plan:
 
 
 def _without_words(plan: Plan) -> Plan:
-    return replace(plan, reasons=(), version="")
+    return replace(plan, reasons=(), version="", digest="")
 
 
 # --- folds ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from autoseg.dataset import Case
-from autoseg.errors import CorruptError, UsageError
+from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.planning.folds import Fold, choose_folds, load_folds, make_folds, save_folds
 
 
@@ -67,7 +67,7 @@ def test_a_case_on_both_sides_is_refused(tmp_path):
     path = tmp_path / "folds.json"
     fold = {"train": ["a", "b"], "validation": ["b"]}
     path.write_text(json.dumps({"format": "autoseg-folds-1", "folds": [fold]}))
-    with pytest.raises(CorruptError, match="fold 0 trains and validates on b"):
+    with pytest.raises(DataError, match="fold 0 trains and validates on b"):
         load_folds(path)
     path.write_text("[]")
     with pytest.raises(CorruptError, match="not a list of folds"):

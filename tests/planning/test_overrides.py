@@ -1,11 +1,13 @@
 """Settings by hand: applied, carried through, recorded, and refused with help."""
 
+import dataclasses
+
 import pytest
 
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.plan import Fingerprint, IntensityStats
-from autoseg.planning.overrides import apply_settings
+from autoseg.planning.overrides import apply_settings, spell_out
 from autoseg.planning.planner import make_plan
 
 STATS = (IntensityStats(10.0, 2.0, 5.0, 15.0, 0.0, 20.0),)
@@ -107,3 +109,37 @@ def test_a_configuration_that_does_not_fit_is_refused(setting):
 def test_none_is_the_name_of_a_normaliser():
     plan = apply_settings(PLAN, DATA, ["3d_fullres.normalizers=none"])
     assert plan.configurations["3d_fullres"].normalizers == ("none",)
+
+
+SPOKEN = (
+    "Spacing.",
+    "3d_fullres M-residual: patch 40x56x40; batch 7.",
+    "3d_fullres L: the same as M-residual; these data can use no more.",
+    "3d_fullres XL: the same as M-residual; these data can use no more.",
+    "2d L: the same as M-residual; these data can use no more.",
+)
+SIZES = ("M-residual", "L", "XL")
+
+
+def test_sizes_that_were_the_same_as_a_changing_one_get_its_former_sentence():
+    assert spell_out(SPOKEN, "3d_fullres", SIZES, "M-residual") == (
+        *SPOKEN[:2],
+        "3d_fullres L: patch 40x56x40; batch 7.",
+        "3d_fullres XL: the same as L; these data can use no more.",
+        SPOKEN[4],
+    )
+
+
+def test_a_changing_size_is_not_called_the_same_as_another():
+    assert spell_out(SPOKEN, "3d_fullres", SIZES, "L") == (
+        *SPOKEN[:2], "3d_fullres L: patch 40x56x40; batch 7.", *SPOKEN[3:],
+    )  # fmt: skip
+
+
+def test_a_small_data_set_s_sizes_are_told_apart_once_one_is_set():
+    small = dataclasses.replace(DATA, cases=DATA.cases[:2], spacings=DATA.spacings[:2],
+                                shapes=((20, 24, 20),) * 2)  # fmt: skip
+    plan = make_plan(small, Labels({"organ": (1,)}), "X")
+    assert "3d_fullres L: the same as M-residual; these data can use no more." in plan.reasons
+    plan = apply_settings(plan, small, ["3d_fullres.M-residual.patch_size=16x16x16"])
+    assert not any("the same as M-residual" in r for r in plan.reasons if r.startswith("3d_full"))

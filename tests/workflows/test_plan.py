@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.dataset import find_dataset
 from autoseg.errors import DataError, LockedError, UsageError
 from autoseg.files import locked, read_json, write_json
 from autoseg.image import Geometry, Image
@@ -19,6 +20,7 @@ from autoseg.io import write_image, write_labels
 from autoseg.plan import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.preprocessing.store import open_prepared, read_manifest, read_native
+from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.plan import plan
 from autoseg.workspace import Workspace
 
@@ -152,11 +154,45 @@ def test_changed_data_are_measured_and_prepared_anew(workspace):
     folder, times = workspace.prepared("TINY"), times_of(workspace.root)
     write_case(workspace.raw("TINY"), "scan_2", 77)
     made = plan(workspace, "TINY", workers=0)
+    assert not (folder / "plan.before.json").exists()  # nobody had edited anything
     after = times_of(workspace.root)
     assert after[folder / "3d_fullres" / "scan_2.npz"] != times[folder / "3d_fullres/scan_2.npz"]
     # z-score depends on nothing but the scan, yet the statistics in the plan did change
     assert read_manifest(folder / "2d").cases.keys() == {f"scan_{i}" for i in range(6)}
     assert load_plan(workspace.plan("TINY")) == made
+
+
+def test_killed_between_measuring_and_planning_it_is_planned_by_the_new_measures(workspace):
+    plan(workspace, "TINY", workers=0)
+    write_case(workspace.raw("TINY"), "scan_2", 77)
+    folder = workspace.prepared("TINY")
+    measure_dataset(folder, find_dataset(workspace.raw("TINY")), 0)
+    made = plan(workspace, "TINY", workers=0)
+    (folder / "plan.json").unlink()
+    assert plan(workspace, "TINY", workers=0) == made
+
+
+@pytest.mark.parametrize("file", ["plan.json", "folds.json"])
+@pytest.mark.parametrize("slip", [("{", "{{"), ("[", "[null, ")])
+def test_a_slip_of_the_hand_in_a_file_is_an_error_of_the_data(workspace, file, slip):
+    plan(workspace, "TINY", workers=0)
+    path = workspace.prepared("TINY") / file
+    path.write_text(path.read_text().replace(*slip, 1))
+    with pytest.raises(DataError, match=rf"{file}.*-> correct it, or remove {file}") as caught:
+        plan(workspace, "TINY", workers=0)
+    assert caught.value.exit_code == 3
+
+
+def test_an_edit_is_kept_when_settings_are_added(workspace):
+    plan(workspace, "TINY", workers=0)
+    path = workspace.plan("TINY")
+    edited = json.loads(path.read_text())
+    edited["configurations"]["3d_fullres"]["sizes"]["S"]["batch_size"] = 3
+    path.write_text(json.dumps(edited))
+    plan(workspace, "TINY", settings=["3d_fullres.M.batch_size=5"], workers=0)
+    made = plan(workspace, "TINY", workers=0)
+    sizes = made.configurations["3d_fullres"].sizes
+    assert (sizes["S"].batch_size, sizes["M"].batch_size) == (3, 5)
 
 
 def test_a_removed_case_leaves_no_trace(workspace):

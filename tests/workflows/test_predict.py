@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from autoseg.errors import DataError, LockedError, PartlyDone, Stopped, UsageError
 from autoseg.files import locked, write_json
@@ -74,11 +75,36 @@ def test_labels_lie_on_the_grid_of_the_image_under_its_name(workspace, images, t
     assert "speed balanced: tiles overlap by half and may outgrow the patch, every other" in said
 
 
-@pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd"])
-def test_the_file_type_is_that_of_the_image(workspace, tmp_path, ending):
-    write_scan(tmp_path / "images" / f"patient{ending}")
+def write_plain(path: Path, shape: tuple[int, ...]) -> None:
+    """Write an image of two or three dimensions with SimpleITK alone."""
+    array = np.random.default_rng(5).integers(1, 250, shape).astype(np.uint8)
+    image = sitk.GetImageFromArray(array)
+    if path.suffix not in (".tif", ".png"):
+        image.SetSpacing((0.7, 0.9, 1.5)[: len(shape)])
+        image.SetOrigin((3.0, -4.0, 11.0)[: len(shape)])
+        image.SetDirection((0, 1, 1, 0) if len(shape) == 2 else (0, 1, 0, 1, 0, 0, 0, 0, -1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".mha", ".nrrd", ".tif"])
+@pytest.mark.parametrize("shape", [(9, 20, 18), (1, 20, 18), (20, 18)])
+def test_type_and_grid_are_those_of_the_image(workspace, tmp_path, ending, shape):
+    image, result = (tmp_path / folder / f"patient{ending}" for folder in ("images", "out"))
+    write_plain(image, shape)
     predict(workspace, tmp_path / "images", tmp_path / "out")
     assert names(tmp_path / "out") == [f"patient{ending}", FINAL]
+    ours, theirs = read_header(result), read_header(image)
+    assert (ours.geometry, ours.dimension) == (theirs.geometry, theirs.dimension)
+    assert set(np.unique(read_labels(result).array)) <= {0, 1, 2}
+
+
+def test_a_picture_s_labels_are_a_picture_with_its_spacing(workspace, tmp_path):
+    write_plain(tmp_path / "images" / "slide.png", (20, 18))
+    (tmp_path / "images" / "slide.json").write_text('{"spacing": [1.0, 0.8, 0.8]}')
+    predict(workspace, tmp_path / "images", tmp_path / "out")
+    assert names(tmp_path / "out") == [FINAL, "slide.json", "slide.png"]
+    assert read_labels(tmp_path / "out" / "slide.png").geometry.spacing == (1.0, 0.8, 0.8)
 
 
 def test_the_number_of_a_channel_is_not_part_of_the_name(workspace, tmp_path):
