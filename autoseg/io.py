@@ -94,7 +94,8 @@ def read_labels(path: Path) -> Image:
     array = image.array
     if len(array) != 1:
         fact = f"a label map with {len(array)} channels"
-        raise DataError(fact, place=str(path), expected="one channel")
+        remedy = "probabilities? save the label of the largest" if array.dtype.kind == "f" else ""
+        raise DataError(fact, place=str(path), expected="one channel", remedy=remedy)
     if array.dtype.kind == "f":
         array = _whole_numbers(array, path)
     return Image(array, image.geometry)
@@ -315,11 +316,14 @@ def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
         values = np.unique(array[wrong])
         shown = ", ".join(f"{value:.4g}" for value in values[:5])
         more = f" and {len(values) - 5} more values" if len(values) > 5 else ""
+        remedy = "an interpolated or smoothed label map? resample labels with nearest neighbour"
+        if array.min() >= 0 and array.max() <= 1:
+            remedy = "these look like probabilities: save labels, the largest or those above 0.5"
         raise DataError(
             f"{int(wrong.sum()):,} voxels are not whole numbers: {shown}{more}",
             place=str(path),
             expected="integer label values",
-            remedy="an interpolated or smoothed label map? resample labels with nearest neighbour",
+            remedy=remedy,
         )
     return rounded.astype(np.int32)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoseg.commands.options import (
     dataset_option,
+    overwrite_option,
     table_of,
     workers_option,
     workspace_of,
@@ -14,33 +16,95 @@ from autoseg.commands.options import (
 )
 from autoseg.errors import UsageError
 
+if TYPE_CHECKING:
+    from autoseg.labels import Labels
+
+PLACE = "a folder, a file, or a pattern such as 'runs/{case}/seg.nii.gz'"
+# These mean nothing for the cross-validation, which is scored already.
+FOR_FOLDERS = (
+    "output", "cases", "targets", "preset", "label_map", "reference_map", "nsd_tolerance", "mode",
+    "both_empty", "allow_missing", "ignore_geometry", "nnunet_summary", "export_npz", "compat",
+    "overwrite",
+)  # fmt: skip
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("-p", "--predictions", type=Path, metavar="FOLDER", help="label maps")
-    parser.add_argument("-g", "--references", type=Path, metavar="FOLDER", help="true label maps")
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER", help="(default: the predictions' folder)"
+    places = parser.add_argument_group("what is compared (without -p and -g: the cross-validation)")
+    places.add_argument(
+        "-p", "--predictions", type=Path, metavar="PLACE", help=f"label maps: {PLACE}"
     )
-    parser.add_argument("--cases", nargs="+", metavar="CASE", help="judge only these")
-    parser.add_argument(
+    places.add_argument(
+        "-g", "--references", type=Path, metavar="PLACE", help="true label maps, likewise"
+    )
+    places.add_argument("--cases", nargs="+", metavar="CASE", help="judge only these")
+    places.add_argument(
         "--allow-missing", action="store_true", help="count a missing prediction as empty"
     )
-    parser.add_argument(
+    places.add_argument(
         "--ignore-geometry", action="store_true", help="compare arrays, whatever headers say"
     )
-    parser.add_argument(
-        "--nsd-tolerance", nargs="+", metavar="MM", help="for all targets; or liver=3 spleen=2"
+    places.add_argument(
+        "--label-map", nargs="+", metavar="FROM:TO",
+        help="what values of the predictions stand for, e.g. 255:1; 3:0 leaves value 3 out",
+    )  # fmt: skip
+    places.add_argument(
+        "--reference-map", nargs="+", metavar="FROM:TO", help="the same for the references"
     )
-    parser.add_argument("--mode", choices=("surfel", "voxel"), help="surfaces (default: surfel)")
-    dataset_option(parser)
+    _add_targets(parser.add_argument_group("what is measured"))
+    _add_outputs(parser.add_argument_group("what is written"))
+    dataset_option(parser, "planned dataset whose targets count (default: see --targets)")
     workspace_option(parser)
     workers_option(parser)
+
+
+def _add_targets(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--targets", "--regions", nargs="+", metavar="NAME=VALUES",
+        help="e.g. kidney=1,2 tumour=2; ignore=9 is not judged "
+        "(default: a dataset.json in or above the folders, else every value found)",
+    )  # fmt: skip
+    group.add_argument(
+        "--preset", metavar="NAME",
+        help="targets and NSD tolerances of kits19, kits23, flare22; tolerances of totalseg",
+    )  # fmt: skip
+    group.add_argument(
+        "--nsd-tolerance", nargs="+", metavar="MM", help="for all targets; or liver=3 spleen=2"
+    )
+    group.add_argument(
+        "--mode", choices=("surfel", "voxel"), help="where surfaces lie (default: surfel)"
+    )
+    group.add_argument(
+        "--both-empty", choices=("null", "one"),
+        help="a target in neither label map: not counted (null, default), or perfect, which is "
+        "not the standard definition (one)",
+    )  # fmt: skip
+
+
+def _add_outputs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER",
+        help="for summary.json and metrics.csv (default: the predictions' folder)",
+    )  # fmt: skip
+    group.add_argument(
+        "--nnunet-summary", action="store_true",
+        help="also nnunet_summary.json, in nnU-Net's spelling",
+    )  # fmt: skip
+    group.add_argument(
+        "--export-npz", type=Path, metavar="FOLDER", help="also distorch's files: 3d_dice.npz, ..."
+    )
+    group.add_argument(
+        "--compat", nargs="+", metavar="NAME",
+        help="also numbers of older reports, not the standard definition: pooled, "
+        "slices-with-organ, empty-is-one",
+    )  # fmt: skip
+    overwrite_option(group)
 
 
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     from autoseg.workflows.evaluate import (
+        Extras,
         evaluate,
         evaluate_crossvalidation,
         format_crossvalidation,
@@ -56,22 +120,47 @@ def run(options: argparse.Namespace) -> str:
         references=options.references,
         output=options.output,
         dataset=options.dataset,
-        cases=options.cases,
-        allow_missing=options.allow_missing,
-        ignore_geometry=options.ignore_geometry,
+        targets=_targets(options.targets),
+        preset=options.preset,
         nsd_tolerance=_tolerance(options.nsd_tolerance),
         mode=options.mode or "surfel",
+        cases=options.cases,
+        prediction_map=_map(options.label_map, "--label-map"),
+        reference_map=_map(options.reference_map, "--reference-map"),
+        allow_missing=options.allow_missing,
+        ignore_geometry=options.ignore_geometry,
+        extras=Extras(
+            both_empty=options.both_empty or "null",
+            compat=tuple(options.compat or ()),
+            export_npz=options.export_npz,
+            nnunet_summary=options.nnunet_summary,
+        ),
+        overwrite=options.overwrite,
         workers=options.workers,
     )
     return table_of(summary)
 
 
 def _refuse_without_folders(options: argparse.Namespace) -> None:
-    """Answer an option that means nothing for the cross-validation, which is scored already."""
-    names = ("output", "cases", "allow_missing", "ignore_geometry", "nsd_tolerance", "mode")
-    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
+    given = [f"--{name.replace('_', '-')}" for name in FOR_FOLDERS if getattr(options, name)]
     if given:
         raise UsageError(f"{' '.join(given)} without folders", expected="-p FOLDER -g FOLDER")
+
+
+def _targets(words: list[str] | None) -> Labels | None:
+    from autoseg.evaluation.targets import parse_targets
+
+    return parse_targets(words) if words else None
+
+
+def _map(words: list[str] | None, option: str) -> dict[int, int]:
+    """Return FROM -> TO of words such as "255:1"."""
+    try:
+        pairs = [word.split(":") for word in words or ()]
+        return {int(old): int(new) for old, new in pairs}
+    except ValueError as error:
+        fact = f"{option} {' '.join(words or ())}"
+        raise UsageError(fact, expected="FROM:TO, such as 255:1") from error
 
 
 def _tolerance(words: list[str] | None) -> float | dict[str, float] | None:

@@ -44,7 +44,7 @@ def workers_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: the cores)")
 
 
-def overwrite_option(parser: argparse.ArgumentParser) -> None:
+def overwrite_option(parser: argparse._ActionsContainer) -> None:
     """Add --overwrite."""
     parser.add_argument("--overwrite", action="store_true", help="replace a finished result")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from autoseg.dataset import ending_of
 from autoseg.errors import AutosegError, Problem
-from autoseg.evaluation.pairing import Pair
+from autoseg.evaluation.pair import Pair
 from autoseg.image import (
     Geometry,
     canonical_orientation,

@@ -71,16 +71,24 @@ def value_boxes(array: np.ndarray) -> dict[int, Box]:
     return {value: box for value, box in boxes.items() if value != 0}
 
 
-def undeclared(label_map: LabelMap, allowed: Iterable[int], place: str) -> list[Problem]:
-    """Return one problem for each value of the map that is neither 0 nor in `allowed`."""
+def undeclared(
+    label_map: LabelMap, allowed: Iterable[int], place: str, option: str = ""
+) -> list[Problem]:
+    """Return one problem for each value of the map that is neither 0 nor in `allowed`.
+
+    `option` of the command line says what a value stands for, where there is one.
+    """
     allowed = sorted(set(allowed))
+    remedy = "correct the file, or declare the value in dataset.json"
     names = ", ".join(map(str, [0, *allowed[:20]])) + (", ..." if len(allowed) > 20 else "")
     return [
         Problem(
             place,
             f"value {value} in {int((label_map.array[box] == value).sum())} voxels",
             f"only {names}",
-            "correct the file, or declare the value in dataset.json",
+            f"correct the file, or say what it means: {option} {value}:{allowed[0]}"
+            if option
+            else remedy,
         )
         for value, box in label_map.boxes.items()
         if value not in allowed

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from autoseg.evaluation.compat import format_compat
 from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.means import MISSES, foreground_mean, value_of
 from autoseg.evaluation.metrics import DISTANCES
@@ -51,6 +52,7 @@ def format_table(summary: Summary, style: str = "plain") -> str:
         tables += [_worst_table(summary)] if style == "plain" else []
     ends = [f"in no reference: {', '.join(summary.targets_without_reference)}"]
     ends = ends if summary.targets_without_reference else []
+    ends += format_compat(summary.header)
     ends += [f"failed: {case}: {reason}" for case, reason in summary.failed.items()]
     tables += [Table(notes=tuple(ends))] if ends else []
     return lay_out(tables, style)

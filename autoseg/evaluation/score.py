@@ -162,9 +162,13 @@ def _check_values(
     prediction_file: str,
 ) -> None:
     ignored = [] if labels.ignore is None else [labels.ignore]
+    ours, theirs = (
+        reference_file or f"{case} (reference)",
+        prediction_file or f"{case} (prediction)",
+    )
     problems = [
-        *undeclared(reference, [*labels.values, *ignored], reference_file or f"{case} (reference)"),
-        *undeclared(prediction, labels.values, prediction_file or f"{case} (prediction)"),
+        *undeclared(reference, [*labels.values, *ignored], ours, "--reference-map"),
+        *undeclared(prediction, labels.values, theirs, "--label-map"),
     ]
     if problems:
         raise DataError("has label values of no target", place=case, problems=problems)

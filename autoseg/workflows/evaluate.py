@@ -4,44 +4,66 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from math import prod
 from pathlib import Path
+from typing import Any
 
-from autoseg.dataset_json import CaseEntry
-from autoseg.errors import AutosegError, DataError, PartlyDone, Problem, UsageError
+from autoseg.errors import DataError, PartlyDone, Problem, UsageError
+from autoseg.evaluation.compat import (
+    check_compat,
+    compat_scores,
+    count_both_empty_as_one,
+    needs_slices,
+    slice_sums,
+)
 from autoseg.evaluation.crossvalidation import (
     CrossValidation,
     cross_validate,
     format_crossvalidation,
 )
-from autoseg.evaluation.grids import grid_problems, problems_of
-from autoseg.evaluation.pairing import (
-    Pair,
-    find_declaration,
-    labels_of_values,
-    pair_folders,
-    score_pair,
-    values_found,
+from autoseg.evaluation.export_npz import (
+    check_exportable,
+    npz_rows,
+    refuse_foreign_export,
+    write_export,
 )
+from autoseg.evaluation.faults import inspect_pair
+from autoseg.evaluation.grids import problems_of
+from autoseg.evaluation.nnunet_view import FILE, nnunet_summary
+from autoseg.evaluation.pair import Pair
+from autoseg.evaluation.pairing import score_pair
 from autoseg.evaluation.score import format_table, make_header, summarise, write_summary
 from autoseg.evaluation.tables import SUMMARY
-from autoseg.files import write_json
-from autoseg.hardware import cores
-from autoseg.io import read_header
+from autoseg.evaluation.targets import find_preset, preset_tolerances
+from autoseg.files import fingerprint_of, sha256, write_json
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
 from autoseg.plan import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.results import CaseScores, Summary
+from autoseg.workflows.evaluate_inputs import (
+    Inputs,
+    Places,
+    choose_workers,
+    collect_inputs,
+    everything_wrong,
+    output_folder,
+)
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-# Below this many voxels one process is done before others have started.
-VOXELS_FOR_WORKERS = 300_000_000
+
+@dataclass(frozen=True)
+class Extras:
+    """What is wanted besides `summary.json` and `metrics.csv`."""
+
+    both_empty: str = "null"  # or "one": a target that is in neither mask counts as perfect
+    compat: Sequence[str] = ()  # numbers as older reports have them: evaluation/compat.py
+    export_npz: Path | None = None  # folder for distorch's files
+    nnunet_summary: bool = False  # nnunet_summary.json beside the summary
 
 
 def evaluate(
@@ -51,106 +73,153 @@ def evaluate(
     references: Path | None = None,
     output: Path | None = None,
     dataset: str | None = None,
+    targets: Labels | None = None,
+    preset: str | None = None,
     nsd_tolerance: float | Mapping[str, float] | None = None,
     mode: str = "surfel",
     cases: Collection[str] | None = None,
+    prediction_map: Mapping[int, int] | None = None,
+    reference_map: Mapping[int, int] | None = None,
     allow_missing: bool = False,
     ignore_geometry: bool = False,
+    extras: Extras | None = None,
+    overwrite: bool = False,
     workers: int | None = None,
 ) -> Summary:
-    """Score `predictions` against `references`, two folders or two files; write the summary too.
+    """Score `predictions` against `references`; write `summary.json` and `metrics.csv`.
 
-    `summary.json` and `metrics.csv` go to `output`, by default the predictions' folder. Targets are
-    those of `dataset` (planned in the workspace), else of a `dataset.json` in or above the folders,
-    else the values found. Without folders: the cross-validation so far, the chosen model's summary.
-    Raises DataError listing everything that is wrong with the files, before any is scored;
+    Both are folders, or files, or patterns such as `runs/{case}/seg.nii.gz`. Targets are `targets`,
+    else those of `preset`, of `dataset` (planned in the workspace), of a `dataset.json` in or above
+    the folders, else the values found. `prediction_map` and `reference_map` say what values of the
+    files stand for. The output is by default the predictions' folder; the summary of other folders
+    in it is replaced only with `overwrite`.
+    Without folders: the cross-validation so far, the chosen model's summary.
+    Raises DataError listing everything that is wrong with the files, with nothing written;
     PartlyDone, with the files written, when a case failed or a missing one was allowed.
     """
     if predictions is None or references is None:
         if predictions or references:
             raise UsageError("one folder", expected="predictions (-p) and references (-g)")
         return _best_of(evaluate_crossvalidation(workspace or Workspace(Path()), dataset))
-    pairing = pair_folders(predictions, references, cases, allow_missing)
-    problems = [*pairing.problems, *grid_problems(pairing.pairs, ignore_geometry)]
-    if problems:
-        raise DataError(_counted(problems), place=str(predictions), problems=problems)
-    if pairing.extra:
-        names = ", ".join(pairing.extra[:10])
-        log.warning("%d predictions have no reference: %s", len(pairing.extra), names)
-    workers = _choose_workers(pairing.pairs) if workers is None else workers
-    labels, pairs = _declare(pairing.pairs, predictions, references, workspace, dataset, workers)
-    header = make_header(
-        labels,
-        nsd_tolerance,
-        mode,
-        predictions=str(predictions),
-        references=str(references),
-        extra_predictions=list(pairing.extra),
-        ignore_geometry=ignore_geometry,
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
-    scores, failed = _score(pairs, labels, header["nsd_tolerance_mm"], mode, workers)
+    extras = extras or Extras()
+    places = Places(
+        predictions, references, cases, allow_missing, ignore_geometry,
+        prediction_map or {}, reference_map or {},
+    )  # fmt: skip
+    folder = output_folder(places, output, overwrite)
+    _check_extras(extras, places, overwrite)
+    chosen = find_preset(preset) if preset else None
+    if chosen and chosen.targets:
+        if targets:
+            raise UsageError(f"preset '{preset}' has targets of its own", remedy="give one of both")
+        targets = Labels(chosen.targets)
+    inputs = collect_inputs(places, targets, workspace, dataset, workers)
+    labels = inputs.labels
+    if extras.export_npz:
+        check_exportable(labels)
+    if chosen and not isinstance(nsd_tolerance, int | float):
+        nsd_tolerance = preset_tolerances(chosen, labels) | dict(nsd_tolerance or {})
+    header = make_header(labels, nsd_tolerance, mode, **_more(places, inputs, preset, extras))
+    workers = choose_workers(inputs.pairs, workers)
+    scores, failed = _score(inputs, header["nsd_tolerance_mm"], mode, workers)
+    if extras.both_empty == "one":
+        scores = [count_both_empty_as_one(case) for case in scores]
+    if extras.compat:
+        header["compat"] = _compat(extras.compat, scores, inputs, workers)
     summary = summarise(scores, labels, header, failed, allow_missing)
-    folder = output or (predictions.parent if predictions.is_file() else predictions)
     write_summary(folder, summary)
-    _raise_if_incomplete(summary, pairs, folder)
+    _write_extras(extras, folder, summary, inputs, places, workers)
+    log.info("written: %s and metrics.csv", folder / SUMMARY)
+    _raise_if_incomplete(summary, inputs.pairs, folder)
     return summary
 
 
-def _declare(
-    pairs: Sequence[Pair],
-    predictions: Path,
-    references: Path,
-    workspace: Workspace | None,
-    dataset: str | None,
-    workers: int,
-) -> tuple[Labels, tuple[Pair, ...]]:
-    """Return the targets, and the pairs with what is declared about their cases."""
-    declaration = find_declaration(references, predictions)
-    entries = declaration.entries if declaration else {}
-    known = tuple(_with_entry(pair, entries.get(pair.id)) for pair in pairs)
-    if dataset is not None:
-        workspace = workspace or Workspace(Path())
-        return load_plan(workspace.plan(workspace.find_planned(dataset))).labels, known
-    if declaration is not None:
-        return declaration.labels, known
-    outcomes = list(map_cases(values_found, pairs, workers=workers, title="reading values"))
-    _raise_data_errors([(o.item.id, o.error) for o in outcomes if o.error], str(predictions))
-    labels = labels_of_values((o.result() for o in outcomes), str(predictions))
-    log.info("targets are the values found: %s", ", ".join(labels.names))
-    return labels, known
+def _more(places: Places, inputs: Inputs, preset: str | None, extras: Extras) -> dict[str, Any]:
+    """Return what else the header says about where numbers come from."""
+    maps = {"predictions": places.prediction_map, "references": places.reference_map}
+    return {
+        **places.header(),
+        "inputs_sha256": _hash_inputs(inputs.pairs),
+        "targets_source": f"preset {preset}" if preset else inputs.targets_source,
+        "preset_note": find_preset(preset).note if preset else "",
+        "label_maps": {side: changes for side, changes in maps.items() if changes},
+        "both_empty": extras.both_empty,
+        "extra_predictions": list(inputs.extra),
+        "ignore_geometry": places.ignore_geometry,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
-def _with_entry(pair: Pair, entry: CaseEntry | None) -> Pair:
-    if entry is None:
-        return pair
-    return replace(pair, tags=entry.tags, group=entry.group, annotated=entry.annotated)
+def _hash_inputs(pairs: Sequence[Pair]) -> str:
+    """Return a hash of the files' bytes and of the names of cases, the same on every computer."""
+    files = {
+        pair.id: [sha256(file) if file else "" for file in (pair.reference, pair.prediction)]
+        for pair in pairs
+    }
+    return fingerprint_of(files)
 
 
 def _score(
-    pairs: Sequence[Pair],
-    labels: Labels,
-    tolerances: Mapping[str, float],
-    mode: str,
-    workers: int,
+    inputs: Inputs, tolerances: Mapping[str, float], mode: str, workers: int
 ) -> tuple[list[CaseScores], dict[str, str]]:
-    """Return the scores, and why the other cases failed; wrong label values are raised together."""
-    function = partial(score_pair, labels=labels, tolerances=tolerances, mode=mode)
-    outcomes = list(map_cases(function, pairs, workers=workers, title="evaluating"))
-    wrong = [(o.item.id, o.error) for o in outcomes if isinstance(o.error, DataError)]
-    _raise_data_errors(wrong, "the label maps")
-    failed = {o.item.id: str(o.error) or repr(o.error) for o in outcomes if o.error}
-    return [o.result() for o in outcomes if o.error is None], failed
-
-
-def _raise_data_errors(errors: Sequence[tuple[str, Exception]], place: str) -> None:
+    """Return the scores, and why other cases failed; what is wrong with files is raised at once."""
+    function = partial(score_pair, labels=inputs.labels, tolerances=tolerances, mode=mode)
+    outcomes = list(map_cases(function, inputs.pairs, workers=workers, title="evaluating"))
     problems: list[Problem] = []
-    for case, error in errors:
-        if not isinstance(error, AutosegError):
-            raise error
-        problems += problems_of(error, case)
+    for outcome in outcomes:
+        if isinstance(outcome.error, DataError):
+            # Scoring stops at the first of the two files; both are looked at here.
+            every = inspect_pair(outcome.item, inputs.labels).problems
+            problems += every or problems_of(outcome.error, outcome.item.id)
     if problems:
-        raise DataError(_counted(problems), place=place, problems=problems)
+        raise everything_wrong(problems, "the label maps")
+    failed = {o.item.id: str(o.error) or repr(o.error) for o in outcomes if o.error}
+    return [o.result() for o in outcomes if o.error is None], {**inputs.failed, **failed}
+
+
+def _check_extras(extras: Extras, places: Places, overwrite: bool) -> None:
+    check_compat(extras.compat)
+    if extras.both_empty not in ("null", "one"):
+        raise UsageError(f"both_empty is '{extras.both_empty}'", expected="null or one")
+    if extras.export_npz and not overwrite:
+        refuse_foreign_export(extras.export_npz, _source(places))
+
+
+def _compat(
+    names: Sequence[str], scores: Sequence[CaseScores], inputs: Inputs, workers: int
+) -> dict[str, Any]:
+    slices: list[Any] = []
+    if needs_slices(names):
+        pairs = _scored(inputs.pairs, scores)
+        function = partial(slice_sums, labels=inputs.labels)
+        outcomes = map_cases(function, pairs, workers=workers, title="counting slices")
+        slices = [outcome.result() for outcome in outcomes]
+    return compat_scores(names, scores, slices)
+
+
+def _write_extras(
+    extras: Extras, folder: Path, summary: Summary, inputs: Inputs, places: Places, workers: int
+) -> None:
+    if extras.nnunet_summary:
+        write_json(folder / FILE, nnunet_summary(summary, inputs.labels))
+        log.info("written: %s", folder / FILE)
+    if extras.export_npz and summary.cases:
+        pairs = _scored(inputs.pairs, summary.cases)
+        function = partial(npz_rows, labels=inputs.labels)
+        outcomes = map_cases(function, pairs, workers=workers, title="exporting")
+        rows = {outcome.item.id: outcome.result() for outcome in outcomes}
+        write_export(extras.export_npz, rows, inputs.labels, _source(places))
+        log.info("written: %s", extras.export_npz)
+
+
+def _scored(pairs: Sequence[Pair], scores: Sequence[CaseScores]) -> list[Pair]:
+    done = {case.case for case in scores}
+    return [pair for pair in pairs if pair.id in done]
+
+
+def _source(places: Places) -> str:
+    """Return the line of an export's notes that says whose it is."""
+    return "{predictions} against {references}".format(**places.header())
 
 
 def _raise_if_incomplete(summary: Summary, pairs: Sequence[Pair], folder: Path) -> None:
@@ -165,16 +234,6 @@ def _raise_if_incomplete(summary: Summary, pairs: Sequence[Pair], folder: Path) 
         place=str(folder / SUMMARY),
         problems=problems,
     )
-
-
-def _choose_workers(pairs: Sequence[Pair]) -> int:
-    """Return 0 (no further processes) unless there are enough voxels to pay for starting them."""
-    voxels = sum(prod(read_header(pair.reference).geometry.shape) for pair in pairs)
-    return cores() if voxels > VOXELS_FOR_WORKERS and cores() > 1 else 0
-
-
-def _counted(problems: Sequence[Problem]) -> str:
-    return f"{len(problems)} problem{'s' * (len(problems) != 1)}, nothing was scored"
 
 
 def evaluate_crossvalidation(workspace: Workspace, dataset: str | None = None) -> CrossValidation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,8 @@ import pytest
 
 from autoseg.errors import DataError, UsageError
 from autoseg.evaluation.grids import grid_problems
-from autoseg.evaluation.pairing import Pair, find_declaration, labels_of_values, pair_folders
+from autoseg.evaluation.pair import Pair
+from autoseg.evaluation.pairing import pair_folders
 from autoseg.image import Geometry, Orientation, reorient
 from autoseg.io import write_labels
 
@@ -131,27 +131,3 @@ def test_an_unreadable_file_is_one_problem_among_others(tmp_path):
     problems = grid_problems([Pair("b", good, broken), Pair("a", good, small)])
     assert len(problems) == 2
     assert "b.nii.gz" in problems[0].place
-
-
-def test_targets_come_from_a_dataset_json_beside_or_above(tmp_path):
-    folder = tmp_path / "raw" / "labelsTr"
-    folder.mkdir(parents=True)
-    assert find_declaration(folder) is None
-    declared = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}}
-    (tmp_path / "raw" / "dataset.json").write_text(json.dumps(declared))
-    found = find_declaration(tmp_path, folder)
-    assert found is not None
-    assert found.labels.targets == {"liver": (1,)}
-    (folder / "dataset.json").write_text("[]")
-    with pytest.raises(DataError, match="cannot be used"):
-        find_declaration(folder)
-
-
-def test_without_a_declaration_the_values_found_are_the_targets():
-    assert labels_of_values([({1}, {1, 4}), ({2}, set())], "p").targets == {
-        "1": (1,), "2": (2,), "4": (4,)
-    }  # fmt: skip
-    with pytest.raises(DataError, match="predictions hold the values 255, references 1"):
-        labels_of_values([({1}, {255}), (set(), {255})], "p")
-    with pytest.raises(DataError, match="every label map is empty"):
-        labels_of_values([(set(), set())], "p")
