@@ -19,6 +19,7 @@ _HOMES = {
     "train": "autoseg.workflows.train:train",
     "predict": "autoseg.workflows.predict:predict",
     "evaluate": "autoseg.workflows.evaluate:evaluate",
+    "compare": "autoseg.workflows.compare:compare",
     "Predictor": "autoseg.inference.predictor:Predictor",
     "Bundle": "autoseg.bundle:Bundle",
     "load_bundle": "autoseg.bundle:load_bundle",

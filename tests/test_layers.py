@@ -35,7 +35,7 @@ HOMES = {  # library: the only places that may import it
     "nnunetv2": (),
     "pickle": (),
 }
-WITHOUT_TORCH = ("plan", "check", "import_data", "evaluate")
+WITHOUT_TORCH = ("plan", "check", "import_data", "evaluate", "compare")
 
 
 def name_of(path):

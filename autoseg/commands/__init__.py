@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from autoseg.commands import check, demo, evaluate, import_data, plan, predict, train
+from autoseg.commands import check, compare, demo, evaluate, import_data, plan, predict, train
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ COMMANDS = {
     "predict": Command("segment new images", predict.add_options, predict.run),
     "evaluate": Command(
         "compare label maps, or sum up the cross-validation", evaluate.add_options, evaluate.run
+    ),
+    "compare": Command(
+        "compare models on the same cases: differences, tests, ranks",
+        compare.add_options,
+        compare.run,
     ),
     "import": Command(
         "bring images and labels into raw/", import_data.add_options, import_data.run

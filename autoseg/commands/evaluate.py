@@ -10,6 +10,7 @@ from autoseg.commands.options import (
     dataset_option,
     overwrite_option,
     table_of,
+    table_option,
     workers_option,
     workspace_of,
     workspace_option,
@@ -98,6 +99,7 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
         help="also numbers of older reports, not the standard definition: pooled, "
         "slices-with-organ, empty-is-one",
     )  # fmt: skip
+    table_option(group)
     overwrite_option(group)
 
 
@@ -113,7 +115,8 @@ def run(options: argparse.Namespace) -> str:
     workspace = workspace_of(options)
     if options.predictions is None and options.references is None:
         _refuse_without_folders(options)
-        return format_crossvalidation(evaluate_crossvalidation(workspace, options.dataset))
+        result = evaluate_crossvalidation(workspace, options.dataset)
+        return format_crossvalidation(result, options.table)
     summary = evaluate(
         workspace,
         predictions=options.predictions,
@@ -138,7 +141,7 @@ def run(options: argparse.Namespace) -> str:
         overwrite=options.overwrite,
         workers=options.workers,
     )
-    return table_of(summary)
+    return table_of(summary, options.table)
 
 
 def _refuse_without_folders(options: argparse.Namespace) -> None:

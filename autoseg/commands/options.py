@@ -49,6 +49,14 @@ def overwrite_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a finished result")
 
 
+def table_option(parser: argparse._ActionsContainer) -> None:
+    """Add --table."""
+    parser.add_argument(
+        "--table", choices=("plain", "markdown", "latex"), default="plain",
+        help="how tables are printed (default: plain)",
+    )  # fmt: skip
+
+
 def workspace_of(options: argparse.Namespace) -> Workspace:
     """Return the workspace that -w names."""
     from autoseg.workspace import Workspace
@@ -56,8 +64,8 @@ def workspace_of(options: argparse.Namespace) -> Workspace:
     return Workspace(options.workspace)
 
 
-def table_of(summary: Summary | None) -> str:
+def table_of(summary: Summary | None, style: str = "plain") -> str:
     """Return a summary as text; nothing of None."""
     from autoseg.evaluation.score import format_table
 
-    return "" if summary is None else format_table(summary)
+    return "" if summary is None else format_table(summary, style)

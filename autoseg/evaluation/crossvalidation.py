@@ -55,14 +55,14 @@ def cross_validate(
     return CrossValidation(dataset, summaries, folds, len(split), choice, tuple(notes))
 
 
-def format_crossvalidation(result: CrossValidation) -> str:
-    """Return a table for each model with the number of its folds, and why one is chosen."""
+def format_crossvalidation(result: CrossValidation, style: str = "plain") -> str:
+    """Return the tables of each model with the number of its folds, and why one is chosen."""
     lines = []
     for model, summary in result.summaries.items():
         folds = result.folds[model]
         of = f" of {result.of}" if result.of else ""
         title = f"{result.dataset} {model}, {len(folds)}{of} folds ({', '.join(folds)})"
-        lines += [title, format_table(summary), ""]
+        lines += [title, format_table(summary, style), ""]
     return "\n".join([*lines, *result.notes, *(f"best: {why}" for why in result.choice.reasons)])
 
 

@@ -1,0 +1,100 @@
+"""Compare two or more models, or folders of predictions, that were scored on the same cases."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoseg.errors import DataError, UsageError, suggest
+from autoseg.evaluation.comparison import TESTED, Comparison, compare_summaries
+from autoseg.evaluation.comparison_tables import format_comparison
+from autoseg.evaluation.select import pool_folds
+from autoseg.evaluation.tables import METRICS_TABLE, SUMMARY, read_summary
+from autoseg.files import write_json, write_text
+from autoseg.plan import load_plan
+from autoseg.results import Summary
+from autoseg.workspace import Workspace
+
+__all__ = ["compare", "format_comparison"]
+
+COMPARISON, COMPARISON_TABLE = "comparison.json", "comparison.md"
+
+
+def compare(
+    models: Sequence[str | Path],
+    workspace: Workspace | None = None,
+    *,
+    dataset: str | None = None,
+    output: Path | None = None,
+    metrics: Sequence[str] = TESTED,
+    tuned: bool = False,
+) -> Comparison:
+    """Compare models on the cases that all of them were scored on; write the comparison too.
+
+    Each of `models` is a folder with the `summary.json` of an evaluation, or the name of a trained
+    model of `dataset` (`3d_fullres-M`), whose finished folds are pooled. `comparison.json` and
+    `comparison.md` go to `output`, by default the current folder. `tuned`: one of them was chosen
+    on these cases, so no p value is given.
+    """
+    if len(models) < 2:
+        raise UsageError("nothing to compare with", expected="two folders or models, or more")
+    workspace = workspace or Workspace(Path())
+    names = [_name(i) for i in range(len(models))]
+    found = [_find(str(model), workspace, dataset) for model in models]
+    comparison = compare_summaries(
+        {name: summary for name, (summary, _) in zip(names, found, strict=True)},
+        {name: source for name, (_, source) in zip(names, found, strict=True)},
+        metrics,
+        tuned,
+    )
+    folder = output or Path()
+    write_text(folder / COMPARISON_TABLE, format_comparison(comparison, "markdown") + "\n")
+    write_json(folder / COMPARISON, comparison)
+    return comparison
+
+
+def _name(index: int) -> str:
+    """Return A to Z, then M27, M28, ..."""
+    letters = string.ascii_uppercase
+    return letters[index] if index < len(letters) else f"M{index + 1}"
+
+
+def _find(model: str, workspace: Workspace, dataset: str | None) -> tuple[Summary, str]:
+    """Return the summary that `model` names, and where it lies."""
+    path = Path(model)
+    file = path / SUMMARY if path.is_dir() else path
+    if file.is_file():
+        return read_summary(file), str(path)
+    if path.is_dir() and not (path / "run").is_dir():
+        remedy = "run autoseg_evaluate -p FOLDER -g LABELS first"
+        if (path / METRICS_TABLE).is_file():
+            remedy = f"{METRICS_TABLE} alone does not tell mode and tolerances: evaluate again"
+        raise DataError(f"has no {SUMMARY}", place=model, remedy=remedy)
+    if path.is_dir():
+        return _pool(path, workspace, path.resolve().parent.name), model
+    return _find_trained(model, workspace, dataset)
+
+
+def _find_trained(model: str, workspace: Workspace, dataset: str | None) -> tuple[Summary, str]:
+    try:
+        name = workspace.find_planned(dataset)
+    except UsageError as error:
+        fact = f"'{model}' is neither a folder nor a model: {error.fact}"
+        raise UsageError(fact, place=error.place, remedy=error.remedy) from error
+    folder = workspace.models(name)
+    known = sorted(path.name for path in folder.glob("*") if (path / "run").is_dir())
+    if model not in known:
+        fact = f"'{model}' is neither a folder nor a trained model"
+        raise UsageError(fact, place=str(folder), remedy=suggest(model, known))
+    return _pool(folder / model, workspace, name), f"{name} {model}"
+
+
+def _pool(model: Path, workspace: Workspace, dataset: str) -> Summary:
+    """Return the out-of-fold scores of a model's finished folds as one summary."""
+    files = sorted((model / "run").glob(f"fold_*/validation/{SUMMARY}"))
+    if not files:
+        raise UsageError("no fold has been validated yet", place=str(model))
+    labels = load_plan(workspace.plan(dataset)).labels
+    folds = {file.parent.parent.name.removeprefix("fold_"): read_summary(file) for file in files}
+    return pool_folds(folds, labels, model.name)
