@@ -11,7 +11,7 @@ import numpy as np
 
 from autoseg.dataset import Case
 from autoseg.errors import CorruptError, DataError, UsageError, by_hand
-from autoseg.files import from_json, read_json, to_json, write_json
+from autoseg.files import fingerprint_of, from_json, read_json, to_json, write_json
 from autoseg.plan import FULL
 
 FOLDS = 5
@@ -117,8 +117,13 @@ def choose_folds(name: str, folds: Sequence[Fold], place: str = "") -> dict[str,
 
 
 def save_folds(path: Path, folds: Sequence[Fold]) -> None:
-    """Write `folds.json`, atomically."""
-    write_json(path, {"format": FORMAT, "folds": to_json(folds)})
+    """Write `folds.json`, atomically; its digest will tell whether it was edited."""
+    write_json(path, {"format": FORMAT, "digest": fingerprint_of(folds), "folds": to_json(folds)})
+
+
+def is_edited(path: Path) -> bool:
+    """Tell whether a file that `load_folds` accepts is not as `save_folds` wrote it."""
+    return bool(read_json(path).get("digest") != fingerprint_of(load_folds(path)))
 
 
 def load_folds(path: Path) -> tuple[Fold, ...]:

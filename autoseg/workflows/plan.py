@@ -12,7 +12,7 @@ from autoseg.dataset import Dataset, find_dataset
 from autoseg.errors import UsageError
 from autoseg.files import fingerprint_of, from_json, locked, to_json
 from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
-from autoseg.planning.folds import Fold, load_folds, make_folds, save_folds
+from autoseg.planning.folds import Fold, is_edited, load_folds, make_folds, save_folds
 from autoseg.planning.overrides import BY_HAND, apply_settings
 from autoseg.planning.planner import make_plan
 from autoseg.workflows.measure import measure_dataset
@@ -184,13 +184,16 @@ def _choose_folds(path: Path, dataset: Dataset, changed: bool) -> tuple[tuple[Fo
     old = load_folds(path)
     if old == folds:
         return folds, reason
-    unknown = {i for fold in old for i in (*fold.train, *fold.validation)}
-    unknown -= {case.id for case in dataset.cases}
-    if not unknown and not changed:
-        return old, f"{FOLDS}{len(old)}, as folds.json has them (edited by hand)."
-    aside = path.with_name("folds.before.json")
-    save_folds(aside, old)
-    log.warning("the data changed: new folds, the former ones are kept as %s", aside)
+    listed = {i for fold in old for i in (*fold.train, *fold.validation)}
+    there, edited = {case.id for case in dataset.cases}, is_edited(path)
+    # Whoever edits may leave cases out; otherwise it was cut short between data and folds.
+    if not changed and (listed == there or (edited and listed < there)):
+        by_hand = " (edited by hand)" if edited else ""
+        return old, f"{FOLDS}{len(old)}, as folds.json has them{by_hand}."
+    if edited:
+        aside = path.with_name("folds.before.json")
+        save_folds(aside, old)
+        log.warning("the data changed: new folds, the former ones are kept as %s", aside)
     return folds, reason
 
 

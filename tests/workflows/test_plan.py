@@ -167,7 +167,10 @@ def test_killed_between_measuring_and_planning_it_is_planned_by_the_new_measures
     write_case(workspace.raw("TINY"), "scan_2", 77)
     folder = workspace.prepared("TINY")
     measure_dataset(folder, find_dataset(workspace.raw("TINY")), 0)
+    write_case(workspace.raw("TINY"), "scan_6", 6)
+    measure_dataset(folder, find_dataset(workspace.raw("TINY")), 0)
     made = plan(workspace, "TINY", workers=0)
+    assert "scan_6" in (folder / "folds.json").read_text()
     (folder / "plan.json").unlink()
     assert plan(workspace, "TINY", workers=0) == made
 
@@ -248,6 +251,21 @@ def test_folds_edited_by_hand_are_kept(workspace):
     made = plan(workspace, "TINY", workers=0)
     assert len(load_folds(path)) == 2
     assert "Folds: 2, as folds.json has them (edited by hand)." in made.reasons
+
+
+def test_folds_are_made_anew_for_other_cases_and_kept_aside_only_when_edited(workspace):
+    plan(workspace, "TINY", workers=0)
+    path = workspace.folds("TINY")
+    write_case(workspace.raw("TINY"), "scan_6", 6)
+    plan(workspace, "TINY", workers=0)
+    assert "scan_6" in path.read_text()
+    assert not path.with_name("folds.before.json").exists()
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps({**table, "folds": table["folds"][:2]}))
+    write_case(workspace.raw("TINY"), "scan_7", 7)
+    plan(workspace, "TINY", workers=0)
+    assert "scan_7" in path.read_text()
+    assert len(load_folds(path.with_name("folds.before.json"))) == 2
 
 
 def test_only_the_named_configurations_are_prepared(workspace):
