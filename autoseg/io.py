@@ -1,31 +1,28 @@
-"""Image files in and out: arrays (C, Z, Y, X) on a `Geometry`; SimpleITK and its x, y, z end here.
+"""Image files in and out: arrays (C, Z, Y, X) on a `Geometry`.
 
-NIfTI is read by `nifti.py`, everything else by SimpleITK, which is imported when first needed.
+NIfTI is read by `nifti.py`, everything else by SimpleITK (`itk.py`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from autoseg import itk
 from autoseg.case_files import ENDINGS, ending_of, stem_of
 from autoseg.dataset import Case
 from autoseg.errors import DataError
 from autoseg.files import write_atomically
 from autoseg.image import Geometry, Image, grid_differences
-from autoseg.nifti import check_spacing, geometry_of, nifti_bytes, read_nifti, read_nifti_header
+from autoseg.nifti import geometry_of, nifti_bytes, read_nifti, read_nifti_header
 from autoseg.nifti_header import new_header, with_type
-from autoseg.pictures import PICTURES, TIFF, one_grey, spacing_beside
-from autoseg.sniff import MAX_VOXELS, check_claims, check_file
+from autoseg.pictures import PICTURES, one_grey
+from autoseg.sniff import check_file
 
 __all__ = [
     "ENDINGS", "Header", "ending_of", "read_case", "read_header", "read_image", "read_labels",
@@ -60,12 +57,7 @@ def read_header(path: Path) -> Header:
         channels = header.shape[3]
         dimension = 4 if channels > 1 else 2 if header.shape[2] == 1 else 3
         return Header(geometry_of(header, str(path)), channels, header.dtype.name, dimension)
-    reader = _open(path)
-    names = {value: name for name, value in _pixel_types().items()}
-    kind = names.get(reader.GetPixelID(), "unknown").strip()
-    dimension = reader.GetDimension()
-    channels = reader.GetNumberOfComponents() * (reader.GetSize()[3] if dimension == 4 else 1)
-    return Header(_geometry(reader, path), channels, kind, dimension)
+    return Header(*itk.describe(path))
 
 
 def read_image(path: Path) -> Image:
@@ -78,13 +70,7 @@ def read_image(path: Path) -> Image:
     if ending_of(path) in NIFTI:
         header, array = read_nifti(path)
         return Image(array, geometry_of(header, str(path)))
-    reader = _open(path)
-    geometry = _geometry(reader, path)
-    array = _voxels(reader, path)
-    components = reader.GetNumberOfComponents()
-    if components > 1:
-        array = np.moveaxis(array, -1, 0)
-    array = array.reshape(-1, *geometry.shape)
+    array, geometry = itk.read(path)
     return Image(one_grey(array, path) if ending_of(path) in PICTURES else array, geometry)
 
 
@@ -168,8 +154,9 @@ def _write(path: Path, array: np.ndarray, geometry: Geometry, like: Path | None)
     if ending in NIFTI:
         data = _nifti_data(array, geometry, like, compress=ending == ".nii.gz")
     else:
-        planar = like is not None and geometry.shape[0] == 1 and _is_planar(like)
-        data = _itk_data(array, geometry, ending, str(path), planar)
+        one_slice = like is not None and geometry.shape[0] == 1 and ending_of(like) not in NIFTI
+        planar = like is not None and one_slice and itk.is_planar(like)
+        data = itk.encode(array, geometry, ending, str(path), planar)
     write_atomically(path, lambda stream: stream.write(data))
     if ending in PICTURES and geometry.spacing != (1.0, 1.0, 1.0):
         sidecar = json.dumps({"spacing": list(geometry.spacing)}).encode()
@@ -191,121 +178,6 @@ def _nifti_data(array: np.ndarray, geometry: Geometry, like: Path | None, compre
             place=str(like),
         )
     return nifti_bytes(new_header(geometry, len(array), array.dtype), "<", array, compress)
-
-
-def _is_planar(path: Path) -> bool:
-    """Tell whether a file has two dimensions, not three with a single slice."""
-    return ending_of(path) not in NIFTI and _open(path).GetDimension() == 2
-
-
-def _itk_data(
-    array: np.ndarray, geometry: Geometry, ending: str, place: str, planar: bool
-) -> bytes:
-    sitk = _sitk()
-    picture = ending in PICTURES and geometry.shape[0] == 1
-    flat = picture or planar
-    if ending in PICTURES and not flat and ending not in TIFF:
-        raise DataError(f"a {ending} file holds one slice", place=place, expected="depth one")
-    if array.dtype == bool:
-        array = array.astype(np.uint8)
-    voxels = np.ascontiguousarray(np.moveaxis(array, 0, -1) if len(array) > 1 else array[0])
-    image = sitk.GetImageFromArray(voxels[0] if flat else voxels, isVector=len(array) > 1)
-    if not picture:
-        axes = 2 if flat else 3
-        image.SetSpacing(geometry.spacing[::-1][:axes])
-        image.SetOrigin(geometry.origin[::-1][:axes])
-        direction = geometry.direction_matrix[::-1, ::-1][:axes, :axes]
-        image.SetDirection(direction.ravel().tolist())
-    # ITK wants a file name with the right suffix, `write_atomically` gives a stream: via memory.
-    with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder) / f"image{'.mha' if ending == '.mhd' else ending}"
-        try:
-            sitk.WriteImage(image, str(temporary), useCompression=ending not in (".jpg", ".jpeg"))
-        except RuntimeError as error:
-            raise DataError(f"cannot be written: {_last_line(error)}", place=place) from error
-        return temporary.read_bytes()
-
-
-@cache
-def _sitk() -> Any:
-    import SimpleITK as sitk
-
-    # ITK's warnings go to the terminal without a file name; what matters is checked here.
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    return sitk
-
-
-@cache
-def _pixel_types() -> dict[str, int]:
-    sitk = _sitk()
-    kinds = {
-        "uint8": "UInt8", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
-        "int32": "Int32", "uint64": "UInt64", "int64": "Int64",
-        "float32": "Float32", "float64": "Float64",
-    }  # fmt: skip
-    scalars = {name: getattr(sitk, f"sitk{kind}") for name, kind in kinds.items()}
-    vectors = {f"{name} ": getattr(sitk, f"sitkVector{kind}") for name, kind in kinds.items()}
-    return scalars | vectors
-
-
-def _open(path: Path) -> Any:
-    ending = ending_of(path)
-    if not ending:
-        expected = ", ".join(ENDINGS)
-        raise DataError(f"unknown file type '{path.suffix}'", place=str(path), expected=expected)
-    check_claims(path, ending)
-    reader = _sitk().ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    if reader.GetPixelID() not in _pixel_types().values():
-        kind = _sitk().GetPixelIDValueAsString(reader.GetPixelID())
-        raise DataError(f"the pixel type is {kind}", place=str(path), expected="real numbers")
-    if np.prod(reader.GetSize(), dtype=float) > MAX_VOXELS:
-        fact = f"claims {' x '.join(map(str, reader.GetSize()))} voxels"
-        raise DataError(fact, place=str(path), expected=f"at most {MAX_VOXELS:,}")
-    return reader
-
-
-def _voxels(reader: Any, path: Path) -> np.ndarray:
-    try:
-        return _sitk().GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    remedy = "copy or download it again"
-    return DataError(f"cannot be read: {_last_line(error)}", place=str(path), remedy=remedy)
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return re.sub(r"^.*?(?:Error|ERROR|ITK ERROR):\s*|\w+\(0x[0-9a-f]+\):\s*", "", lines[-1])
-
-
-def _geometry(reader: Any, path: Path) -> Geometry:
-    size, dimension = reader.GetSize(), reader.GetDimension()
-    if dimension not in (2, 3, 4):
-        raise DataError(f"has {dimension} dimensions", place=str(path), expected="2, 3 or 4")
-    depth = 1 if dimension == 2 else size[2]
-    shape = (depth, size[1], size[0])
-    if ending_of(path) in PICTURES:
-        return Geometry(shape, spacing_beside(path))
-    n = min(dimension, 3)
-    spacing, origin, direction = np.ones(3), np.zeros(3), np.eye(3)
-    spacing[:n], origin[:n] = reader.GetSpacing()[:n], reader.GetOrigin()[:n]
-    matrix = np.reshape(reader.GetDirection(), (dimension, dimension))
-    direction[:n, :n] = matrix[:n, :n]
-    check_spacing(spacing[::-1], str(path))
-    if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-2:
-        raise DataError("the axes are not at right angles", place=str(path))
-    z, y, x = (float(value) for value in spacing[::-1])
-    oz, oy, ox = (float(value) for value in origin[::-1])
-    cosines = tuple(float(cosine) for cosine in direction[::-1, ::-1].ravel())
-    return Geometry(shape, (z, y, x), (oz, oy, ox), cosines)
 
 
 def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:

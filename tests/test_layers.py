@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
     0: "image labels case_files dataset dataset_json plan config presets results workspace files"
     " errors registry stopping",
-    1: "io nifti nifti_header pictures sniff tiff parallel hardware device networks",
+    1: "io itk nifti nifti_header pictures sniff tiff parallel hardware device networks",
     2: "preprocessing postprocess bundle phantom",
     3: "importing planning training inference evaluation report sharing",
     4: "workflows",
@@ -24,7 +24,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.spl
 # loads torch after folders and settings have been found right.
 LAZY = {"autoseg", "autoseg.workflows.predict"}
 HOMES = {  # library: the only places that may import it
-    "SimpleITK": ("io",),
+    "SimpleITK": ("itk",),
     # In workflows/ for train and predict only: the next tests say so.
     "torch": ("networks", "training", "inference", "device", "bundle", "sharing", "workflows"),
     "batchgenerators": ("training",),

@@ -1,0 +1,158 @@
+"""What SimpleITK reads and writes: MetaImage, NRRD and pictures; its x, y, z end here.
+
+It is imported when first needed.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoseg.case_files import ENDINGS, ending_of
+from autoseg.errors import DataError
+from autoseg.image import Geometry
+from autoseg.nifti import check_spacing
+from autoseg.pictures import PICTURES, TIFF, spacing_beside
+from autoseg.sniff import MAX_VOXELS, check_claims
+
+
+def describe(path: Path) -> tuple[Geometry, int, str, int]:
+    """Return grid, channels, NumPy name of the type and dimensions of a file, without voxels."""
+    reader = _open(path)
+    names = {value: name for name, value in _pixel_types().items()}
+    kind = names.get(reader.GetPixelID(), "unknown").strip()
+    dimension = reader.GetDimension()
+    channels = reader.GetNumberOfComponents() * (reader.GetSize()[3] if dimension == 4 else 1)
+    return _geometry(reader, path), channels, kind, dimension
+
+
+def read(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Return the voxels (C, Z, Y, X) of a file in its own number type, and their grid."""
+    reader = _open(path)
+    geometry = _geometry(reader, path)
+    array = _voxels(reader, path)
+    if reader.GetNumberOfComponents() > 1:
+        array = np.moveaxis(array, -1, 0)
+    return array.reshape(-1, *geometry.shape), geometry
+
+
+def is_planar(path: Path) -> bool:
+    """Tell whether a file has two dimensions, not three with a single slice."""
+    return bool(_open(path).GetDimension() == 2)
+
+
+def encode(array: np.ndarray, geometry: Geometry, ending: str, place: str, planar: bool) -> bytes:
+    """Return an image (C, Z, Y, X) as the bytes of a file of type `ending`.
+
+    `planar`: one slice is written with two dimensions. `place` names the file in errors.
+    """
+    sitk = _sitk()
+    picture = ending in PICTURES and geometry.shape[0] == 1
+    flat = picture or planar
+    if ending in PICTURES and not flat and ending not in TIFF:
+        raise DataError(f"a {ending} file holds one slice", place=place, expected="depth one")
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    voxels = np.ascontiguousarray(np.moveaxis(array, 0, -1) if len(array) > 1 else array[0])
+    image = sitk.GetImageFromArray(voxels[0] if flat else voxels, isVector=len(array) > 1)
+    if not picture:
+        axes = 2 if flat else 3
+        image.SetSpacing(geometry.spacing[::-1][:axes])
+        image.SetOrigin(geometry.origin[::-1][:axes])
+        direction = geometry.direction_matrix[::-1, ::-1][:axes, :axes]
+        image.SetDirection(direction.ravel().tolist())
+    # ITK wants a file name with the right suffix, `write_atomically` gives a stream: via memory.
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / f"image{'.mha' if ending == '.mhd' else ending}"
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=ending not in (".jpg", ".jpeg"))
+        except RuntimeError as error:
+            raise DataError(f"cannot be written: {_last_line(error)}", place=place) from error
+        return temporary.read_bytes()
+
+
+@cache
+def _sitk() -> Any:
+    import SimpleITK as sitk
+
+    # ITK's warnings go to the terminal without a file name; what matters is checked here.
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    return sitk
+
+
+@cache
+def _pixel_types() -> dict[str, int]:
+    sitk = _sitk()
+    kinds = {
+        "uint8": "UInt8", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
+        "int32": "Int32", "uint64": "UInt64", "int64": "Int64",
+        "float32": "Float32", "float64": "Float64",
+    }  # fmt: skip
+    scalars = {name: getattr(sitk, f"sitk{kind}") for name, kind in kinds.items()}
+    vectors = {f"{name} ": getattr(sitk, f"sitkVector{kind}") for name, kind in kinds.items()}
+    return scalars | vectors
+
+
+def _open(path: Path) -> Any:
+    ending = ending_of(path)
+    if not ending:
+        expected = ", ".join(ENDINGS)
+        raise DataError(f"unknown file type '{path.suffix}'", place=str(path), expected=expected)
+    check_claims(path, ending)
+    reader = _sitk().ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    if reader.GetPixelID() not in _pixel_types().values():
+        kind = _sitk().GetPixelIDValueAsString(reader.GetPixelID())
+        raise DataError(f"the pixel type is {kind}", place=str(path), expected="real numbers")
+    if np.prod(reader.GetSize(), dtype=float) > MAX_VOXELS:
+        fact = f"claims {' x '.join(map(str, reader.GetSize()))} voxels"
+        raise DataError(fact, place=str(path), expected=f"at most {MAX_VOXELS:,}")
+    return reader
+
+
+def _voxels(reader: Any, path: Path) -> np.ndarray:
+    try:
+        return _sitk().GetArrayFromImage(reader.Execute())
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    remedy = "copy or download it again"
+    return DataError(f"cannot be read: {_last_line(error)}", place=str(path), remedy=remedy)
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return re.sub(r"^.*?(?:Error|ERROR|ITK ERROR):\s*|\w+\(0x[0-9a-f]+\):\s*", "", lines[-1])
+
+
+def _geometry(reader: Any, path: Path) -> Geometry:
+    size, dimension = reader.GetSize(), reader.GetDimension()
+    if dimension not in (2, 3, 4):
+        raise DataError(f"has {dimension} dimensions", place=str(path), expected="2, 3 or 4")
+    depth = 1 if dimension == 2 else size[2]
+    shape = (depth, size[1], size[0])
+    if ending_of(path) in PICTURES:
+        return Geometry(shape, spacing_beside(path))
+    n = min(dimension, 3)
+    spacing, origin, direction = np.ones(3), np.zeros(3), np.eye(3)
+    spacing[:n], origin[:n] = reader.GetSpacing()[:n], reader.GetOrigin()[:n]
+    matrix = np.reshape(reader.GetDirection(), (dimension, dimension))
+    direction[:n, :n] = matrix[:n, :n]
+    check_spacing(spacing[::-1], str(path))
+    if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-2:
+        raise DataError("the axes are not at right angles", place=str(path))
+    z, y, x = (float(value) for value in spacing[::-1])
+    oz, oy, ox = (float(value) for value in origin[::-1])
+    cosines = tuple(float(cosine) for cosine in direction[::-1, ::-1].ravel())
+    return Geometry(shape, (z, y, x), (oz, oy, ox), cosines)
