@@ -19,6 +19,7 @@ from autoseg.evaluation.paired import (
     PairedTest,
     Scored,
     adjusted,
+    compare_case_means,
     compare_misses,
     compare_values,
     values_of,
@@ -48,6 +49,7 @@ class Comparison:
     settings: Mapping[str, object]  # mode, tolerances, targets; resamples and seed of intervals
     means: Mapping[str, Mapping[str, Mapping[str, Mean]]]  # model, target, metric
     tests: tuple[PairedTest, ...]
+    overall: tuple[PairedTest, ...]  # the mean over the targets of each case; not tested
     misses: tuple[MissTest, ...]
     rankings: tuple[Ranking, ...]  # of more than two models
     notes: tuple[str, ...]
@@ -80,24 +82,30 @@ def compare_summaries(
         for target in targets
         for metric in metrics
     ]
+    overall = [
+        compare_case_means(scored, pair, targets, metric, draws)
+        for pair in combinations(scored, 2)
+        for metric in metrics
+        if len(targets) > 1
+    ]
     misses = [
         compare_misses(scored, pair, target, kind, tuned)
         for pair in combinations(scored, 2)
         for target in first.mean
         for kind in (MISSED, FALSE_ALARM)
     ]
-    means = {name: means_of_targets(found, targets, draws) for name, found in scored.items()}
+    means = {
+        name: means_of_targets(found, targets, draws, metrics) for name, found in scored.items()
+    }
     settings = {key: first.header.get(key) for key in (*SETTINGS, "nsd_tolerance_source")}
     return Comparison(
         dict(sources),
         tuple(case.case for case in cases),
         draws.counts.shape[1],
         {**settings, "metrics": list(metrics), "resamples": RESAMPLES, "seed": SEED},
-        {
-            name: {target: {m: found[target][m] for m in metrics} for target in targets}
-            for name, found in means.items()
-        },
+        means,
         adjusted(tests),
+        tuple(overall),
         adjusted([test for test in misses if test.of]),
         _rankings(scored, targets, metrics) if len(scored) > 2 else (),
         _notes(summaries, tuned),

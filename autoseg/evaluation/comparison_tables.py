@@ -24,7 +24,8 @@ def format_comparison(comparison: Comparison, style: str = "plain") -> str:
     for pair in pairs:
         tests = [test for test in comparison.tests if (test.first, test.second) == pair]
         misses = [test for test in comparison.misses if (test.first, test.second) == pair]
-        tables.append(_pair_table(*pair, tests))
+        overall = [test for test in comparison.overall if (test.first, test.second) == pair]
+        tables.append(_pair_table(*pair, [*tests, *overall]))
         tables += _miss_table(*pair, misses)
     if not any(test.only_first or test.only_second or test.both for test in comparison.misses):
         tables.append(Table(notes=("No model missed a target, or found one where none is.",)))
@@ -36,7 +37,7 @@ def format_comparison(comparison: Comparison, style: str = "plain") -> str:
 def _pair_table(first: str, second: str, tests: Sequence[PairedTest]) -> Table:
     head = (
         "target", "metric", "n", first, second, f"{second} - {first}", "95 % interval",
-        "median", "Hodges-Lehmann", f"{second} better/equal/worse", "p", "p (Holm)",
+        "median", "H-L", "better/equal/worse", "p", "p (Holm)",
     )  # fmt: skip
     rows = [
         (
@@ -144,7 +145,8 @@ def _winners(tests: Sequence[PairedTest]) -> list[str]:
 def _signed(value: float | None, metric: str) -> str:
     if value is None:
         return "-"
-    return f"{value:+.2f}" if metric in DISTANCES else f"{value:+.4f}"
+    digits = 2 if metric in DISTANCES else 4
+    return f"{value:+.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
 
 
 def _p(value: float | None) -> str:

@@ -49,11 +49,18 @@ def mean_over_cases(cases: Sequence[CaseScores], target: str, metric: str) -> Me
 
 
 def means_of_targets(
-    cases: Sequence[CaseScores], targets: Sequence[str], draws: Draws | None = None
+    cases: Sequence[CaseScores],
+    targets: Sequence[str],
+    draws: Draws | None = None,
+    metrics: Iterable[str] | None = None,
 ) -> dict[str, Mapping[str, Mean]]:
-    """Return mean[target][metric]; with `draws` of the cases' patients, intervals of all scores."""
-    # What is measured differs between evaluations; the order is that of the first case.
-    metrics = dict.fromkeys(m for case in cases for found in case.metrics.values() for m in found)
+    """Return mean[target][metric], of all metrics that any case has when none are named.
+
+    With `draws` of the cases' patients every mean but that of a count has an interval.
+    """
+    # The order is that of the first case.
+    every = (name for case in cases for found in case.metrics.values() for name in found)
+    metrics = list(dict.fromkeys(every if metrics is None else metrics))
     result: dict[str, Mapping[str, Mean]] = {}
     for target in targets:
         means = {metric: mean_over_cases(cases, target, metric) for metric in metrics}

@@ -17,10 +17,11 @@ RESAMPLES = 10_000
 SEED = 12345
 FEWEST_PATIENTS = 5  # below: no interval
 FEWEST_FOR_BCA = 20  # below: percentile interval, which is too narrow
-LARGEST_EXACT = 50  # pairs
+LARGEST_EXACT = 50  # pairs that differ
 FEWEST_PAIRS = 6  # below: the smallest p of a two-sided signed-rank test is above 0.05
 SIGNIFICANT = 0.05
 _CHUNK = 500  # resamples drawn at a time
+_COLUMNS = 64  # whose means are resampled at a time
 _ROUNDING = 12  # decimals: differences that agree so far are ties, whatever the rounding of sums
 
 
@@ -60,8 +61,7 @@ def draw_patients(patients: Sequence[str], resamples: int = RESAMPLES, seed: int
 
 def resampled_means(values: np.ndarray, draws: Draws) -> np.ndarray:
     """Return the mean over cases in each resample, (B, M), of `values` (n, M); NaN: no value."""
-    sums, numbers = _per_patient(values, draws)
-    return _divide(draws.counts @ sums, draws.counts @ numbers)
+    return _resample(*_per_patient(values, draws), draws)
 
 
 def mean_intervals(values: np.ndarray, draws: Draws) -> list[Interval]:
@@ -75,16 +75,19 @@ def mean_intervals(values: np.ndarray, draws: Draws) -> list[Interval]:
     jackknife = _divide(sums.sum(0) - sums, numbers.sum(0) - numbers)
     estimates = _divide(sums.sum(0), numbers.sum(0))
     intervals = []
-    for column in range(values.shape[1]):
-        present = numbers[:, column] > 0
-        if present.sum() < FEWEST_PATIENTS:
-            reason = f"none: {_patients(int(present.sum()))}, fewer than {FEWEST_PATIENTS}"
-            intervals.append(Interval(None, reason))
-            continue
-        drawn = _divide(draws.counts @ sums[:, column], draws.counts @ numbers[:, column])
-        left_out = jackknife[present, column]
-        intervals.append(_interval(drawn, float(estimates[column]), left_out))
+    for start in range(0, values.shape[1], _COLUMNS):
+        block = slice(start, start + _COLUMNS)
+        drawn = _resample(sums[:, block], numbers[:, block], draws)
+        for i, column in enumerate(drawn.T, start):
+            present = numbers[:, i] > 0
+            intervals.append(_interval(column, float(estimates[i]), jackknife[present, i]))
     return intervals
+
+
+def _resample(sums: np.ndarray, numbers: np.ndarray, draws: Draws) -> np.ndarray:
+    # Most often every column has the same cases: then one of them is enough.
+    alike = numbers[:, :1] if (numbers == numbers[:, :1]).all() else numbers
+    return _divide(draws.counts @ sums, draws.counts @ alike)
 
 
 def _per_patient(values: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +106,10 @@ def _divide(sums: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 
 def _interval(drawn: np.ndarray, estimate: float, jackknife: np.ndarray) -> Interval:
+    """Return the interval from the resampled means and those that leave out one of N patients."""
+    if len(jackknife) < FEWEST_PATIENTS:
+        reason = f"none: {_patients(len(jackknife))}, fewer than {FEWEST_PATIENTS}"
+        return Interval(None, reason)
     drawn = drawn[~np.isnan(drawn)]
     tails = np.array([0.025, 0.975])
     method = "percentile"
@@ -143,10 +150,10 @@ class SignedRank:
 def signed_rank(differences: np.ndarray) -> SignedRank:
     """Return Wilcoxon's two-sided signed-rank test of paired differences (n,), n >= 1.
 
-    Zeros are ranked and then left out (Pratt), ties share their mean rank. Up to 50 pairs the
-    distribution is exact, given the ranks, ties and zeros included: with a few pairs that differ
-    among many that do not, the normal approximation finds what cannot be there. Above: normal,
-    with the variance of ties, without correction for continuity.
+    Zeros are ranked and then left out (Pratt), ties share their mean rank. Up to 50 pairs that
+    differ the distribution is exact, given the ranks, ties and zeros included: with a few among
+    many zeros the normal approximation finds what cannot be there. Above: normal, with the
+    variance of ties, without correction for continuity.
     """
     differences = np.round(np.asarray(differences, dtype=float), _ROUNDING)
     n, zeros = len(differences), int(np.count_nonzero(differences == 0))
@@ -157,7 +164,7 @@ def signed_rank(differences: np.ndarray) -> SignedRank:
     doubled = doubled_ranks(np.abs(differences))
     nonzero = differences != 0
     ranks, positive = doubled[nonzero], differences[nonzero] > 0
-    if n <= LARGEST_EXACT:
+    if n - zeros <= LARGEST_EXACT:
         p = _exact_p(ranks, int(ranks[positive].sum()))
         return SignedRank(p, "exact", n, zeros, smallest)
     mean = ranks.sum() / 2

@@ -112,6 +112,15 @@ def test_a_comparison_survives_json():
     assert from_json(Comparison, json.loads(json_text(to_json(found)))) == found
 
 
+def test_the_mean_within_cases_has_a_row_without_a_test():
+    found = compare(summary(BASE), summary(shifted(0.05, 0.01)), metrics=["dice"])
+    assert found.overall[0].difference == pytest.approx(
+        sum(test.difference for test in found.tests) / 2
+    )
+    text = format_comparison(found)
+    assert re.search(r"^mean within cases  Dice +24 .* - +-$", text, re.MULTILINE)
+
+
 def test_equal_models_do_not_differ():
     found = compare(summary(BASE), summary(BASE))
     assert {(test.p, test.method) for test in found.tests} == {(1.0, "no difference")}

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autoseg.evaluation.paired import FALSE_ALARM, MISSED, adjusted, compare_misses, compare_values
+from autoseg.evaluation.paired import (
+    FALSE_ALARM,
+    MISSED,
+    adjusted,
+    compare_case_means,
+    compare_misses,
+    compare_values,
+)
 from autoseg.evaluation.statistics import draw_patients
 from autoseg.evaluation.summary import patients_of
 from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY
@@ -92,6 +99,21 @@ def test_a_patient_with_many_scans_counts_once():
     assert grouped.p is None  # three patients
     assert grouped.median == pytest.approx(-0.05)  # of +0.1, -0.1 and -0.05
     assert grouped.difference == alone.difference  # a mean over cases
+
+
+def test_case_means_are_over_the_targets_that_both_have():
+    first = [case("1", a=0.9, b=0.5), case("2", a=0.8, b=PRED_EMPTY, diagonal=50.0)]
+    second = [case("1", a=0.7, b=0.7), case("2", a=0.9, b=0.6, diagonal=50.0)]
+    draws = draw_patients(["1", "2"], 100)
+    scored = {"A": first, "B": second}
+    dice = compare_case_means(scored, PAIR, ["a", "b"], "dice", draws)
+    assert (dice.mean_first, dice.mean_second) == (pytest.approx(0.55), pytest.approx(0.725))
+    assert (dice.p, dice.method, dice.n) == (None, "none: not tested", 2)
+    hd95 = compare_case_means(scored, PAIR, ["a", "b"], "hd95", draws)
+    # Case 1: 3 mm in both; case 2: 2 and 1 mm, of a alone.
+    assert (hd95.mean_first, hd95.mean_second) == (pytest.approx(2.5), pytest.approx(2.0))
+    assert hd95.penalised_first == pytest.approx((3 + (2 + 50) / 2) / 2)
+    assert hd95.better == 1
 
 
 # --- misses --------------------------------------------------------------------------------------
