@@ -211,7 +211,7 @@ def _affine(get: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
 def _rotation(bcd: tuple[float, ...]) -> np.ndarray:
     b, c, d = bcd
     square = b * b + c * c + d * d
-    if square > 1:  # rounding at half turns
+    if square > 1 - 1e-7:  # a half turn, up to what float32 can say
         b, c, d = (value / math.sqrt(square) for value in bcd)
         square = 1.0
     a = math.sqrt(1 - square)

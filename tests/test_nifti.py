@@ -285,3 +285,18 @@ def test_reading_the_header_reads_no_voxels(tmp_path):
     data[-1] ^= 1
     path.write_bytes(data)
     assert read_nifti_header(path).shape == (20, 20, 20, 1)
+
+
+def test_half_turns_survive_the_rounding_of_float32(tmp_path, caplog):
+    """b = -c = -sqrt(1/2): the squares of the stored numbers do not add up to one."""
+    caplog.set_level(logging.INFO)
+    direction = (0.0, 0.0, -1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0)  # world (z, y, x) of KiTS' files
+    grid = Geometry((4, 5, 6), (0.9765625, 0.9765625, 4.0), (0.0, 0.0, 0.0), direction)
+    path = tmp_path / "a.nii"
+    write_image(path, Image(ARRAY[None], grid))
+    with_fields(path, sform=(254, "<h", 0))
+    assert not grid_differences(read_header(path).geometry, grid)
+    assert np.abs(np.subtract(read_header(path).geometry.direction, direction)).max() < 1e-6
+    with_fields(path, sform=(254, "<h", 1))
+    read_header(path)
+    assert "sform and qform differ" not in caplog.text

@@ -120,9 +120,10 @@ def write_export(folder: Path, rows: Mapping[str, Rows], labels: Labels, source:
     `rows`: what `npz_rows` gave for each case; `source`: a line that names the two folders.
     """
     cases = sorted(rows)
+    nothing = np.zeros((0, classes_of(labels)), np.float32)
     for metric in METRICS:
         members = {case: rows[case][metric] for case in cases}
-        table = np.stack([members[case] for case in cases])
+        table = np.stack([members[case] for case in cases]) if cases else nothing
         _write_members(folder / f"{metric}.npz", members)
         write_atomically(folder / f"{metric}.npy", partial(_write_table, table=table))
     write_text(folder / NOTES, _notes(labels, source))

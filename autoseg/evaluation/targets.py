@@ -135,7 +135,7 @@ def labels_of_values(found: Iterable[tuple[set[int], set[int]]], place: str) -> 
             f"predictions hold the values {_listed(theirs)}, references {_listed(ours)}",
             place=place,
             expected="the same values, or a dataset.json that declares them",
-            remedy="say which of the predictions' is which: --label-map 255:1",
+            remedy=f"say what they stand for, such as --label-map {min(theirs)}:{min(ours)}",
         )
     if not ours | theirs:
         raise DataError("every label map is empty", place=place, expected="some label values")

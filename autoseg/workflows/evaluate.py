@@ -113,6 +113,8 @@ def evaluate(
         if targets:
             raise UsageError(f"preset '{preset}' has targets of its own", remedy="give one of both")
         targets = Labels(chosen.targets)
+    if chosen:
+        log.info("preset %s: %s", preset, chosen.note)
     inputs = collect_inputs(places, targets, workspace, dataset, workers)
     labels = inputs.labels
     if extras.export_npz:
@@ -128,9 +130,9 @@ def evaluate(
         header["compat"] = _compat(extras.compat, scores, inputs, workers)
     summary = summarise(scores, labels, header, failed, allow_missing)
     write_summary(folder, summary)
-    _write_extras(extras, folder, summary, inputs, places, workers)
+    problems = _write_extras(extras, folder, summary, inputs, places, workers)
     log.info("written: %s and metrics.csv", folder / SUMMARY)
-    _raise_if_incomplete(summary, inputs.pairs, folder)
+    _raise_if_incomplete(summary, inputs.pairs, folder, problems)
     return summary
 
 
@@ -199,17 +201,21 @@ def _compat(
 
 def _write_extras(
     extras: Extras, folder: Path, summary: Summary, inputs: Inputs, places: Places, workers: int
-) -> None:
+) -> list[Problem]:
+    """Write the other files that are wanted; return which cases are not in them, and why."""
+    problems: list[Problem] = []
     if extras.nnunet_summary:
         write_json(folder / FILE, nnunet_summary(summary, inputs.labels))
         log.info("written: %s", folder / FILE)
     if extras.export_npz and summary.cases:
         pairs = _scored(inputs.pairs, summary.cases)
         function = partial(npz_rows, labels=inputs.labels)
-        outcomes = map_cases(function, pairs, workers=workers, title="exporting")
-        rows = {outcome.item.id: outcome.result() for outcome in outcomes}
+        outcomes = list(map_cases(function, pairs, workers=workers, title="exporting"))
+        rows = {outcome.item.id: outcome.result() for outcome in outcomes if not outcome.error}
+        problems = [Problem(o.item.id, f"not exported: {o.error}") for o in outcomes if o.error]
         write_export(extras.export_npz, rows, inputs.labels, _source(places))
         log.info("written: %s", extras.export_npz)
+    return problems
 
 
 def _scored(pairs: Sequence[Pair], scores: Sequence[CaseScores]) -> list[Pair]:
@@ -222,15 +228,19 @@ def _source(places: Places) -> str:
     return "{predictions} against {references}".format(**places.header())
 
 
-def _raise_if_incomplete(summary: Summary, pairs: Sequence[Pair], folder: Path) -> None:
+def _raise_if_incomplete(
+    summary: Summary, pairs: Sequence[Pair], folder: Path, unwritten: Sequence[Problem]
+) -> None:
     missing = [pair.id for pair in pairs if pair.prediction is None]
-    if not summary.failed and not missing:
+    if not summary.failed and not missing and not unwritten:
         return
     log.info("%s", format_table(summary))
     problems = [Problem(case, reason) for case, reason in summary.failed.items()]
+    problems += unwritten
     problems += [Problem(case, "no prediction, counted as empty") for case in missing]
     raise PartlyDone(
-        f"{len(problems)} of {len(pairs)} cases could not be scored as they should",
+        f"{len(problems)} of {len(summary.cases) + len(summary.failed)} cases are not as they "
+        "should be",
         place=str(folder / SUMMARY),
         problems=problems,
     )
