@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoseg.commands.options import (
     dataset_option,
+    overwrite_option,
     table_option,
     workspace_of,
     workspace_option,
@@ -29,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="FOLDER", help="(default: the current folder)"
     )
     table_option(parser)
+    overwrite_option(parser)
     dataset_option(parser)
     workspace_option(parser)
 
@@ -44,5 +46,6 @@ def run(options: argparse.Namespace) -> str:
         output=options.output,
         metrics=options.metrics or TESTED,
         tuned=options.tuned,
+        overwrite=options.overwrite,
     )
     return format_comparison(comparison, options.table)

@@ -15,9 +15,8 @@ from autoseg.evaluation.statistics import FEWEST_FOR_BCA, FEWEST_PAIRS, SIGNIFIC
 
 def format_comparison(comparison: Comparison, style: str = "plain") -> str:
     """Return the tables of a comparison: `plain`, `markdown` or `latex`."""
-    cases, patients = len(comparison.cases), comparison.patients
-    of = f" of {patients} patients" if patients != cases else ""
-    title = f"{count_cases(cases)}{of}; {describe_settings(comparison.settings)}"
+    cases = count_cases(len(comparison.cases), comparison.patients)
+    title = f"{cases}; {describe_settings(comparison.settings)}"
     models = tuple(comparison.models.items())
     tables = [Table(title, ("model", "from"), models, text=(1,))]
     pairs = dict.fromkeys((test.first, test.second) for test in comparison.tests)

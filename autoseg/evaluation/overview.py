@@ -11,7 +11,7 @@ from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.means import MISSES, foreground_mean, value_of
 from autoseg.evaluation.metrics import DISTANCES
 from autoseg.evaluation.statistics import FEWEST_FOR_BCA
-from autoseg.evaluation.summary import WORST, groups, occurs
+from autoseg.evaluation.summary import WORST, groups, occurs, patients_of
 from autoseg.results import (
     BOTH_EMPTY,
     MISSING_PRED,
@@ -26,6 +26,7 @@ from autoseg.results import (
 )  # fmt: skip
 
 TITLES = {"dice": "Dice", "nsd": "NSD", "hd95": "HD95 mm", "assd": "ASSD mm"}
+ON_SCREEN = 20  # targets whose volumes are shown there; all are in summary.json
 IN_WORDS = {
     OK: "scored", BOTH_EMPTY: "empty in both", REF_EMPTY: "false alarm", PRED_EMPTY: "missed",
     MISSING_PRED: "without a prediction", UNDEFINED: "undefined", SKIPPED: "not annotated",
@@ -48,7 +49,8 @@ def format_table(summary: Summary, style: str = "plain") -> str:
         absent = summary.targets_without_reference
         foreground = summary.foreground_mean
         tables.append(_score_table(title, summary.mean, absent, foreground, summary.case_mean))
-        tables += [_volume_table(summary)] if summary.agreement else []
+        few = len(summary.agreement) <= ON_SCREEN or style != "plain"
+        tables += [_volume_table(summary)] if summary.agreement and few else []
         tables += [_worst_table(summary)] if style == "plain" else []
     ends = [f"in no reference: {', '.join(summary.targets_without_reference)}"]
     ends = ends if summary.targets_without_reference else []
@@ -58,9 +60,12 @@ def format_table(summary: Summary, style: str = "plain") -> str:
     return lay_out(tables, style)
 
 
-def count_cases(n: int) -> str:
-    """Return "1 case", "2 cases"."""
-    return f"{n} case" if n == 1 else f"{n} cases"
+def count_cases(cases: int, patients: int | None = None) -> str:
+    """Return "1 case", "2 cases", and of how many patients they are where that is not the same."""
+    text = f"{cases} case{'s' * (cases != 1)}"
+    if patients is None or patients == cases:
+        return text
+    return f"{text} of {patients} patient{'s' * (patients != 1)}"
 
 
 def number(value: float | None, metric: str) -> str:
@@ -89,9 +94,8 @@ def describe_settings(header: Mapping[str, object]) -> str:
 
 
 def _title(summary: Summary) -> str:
-    patients = len({case.group or case.case for case in summary.cases})
-    of = f" of {patients} patients" if patients != len(summary.cases) else ""
-    return f"{count_cases(len(summary.cases))}{of}; {describe_settings(summary.header)}"
+    patients = len(set(patients_of(summary.cases)))
+    return f"{count_cases(len(summary.cases), patients)}; {describe_settings(summary.header)}"
 
 
 def _score_table(

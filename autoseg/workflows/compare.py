@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autoseg.errors import DataError, UsageError, suggest
@@ -11,12 +12,14 @@ from autoseg.evaluation.comparison import TESTED, Comparison, compare_summaries
 from autoseg.evaluation.comparison_tables import format_comparison
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import METRICS_TABLE, SUMMARY, read_summary
-from autoseg.files import write_json, write_text
+from autoseg.files import read_json, write_json, write_text
 from autoseg.plan import load_plan
 from autoseg.results import Summary
 from autoseg.workspace import Workspace
 
 __all__ = ["compare", "format_comparison"]
+
+log = logging.getLogger(__name__)
 
 COMPARISON, COMPARISON_TABLE = "comparison.json", "comparison.md"
 
@@ -29,29 +32,45 @@ def compare(
     output: Path | None = None,
     metrics: Sequence[str] = TESTED,
     tuned: bool = False,
+    overwrite: bool = False,
 ) -> Comparison:
     """Compare models on the cases that all of them were scored on; write the comparison too.
 
     Each of `models` is a folder with the `summary.json` of an evaluation, or the name of a trained
     model of `dataset` (`3d_fullres-M`), whose finished folds are pooled. `comparison.json` and
     `comparison.md` go to `output`, by default the current folder. `tuned`: one of them was chosen
-    on these cases, so no p value is given.
+    on these cases, so no p value is given. Raises UsageError when `output` holds another
+    comparison and `overwrite` is not set.
     """
     if len(models) < 2:
         raise UsageError("nothing to compare with", expected="two folders or models, or more")
     workspace = workspace or Workspace(Path())
     names = [_name(i) for i in range(len(models))]
     found = [_find(str(model), workspace, dataset) for model in models]
-    comparison = compare_summaries(
-        {name: summary for name, (summary, _) in zip(names, found, strict=True)},
-        {name: source for name, (_, source) in zip(names, found, strict=True)},
-        metrics,
-        tuned,
-    )
+    sources = {name: source for name, (_, source) in zip(names, found, strict=True)}
     folder = output or Path()
+    if not overwrite:
+        _refuse_other_comparison(folder / COMPARISON, sources)
+    summaries = {name: summary for name, (summary, _) in zip(names, found, strict=True)}
+    comparison = compare_summaries(summaries, sources, metrics, tuned)
     write_text(folder / COMPARISON_TABLE, format_comparison(comparison, "markdown") + "\n")
     write_json(folder / COMPARISON, comparison)
+    log.info("written: %s and %s", folder / COMPARISON, COMPARISON_TABLE)
     return comparison
+
+
+def _refuse_other_comparison(path: Path, sources: Mapping[str, str]) -> None:
+    if not path.is_file():
+        return
+    record = read_json(path)
+    there = record.get("models") if isinstance(record, dict) else None
+    if there != sources:
+        names = ", ".join(there.values()) if isinstance(there, dict) else "something else"
+        raise UsageError(
+            f"holds the comparison of {names}",
+            place=str(path),
+            remedy="choose another folder with -o, or give --overwrite",
+        )
 
 
 def _name(index: int) -> str:

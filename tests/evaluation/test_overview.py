@@ -82,7 +82,7 @@ def test_the_settings_that_every_number_depends_on_stand_above():
 def test_cases_of_fewer_patients_are_said_so():
     cases = [replace(case(name, a=0.9), group="p") for name in "12"]
     text = format_table(summarise(cases, Labels({"a": (1,)})))
-    assert text.startswith("2 cases of 1 patients;")
+    assert text.startswith("2 cases of 1 patient;")
 
 
 def test_controls_are_shown_by_their_false_positives():
@@ -104,6 +104,15 @@ def test_the_lowest_values_are_shown_with_their_files():
     text = format_table(summarise(cases, Labels({"a": (1,)})))
     assert re.search(r"^lowest Dice\n.*\n1 +a +0\.9000  pred/1\.nii\.gz$", text, re.MULTILINE)
     assert "lowest" not in format_table(summarise(cases, Labels({"a": (1,)})), "markdown")
+
+
+def test_volumes_of_many_targets_stay_in_the_files():
+    labels = Labels({f"t{i}": (i + 1,) for i in range(21)})
+    cases = [case(str(i), **dict.fromkeys(labels.names, 0.9)) for i in range(3)]
+    many = summarise(cases, labels)
+    assert "volumes" not in format_table(many)
+    assert "volumes" in format_table(many, "markdown")
+    assert "volumes" in format_table(missed())
 
 
 def test_few_patients_are_spoken_of():

@@ -58,8 +58,8 @@ def test_trained_models_are_pooled_over_their_folds(workspace, tmp_path):
     assert found.models == {"A": "HIPPO 2d-S", "B": "HIPPO 3d_fullres-S"}
     assert found.cases == tuple("abcdefgh")
     assert found.tests[0].difference == pytest.approx(0.05)
-    by_path = compare([workspace.models("HIPPO") / "2d-S", "3d_fullres-S"], workspace,
-                      output=tmp_path)  # fmt: skip
+    paths = [workspace.models("HIPPO") / "2d-S", "3d_fullres-S"]
+    by_path = compare(paths, workspace, output=tmp_path / "again")
     assert by_path.tests == found.tests
 
 
@@ -97,6 +97,15 @@ def test_an_untrained_model_is_said_so(workspace):
 def test_one_model_is_not_enough(tmp_path):
     with pytest.raises(UsageError, match="nothing to compare with, expected two folders or models"):
         compare([tmp_path])
+
+
+def test_another_comparison_is_not_overwritten_unasked(tmp_path):
+    one, other = write(tmp_path / "one"), write(tmp_path / "other", 0.05)
+    compare([one, other], output=tmp_path)
+    compare([one, other], output=tmp_path, metrics=["assd"])  # the same models: repeated
+    with pytest.raises(UsageError, match=r"holds the comparison of .*one, .*other -> choose anoth"):
+        compare([one, one], output=tmp_path)
+    assert compare([one, one], output=tmp_path, overwrite=True).tests[0].p == 1.0
 
 
 def test_the_command_prints_the_table_that_was_asked_for(tmp_path, capsys):
