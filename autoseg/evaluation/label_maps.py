@@ -120,8 +120,8 @@ def target_masks(
     return ours, theirs
 
 
-def is_all_ignored(reference: LabelMap, labels: Labels) -> bool:
-    """Tell whether the reference marks every voxel as ignored."""
-    if labels.ignore is None or set(reference.boxes) != {labels.ignore}:
-        return False
-    return bool((reference.array == labels.ignore).all())
+def judged_voxels(reference: LabelMap, labels: Labels) -> int:
+    """Return how many voxels the reference does not mark as ignored."""
+    box = None if labels.ignore is None else reference.boxes.get(labels.ignore)
+    ignored = 0 if box is None else int(np.count_nonzero(reference.array[box] == labels.ignore))
+    return reference.array.size - ignored

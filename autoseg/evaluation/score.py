@@ -17,19 +17,19 @@ import autoseg
 from autoseg.errors import DataError, UsageError, suggest
 from autoseg.evaluation.label_maps import (
     LabelMap,
-    is_all_ignored,
+    judged_voxels,
     load_label_map,
     target_masks,
     undeclared,
 )
-from autoseg.evaluation.metrics import measure_target, skipped
+from autoseg.evaluation.metrics import SCORES, measure_target, skipped
 from autoseg.evaluation.overview import format_table
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.surface import MODES
 from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.image import Geometry
 from autoseg.labels import Labels
-from autoseg.results import MISSING_PRED, PRED_EMPTY, CaseScores, Value
+from autoseg.results import MISSING_PRED, CaseScores, Value
 
 __all__ = [
     "choose_tolerances", "format_table", "make_header", "read_summary", "score_case", "summarise",
@@ -70,14 +70,14 @@ def score_case(
     _check_values(ours, theirs, labels, case, reference_file, prediction_file)
     limits = choose_tolerances(labels)[0] | dict(tolerances or {})
     flat_axis = geometry.shape.index(1) if 1 in geometry.shape else None
-    skip_all = is_all_ignored(ours, labels)
+    voxels = judged_voxels(ours, labels)
     metrics: dict[str, Mapping[str, Value]] = {}
     for target in labels.names:
-        if skip_all or (annotated is not None and target not in annotated):
+        if not voxels or (annotated is not None and target not in annotated):
             metrics[target] = skipped()
             continue
         masks = target_masks(ours, theirs, labels, target)
-        values = measure_target(*masks, geometry.spacing, limits[target], mode, flat_axis)
+        values = measure_target(*masks, geometry.spacing, limits[target], mode, flat_axis, voxels)
         metrics[target] = _mark_missing(values) if prediction is None else values
     return CaseScores(
         case, metrics, geometry.spacing, geometry.diagonal_mm, reference_file, prediction_file,
@@ -176,7 +176,9 @@ def _check_values(
 
 def _mark_missing(values: Mapping[str, Value]) -> dict[str, Value]:
     """Return the values with the status `missing_pred`, where there was something to predict."""
+    if not values["n_ref"].value:
+        return dict(values)
     return {
-        key: Value(value.value, MISSING_PRED) if value.status == PRED_EMPTY else value
+        key: Value(value.value, MISSING_PRED) if key in SCORES else value
         for key, value in values.items()
     }

@@ -27,4 +27,5 @@ def metrics_of(dice: float | str) -> dict[str, Value]:
     tp = 30 if status == OK else 0
     counts = dict(n_ref=n_ref, n_pred=n_pred, tp=tp, fp=n_pred - tp, fn=n_ref - tp)  # noqa: C408
     counts |= {"vol_ref_ml": n_ref, "vol_pred_ml": n_pred, "fp_volume_ml": counts["fp"] / 1000}
+    counts |= {"tn": 1000 - n_ref - n_pred + tp, "vol_diff_ml": n_pred - n_ref}
     return values | {name: Value(counts[name]) for name in COUNTS}

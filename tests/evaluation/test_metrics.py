@@ -7,32 +7,24 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from autoseg.evaluation import metrics as m
+from autoseg.evaluation.elements import element_weights, neighbourhood_codes
+from autoseg.evaluation.overlap import kappa, mcc
 from autoseg.evaluation.surface import MODES, Surfaces, measure_surfaces
-from autoseg.results import BOTH_EMPTY, OK, PRED_EMPTY, REF_EMPTY
-from tests.evaluation.shapes import GOLDEN, UNIT, ball, box, shifted_cubes
+from autoseg.results import BOTH_EMPTY, OK, PRED_EMPTY, REF_EMPTY, UNDEFINED
+from tests.evaluation.shapes import GOLDEN, UNIT, box, shifted_cubes
 
-SYMMETRIC = ("dice", "iou", "hd95", "assd", "nsd")
+SYMMETRIC = ("dice", "iou", "vs", "mcc", "kappa", "hd", "hd95", "assd", "masd", "nsd")
 
 
 def measure(reference, prediction, spacing=UNIT, tolerance=1.0, mode="surfel") -> dict[str, float]:
     values = m.measure_target(reference, prediction, spacing, tolerance, mode)
-    found = {name: value.value for name, value in values.items()}
-    if values["dice"].status == OK:
-        found["hd"] = m.hausdorff(measure_surfaces(reference, prediction, spacing, mode))
-    return found
+    return {name: value.value for name, value in values.items()}
 
 
 @pytest.mark.parametrize(("shapes", "spacing", "mode", "expected"), GOLDEN)
 def test_golden_values(shapes, spacing, mode, expected):
     found = measure(*shapes(), spacing, mode=mode)
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=5.1e-5)
-
-
-def test_directed_averages_of_the_balls():
-    surfaces = measure_surfaces(ball(10), ball(12), UNIT)
-    there = np.average(surfaces.from_reference, weights=surfaces.reference_weights)
-    back = np.average(surfaces.from_prediction, weights=surfaces.prediction_weights)
-    assert (there, back) == pytest.approx((1.5669, 1.5858), abs=5.1e-5)
 
 
 @pytest.mark.parametrize(("axis", "shift"), [(0, 1), (1, 3), (2, 4)])
@@ -61,8 +53,11 @@ def test_laws_on_random_shapes(seed, mode):
     tolerance = 1.7
     found = measure(reference, prediction, spacing, tolerance, mode)
     turned = measure(prediction, reference, spacing, tolerance, mode)
-    for name in (*SYMMETRIC, "hd"):
+    for name in SYMMETRIC:
         assert turned[name] == pytest.approx(found[name], rel=1e-12), name
+    assert turned["asd_pred_to_ref"] == pytest.approx(found["asd_ref_to_pred"], rel=1e-12)
+    assert turned["sensitivity"] == found["precision"]
+    assert turned["vol_diff_ml"] == -found["vol_diff_ml"]
     assert found["iou"] == pytest.approx(found["dice"] / (2 - found["dice"]), rel=1e-12)
     assert found["hd95"] <= found["hd"]
     assert found["assd"] <= found["hd"]
@@ -70,7 +65,9 @@ def test_laws_on_random_shapes(seed, mode):
     assert nsd == sorted(nsd)
     assert nsd[-1] == 1
     same = measure(reference, reference, spacing, 0.0, mode)
-    assert [same[name] for name in (*SYMMETRIC, "hd")] == [1, 1, 0, 0, 1, 0]
+    perfect = [same[name] for name in SYMMETRIC]
+    assert perfect == pytest.approx([1, 1, 1, 1, 1, 0, 0, 0, 0, 1], rel=1e-12)
+    assert same["added_path_length_mm"] == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -78,6 +75,8 @@ def test_laws_on_random_shapes(seed, mode):
 def test_what_must_not_matter_does_not_matter(seed, mode):
     reference, prediction, spacing = random_pair(seed)
     expected = measure(reference, prediction, spacing, 1.7, mode)
+    field_of_view = {name: expected.pop(name) for name in ("tn", "specificity", "mcc", "kappa")}
+    in_slices = expected.pop("added_path_length_mm")
     order = tuple(np.random.default_rng(seed).permutation(3))
     variants = {
         "axes exchanged": (
@@ -89,7 +88,11 @@ def test_what_must_not_matter_does_not_matter(seed, mode):
     }  # fmt: skip
     for name, (ours, theirs, steps) in variants.items():
         found = measure(ours, theirs, tuple(steps), 1.7, mode)
-        assert found == pytest.approx(expected, rel=1e-11), name
+        assert found | expected == pytest.approx(found, rel=1e-11), name
+        if name != "padded":
+            assert found | field_of_view == pytest.approx(found, rel=1e-11), name
+        if name != "axes exchanged":
+            assert found["added_path_length_mm"] == pytest.approx(in_slices, rel=1e-11)
     larger = measure(reference, prediction, tuple(2.5 * s for s in spacing), 2.5 * 1.7, mode)
     for name, factor in {"hd": 2.5, "hd95": 2.5, "assd": 2.5, "nsd": 1, "dice": 1}.items():
         assert larger[name] == pytest.approx(factor * expected[name], rel=1e-11), name
@@ -113,20 +116,127 @@ def test_hd95_is_the_first_distance_that_covers_95_percent_of_the_surface():
     assert m.hd95(plain) == pytest.approx(np.percentile(near, 95))
 
 
-@pytest.mark.parametrize(
-    ("reference", "prediction", "status", "fraction"),
-    [(0, 0, BOTH_EMPTY, None), (0, 1, REF_EMPTY, 0.0), (1, 0, PRED_EMPTY, 0.0)],
-)
-def test_empty_masks_row_by_row(reference, prediction, status, fraction):
-    ours, theirs = np.zeros((2, 6, 6, 6), dtype=bool)
-    ours[0, 0, 0], theirs[2, 2, 2] = bool(reference), bool(prediction)
-    values = m.measure_target(ours, theirs, (2.0, 1.0, 1.0), 3.0)
-    for name in ("dice", "iou", "nsd"):
-        assert (values[name].value, values[name].status) == (fraction, status)
-    for name in ("hd95", "assd"):
-        assert (values[name].value, values[name].status) == (None, status)
-    assert (values["n_ref"].value, values["n_pred"].value) == (reference, prediction)
-    assert values["fp_volume_ml"].value == pytest.approx(0.002 * prediction)
+# Both empty, reference empty, prediction empty: value, or None for null; one voxel in 6^3.
+WHEN_EMPTY = {
+    "dice": (None, 0, 0),
+    "iou": (None, 0, 0),
+    "sensitivity": (None, None, 0),
+    "precision": (None, 0, None),
+    "specificity": (1, 215 / 216, 1),
+    "vs": (None, 0, 0),
+    "mcc": (None, None, None),
+    "kappa": (None, 0, 0),
+    "rve": (None, None, -1),
+    "abs_rve": (None, None, 1),
+    "hd": (None, None, None),
+    "hd95": (None, None, None),
+    "assd": (None, None, None),
+    "masd": (None, None, None),
+    "asd_ref_to_pred": (None, None, None),
+    "asd_pred_to_ref": (None, None, None),
+    "nsd": (None, 0, 0),
+    "added_path_length_mm": (None, None, 2 * np.sqrt(2)),
+    "hd95_mean": (None, None, None),
+    "n_ref": (0, 0, 1),
+    "n_pred": (0, 1, 0),
+    "tp": (0, 0, 0),
+    "fp": (0, 1, 0),
+    "fn": (0, 0, 1),
+    "tn": (216, 215, 215),
+    "vol_ref_ml": (0, 0, 0.002),
+    "vol_pred_ml": (0, 0.002, 0),
+    "vol_diff_ml": (0, 0.002, -0.002),
+    "fp_volume_ml": (0, 0.002, 0),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("key", WHEN_EMPTY)
+def test_empty_masks_row_by_row(key, mode):
+    nothing, something = np.zeros((2, 6, 6, 6), dtype=bool)
+    something[2, 2, 2] = True
+    pairs = {
+        BOTH_EMPTY: (nothing, nothing),
+        REF_EMPTY: (nothing, something),
+        PRED_EMPTY: (something, nothing),
+    }
+    for (status, masks), expected in zip(pairs.items(), WHEN_EMPTY[key], strict=True):
+        values = m.measure_target(*masks, (2.0, 1.0, 1.0), 3.0, mode)
+        if key == "hd95_mean" and mode != "vertex":
+            assert key not in values
+            continue
+        assert values[key].value == (expected if expected is None else pytest.approx(expected))
+        if key in m.COUNTS:
+            assert values[key].status == OK
+        else:
+            assert values[key].status == (UNDEFINED if key == "mcc" else status)
+
+
+def test_the_table_of_empty_masks_has_a_row_for_every_key():
+    assert set(WHEN_EMPTY) == {*m.METRICS, *m.VERTEX_ONLY}
+
+
+def test_full_masks_leave_the_agreement_undefined():
+    full = np.ones((4, 4, 4), dtype=bool)
+    values = m.measure_target(full, full, UNIT, 1.0)
+    for key in ("specificity", "mcc", "kappa"):
+        assert (values[key].value, values[key].status) == (None, UNDEFINED), key
+    assert (values["dice"].value, values["nsd"].value, values["hd"].value) == (1, 1, 0)
+
+
+def test_agreement_of_a_large_volume_does_not_overflow():
+    counts = dict(tp=3 * 10**8, fp=10**8, fn=10**8, tn=10**9, n_ref=4 * 10**8, n_pred=4 * 10**8)  # noqa: C408
+    assert mcc(counts) == pytest.approx((30 - 1) / (4 * 11))
+    observed, chance = 13 / 15, (4 * 4 + 11 * 11) / 15**2
+    assert kappa(counts) == pytest.approx((observed - chance) / (1 - chance))
+
+
+def test_overlap_of_known_counts():
+    found = measure(*(np.roll(box((4, 4, 4), (0, 2), (0, 2), (0, 2)), k, 0) for k in (0, 1)))
+    assert found["sensitivity"] == found["precision"] == 0.5
+    assert found["specificity"] == 52 / 56
+    assert found["mcc"] == pytest.approx((4 * 52 - 4 * 4) / (8 * 56))
+    assert found["kappa"] == pytest.approx((56 / 64 - 50 / 64) / (1 - 50 / 64))
+    smaller = measure(
+        box((4, 4, 4), (0, 4), (0, 2), (0, 2)), box((4, 4, 4), (0, 3), (0, 1), (0, 2))
+    )
+    assert (smaller["rve"], smaller["abs_rve"], smaller["vs"]) == (-10 / 16, 10 / 16, 1 - 10 / 22)
+
+
+def test_only_the_judged_voxels_are_true_negatives():
+    reference, prediction = shifted_cubes()
+    values = m.measure_target(reference, prediction, UNIT, 1.0, voxels=5000)
+    assert values["tn"].value == 5000 - 1200
+    assert values["specificity"].value == pytest.approx(3800 / 4000)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_added_path_is_the_contour_that_has_to_be_drawn_anew(mode):
+    reference, _ = shifted_cubes()
+    across = measure(reference, np.roll(reference, 2, 2), (3.0, 1.0, 0.5), mode=mode)
+    # In ten slices: both sides of 9 mm; beside one of them two corners and a step of 0.5 mm each.
+    corner = 0.5 * np.hypot(1.0, 0.5)
+    assert across["added_path_length_mm"] == pytest.approx(10 * (2 * 9 + 2 * corner + 2 * 0.5))
+    along = measure(reference, np.roll(reference, 2, 0), (3.0, 1.0, 0.5), mode=mode)
+    whole = 2 * 9 * 1.0 + 2 * 9 * 0.5 + 4 * corner
+    assert along["added_path_length_mm"] == pytest.approx(2 * whole)  # two slices without contour
+
+
+def slow_added_path(reference, prediction, spacing):
+    total = 0.0
+    for ours, theirs in zip(reference, prediction, strict=True):
+        mine, other = neighbourhood_codes(ours), neighbourhood_codes(theirs)
+        lacking = np.isin(other, (0, 15)) & ~np.isin(mine, (0, 15))
+        total += element_weights(spacing[1:])[mine[lacking]].sum()
+    return total
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_added_path_is_that_of_each_slice_alone(seed):
+    reference, prediction, spacing = random_pair(seed)
+    for mode in MODES:
+        found = measure(reference, prediction, spacing, mode=mode)["added_path_length_mm"]
+        assert found == pytest.approx(slow_added_path(reference, prediction, spacing), rel=1e-12)
 
 
 def test_counts_and_volumes():

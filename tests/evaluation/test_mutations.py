@@ -21,8 +21,8 @@ NOISE = 0.9584455438584543  # NSD of the noise below, from surface-distance 0.1
 FAULTS = {
     "percentile of both directions pooled": (
         "metrics",
-        "return hausdorff(surfaces, HD_PERCENTILE)",
-        "return _percentile(np.r_[surfaces.from_reference, surfaces.from_prediction], "
+        '"hd95": max(near, far)',
+        '"hd95": _percentile(np.r_[surfaces.from_reference, surfaces.from_prediction], '
         "np.r_[surfaces.reference_weights, surfaces.prediction_weights], 95, surfaces.mode)",
     ),
     "below instead of up to the tolerance": (
@@ -30,8 +30,8 @@ FAULTS = {
     ),
     "spacing reversed": (
         "metrics",
-        "measure_surfaces(reference, prediction, spacing, mode)",
-        "measure_surfaces(reference, prediction, spacing[::-1], mode)",
+        "measure_surfaces(reference, prediction, steps, mode)",
+        "measure_surfaces(reference, prediction, steps[::-1], mode)",
     ),
     "spacing left out of distances": (
         "surface",
@@ -39,35 +39,44 @@ FAULTS = {
         "gaps = 1.0 * (queries - points[found])",
     ),
     "no padding of surfels": (
-        "surface",
+        "elements",
         "codes = np.pad(mask.astype(np.uint8, copy=False), 1)",
         "codes = np.pad(mask.astype(np.uint8, copy=False), 1, mode='edge')",
     ),
     "no padding of voxels": (
-        "surface", "padded = np.pad(mask, 1)", "padded = np.pad(mask, 1, mode='edge')",
+        "elements", "padded = np.pad(mask, 1)", "padded = np.pad(mask, 1, mode='edge')",
     ),
     "only one direction": (
-        "metrics", "        (surfaces.from_prediction, surfaces.prediction_weights),\n", "",
+        "metrics", "(surfaces.from_prediction, surfaces.prediction_weights)",
+        "(surfaces.from_reference, surfaces.reference_weights)",
     ),
     "a miss is infinitely far": (
-        "metrics", "Value(None if key in DISTANCES", "Value(float('inf') if key in DISTANCES",
+        "metrics", "value = scores.get(key)", "value = scores.get(key, float('inf'))",
     ),
     "a miss is not far at all": (
-        "metrics", "Value(None if key in DISTANCES", "Value(0.0 if key in DISTANCES",
+        "metrics", "value = scores.get(key)", "value = scores.get(key, 0.0)",
     ),
-    "a miss has no Dice": ("metrics", "BOTH_EMPTY else 0.0", "BOTH_EMPTY else None"),
-    "both empty counts as 1": ("metrics", "fraction = None if status", "fraction = 1.0 if status"),
+    "a miss has no NSD": ("metrics", "(REF_EMPTY, PRED_EMPTY)", "(REF_EMPTY,)"),
+    "a miss has no Dice": (
+        "metrics", "value = scores.get(key)", "value = scores.get(key) or None",
+    ),
+    "both empty counts as 1": (
+        "metrics", "value = scores.get(key)",
+        "value = 1.0 if status == BOTH_EMPTY else scores.get(key)",
+    ),
     "weights left out": (
-        "surface",
-        "element_weights(spacing).take(codes.ravel()[places])",
-        "np.ones(len(places))",
+        "surface", "table = element_weights(spacing)", "table = np.ones(256)",
     ),
     "percentile 0.95": ("metrics", "HD_PERCENTILE = 95.0", "HD_PERCENTILE = 0.95"),
-    "volume in mm3": ("metrics", "ml = voxel_mm3 / 1000.0", "ml = voxel_mm3"),
-    "flat images as volumes": ("metrics", "if flat_axis is not None:", "if False:"),
-    "opposite corners joined": ("surface", "sum(inside.values()) <= 4", "sum(inside.values()) > 4"),
+    "volume in mm3": ("metrics", "math.prod(spacing) / 1000.0", "math.prod(spacing)"),
+    "flat images as volumes": (
+        "metrics", "    counts = count_voxels", "    flat_axis = None\n    counts = count_voxels",
+    ),
+    "opposite corners joined": (
+        "elements", "sum(inside.values()) <= 4", "sum(inside.values()) > 4",
+    ),
     "neighbours along one axis forgotten": (
-        "surface", "product(range(mask.ndim), (slice", "product(range(1, mask.ndim), (slice",
+        "elements", "product(range(mask.ndim), (slice", "product(range(1, mask.ndim), (slice",
     ),
 }  # fmt: skip
 
@@ -82,12 +91,17 @@ def load(name: str, source: str, like: dict[str, types.ModuleType]) -> types.Mod
 
 
 def faulty_metrics(name: str, old: str, new: str) -> types.ModuleType:
-    texts = {key: (FOLDER / f"{key}.py").read_text() for key in ("surface", "metrics")}
+    texts = {
+        key: (FOLDER / f"{key}.py").read_text()
+        for key in ("elements", "overlap", "surface", "metrics")
+    }
     if name:
         assert texts[name].count(old) == 1, f"the fault no longer fits the source: {old}"
         texts[name] = texts[name].replace(old, new)
-    surface = load("surface", texts["surface"], {})
-    return load("metrics", texts["metrics"], {"autoseg.evaluation.surface": surface})
+    modules: dict[str, types.ModuleType] = {}
+    for key, text in texts.items():
+        modules[f"autoseg.evaluation.{key}"] = load(key, text, modules)
+    return modules["autoseg.evaluation.metrics"]
 
 
 def all_laws_hold(metrics: types.ModuleType) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from autoseg.evaluation import surface
-from autoseg.evaluation.surface import element_weights, measure_surfaces, neighbourhood_codes
+from autoseg.evaluation.elements import element_weights, neighbourhood_codes
+from autoseg.evaluation.surface import measure_surfaces, unweighted
 from tests.evaluation.shapes import box
 
 SPACING = (1.3, 0.7, 2.1)
@@ -120,7 +121,10 @@ def slow_distances(ours: np.ndarray, theirs: np.ndarray, spacing: tuple[float, .
 
 
 @pytest.mark.parametrize("shape", [(9, 12, 10), (14, 13, 15), (15, 18)])
-@pytest.mark.parametrize(("mode", "elements"), [("voxel", slow_border), ("surfel", slow_corners)])
+@pytest.mark.parametrize(
+    ("mode", "elements"),
+    [("voxel", slow_border), ("surfel", slow_corners), ("vertex", slow_corners)],
+)
 def test_distances_equal_every_element_against_every_other(shape, mode, elements):
     rng = np.random.default_rng(3)
     reference, prediction = (rng.random((2, *shape)) > 0.9).astype(bool)
@@ -146,3 +150,12 @@ def test_an_object_at_the_border_has_a_closed_surface():
     inner, edge = box((9, 9, 9), (3, 6), (3, 6), (3, 6)), box((3, 3, 3), (0, 3), (0, 3), (0, 3))
     assert area(inner, SPACING) == pytest.approx(area(edge, SPACING))
     assert len(measure_surfaces(edge, edge, SPACING, "voxel").from_reference) == 26
+
+
+def test_vertices_are_the_surfels_without_their_weights():
+    reference, prediction = np.random.default_rng(5).random((2, 14, 13, 12)) > 0.8
+    surfels = measure_surfaces(reference, prediction, SPACING)
+    vertices = measure_surfaces(reference, prediction, SPACING, "vertex")
+    assert (vertices.from_reference == surfels.from_reference).all()
+    assert (vertices.reference_weights == 1).all()
+    assert vertices.mode == unweighted(surfels).mode == "vertex"
