@@ -73,7 +73,9 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
         "--nsd-tolerance", nargs="+", metavar="MM", help="for all targets; or liver=3 spleen=2"
     )
     group.add_argument(
-        "--mode", choices=("surfel", "voxel"), help="where surfaces lie (default: surfel)"
+        "--mode",
+        choices=("surfel", "voxel", "vertex"),
+        help="where surfaces lie (default: surfel)",
     )
     group.add_argument(
         "--both-empty", choices=("null", "one"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from autoseg.errors import DataError, PartlyDone, UsageError
+from autoseg.evaluation.metrics import METRICS
 from autoseg.evaluation.score import summarise, write_summary
 from autoseg.evaluation.tables import read_summary
 from autoseg.files import write_json
@@ -61,7 +62,7 @@ def test_two_folders_without_any_workspace(folders):
     assert summary.mean["1"]["hd95"].mean == pytest.approx(1.0)
     assert read_summary(predictions / "summary.json") == summary
     with (predictions / "metrics.csv").open(newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == 3 * 2 * 13
+        assert len(list(csv.DictReader(stream))) == 3 * 2 * len(METRICS)
     assert summary.cases[0].prediction_file.endswith("a.mha")
 
 
