@@ -21,6 +21,7 @@ from autoseg.files import write_atomically
 from autoseg.image import Geometry, Image, grid_differences
 from autoseg.nifti import geometry_of, nifti_bytes, read_nifti, read_nifti_header
 from autoseg.nifti_header import new_header, with_type
+from autoseg.palette import has_palette, palette_indices
 from autoseg.pictures import PICTURES, one_grey
 from autoseg.sniff import check_file
 
@@ -75,9 +76,14 @@ def read_image(path: Path) -> Image:
 
 
 def read_labels(path: Path) -> Image:
-    """Return a label map (1, Z, Y, X) of integers; floats within 1e-3 of integers are rounded."""
+    """Return a label map (1, Z, Y, X) of integers; floats within 1e-3 of integers are rounded.
+
+    A PNG with a palette of colours gives the indices, one of greys the greys.
+    """
     image = read_image(path)
     array = image.array
+    if len(array) != 1 and has_palette(path):  # drawn in colours
+        array = palette_indices(path)[None, None]
     if len(array) != 1:
         fact = f"a label map with {len(array)} channels"
         remedy = "probabilities? save the label of the largest" if array.dtype.kind == "f" else ""

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
     0: "image labels case_files dataset dataset_json plan config presets results workspace files"
     " errors registry stopping",
-    1: "io itk nifti nifti_header pictures sniff tiff parallel hardware device networks",
+    1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks",
     2: "preprocessing postprocess bundle phantom",
     3: "importing planning training inference evaluation report sharing",
     4: "workflows",

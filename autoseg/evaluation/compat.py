@@ -26,6 +26,7 @@ MEANINGS = {
     EMPTY_IS_ONE: "mean over all slices (Z) of all cases, a slice empty in both counts as 1: "
     "predicting nothing scores high",
 }
+SHOWN_TARGETS = 8  # of more, the screen has only the mean
 NOT_STANDARD = "not the standard definition"
 PERFECT = {"dice": 1.0, "iou": 1.0, "nsd": 1.0, "hd": 0.0, "hd95": 0.0, "assd": 0.0, "masd": 0.0}
 
@@ -168,7 +169,8 @@ def format_compat(header: Mapping[str, Any]) -> list[str]:
         lines.append(f"--compat {name}, {NOT_STANDARD}: {scores['definition']}")
         for metric, title in (("dice", "Dice"), ("iou", "IoU")):
             means = {"mean": scores["mean"][metric]} if len(scores[metric]) > 1 else {}
-            shown = {**scores[metric], **means}
+            few = len(scores[metric]) <= SHOWN_TARGETS
+            shown = {**scores[metric], **means} if few else means
             numbers = "  ".join(f"{target} {_number(value)}" for target, value in shown.items())
             lines.append(f"  {title}: {numbers}")
     return lines

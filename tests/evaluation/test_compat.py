@@ -95,6 +95,8 @@ def test_every_line_says_that_it_is_not_the_standard():
     assert text.count("not the standard definition") == 2
     assert "Dice: organ 0.6667" in text
     assert format_compat({"both_empty": "null"}) == []
+    many = compat_scores(["pooled"], [case("a", **dict.fromkeys("abcdefghi", 0.9))])
+    assert format_compat({"compat": many})[1] == "  Dice: mean 0.6667"
 
 
 def test_an_unknown_mode_is_answered_with_the_near_one():
