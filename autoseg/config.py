@@ -59,6 +59,7 @@ class PredictConfig:
     mirror: str | None = None  # "all" mirror images, "half" of them, or "off"
     folds: tuple[str, ...] | None = None  # None: every trained fold
     precision: str | None = None  # "float32" (None), "bfloat16" or "float16"
+    rules: str = "best"  # on label maps: those of best.json where that is followed, or "none"
 
 
 def override(record: Record, assignments: Iterable[str]) -> Record:

@@ -84,9 +84,40 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What `best.json` holds: the models to predict with, and the evidence."""
+class RuleTrial:
+    """The best rule that was tried at one place: mean Dice of each target before it and after."""
 
-    models: tuple[str, ...]  # "3d_fullres-M", in order of their score
-    evidence: Mapping[str, float]
+    scope: str  # target, or "*": all of them together
+    rule: str
+    adopted: bool
+    before: Mapping[str, float | None]
+    after: Mapping[str, float | None]
+    n: Mapping[str, int]  # cases in which the Dice of each target is defined
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean foreground Dice of a choice: on the cases it was made on, and on cases left out of it.
+
+    The choice (model or ensemble, and rules) is made again without each part of the cases, and that
+    part is scored with what was chosen without it. The difference of both is the optimism.
+    """
+
+    apparent: float
+    nested: float
+    cases: int
+    parts: int
+    by: str  # what a part is: "fold", or "part of the patients" with one finished fold
+    chosen: tuple[str, ...]  # what was chosen without each part
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `best.json` holds: the models to predict with, the rules, and the evidence."""
+
+    models: tuple[str, ...]  # "3d_fullres-M"; of several the probabilities are averaged
+    evidence: Mapping[str, float]  # mean foreground Dice of each model and pair
     reasons: tuple[str, ...] = ()
+    rules: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # `postprocess.rules_json`
+    trials: tuple[RuleTrial, ...] = ()
+    estimate: Estimate | None = None

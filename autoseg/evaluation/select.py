@@ -1,15 +1,19 @@
-"""Which trained model to predict with: the best mean foreground Dice over the same cases."""
+"""What to predict with: one model or the mean of two, chosen by the Dice of out-of-fold cases."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from autoseg.errors import DataError
+from autoseg.evaluation.rules import MARGIN, mean_of
 from autoseg.evaluation.summary import summarise
 from autoseg.labels import Labels
 from autoseg.results import CaseScores, Choice, Summary
 
 COMPARABLE = ("mode", "nsd_tolerance_mm", "targets")  # of a header: must agree to be pooled
+PLUS = " + "  # between the models of a pair
 
 
 def pool_folds(folds: Mapping[str, Summary], labels: Labels, model: str) -> Summary:
@@ -45,52 +49,106 @@ def pool_folds(folds: Mapping[str, Summary], labels: Labels, model: str) -> Summ
     return summarise(cases, labels, header | {"folds": list(folds)}, failed)
 
 
-def choose_best(summaries: Mapping[str, Summary], labels: Labels) -> Choice:
-    """Return the model of the highest mean foreground Dice, and the evidence.
+def usable(summaries: Mapping[str, Summary]) -> dict[str, Summary]:
+    """Return the models in which every case could be scored."""
+    return {model: summary for model, summary in summaries.items() if not summary.failed}
 
-    Compared are only cases that every model has scored; without any such case, or with one model,
-    the one with most cases is taken, and the reasons say so.
+
+def shared_cases(summaries: Mapping[str, Summary]) -> frozenset[str]:
+    """Return the ids of the cases that every model has scored."""
+    ids = [frozenset(case.case for case in summary.cases) for summary in summaries.values()]
+    return frozenset.intersection(*ids) if ids else frozenset()
+
+
+def choose_best(
+    summaries: Mapping[str, Summary], labels: Labels, among: frozenset[str] | None = None
+) -> Choice:
+    """Return the model of the highest mean foreground Dice, or a pair, and the evidence.
+
+    The name of a pair is those of two models with `PLUS` between. It costs two predictions, so it
+    is chosen only when it is better than the best single model by more than `MARGIN`.
+    Compared are only cases that every model has scored (and that are in `among`); without any such
+    case, or with one model, the one with most cases is taken, and the reasons say so.
     """
-    usable = {model: summary for model, summary in summaries.items() if not summary.failed}
-    if not usable:
+    models = usable(summaries)
+    if not models:
         return Choice((), {}, ("No model can be chosen: in each, cases could not be scored.",))
-    shared = _shared_cases(usable)
+    shared = shared_cases(models)
     if not shared:
-        model = max(usable, key=lambda name: len(usable[name].cases))
+        singles = [name for name in models if PLUS not in name]
+        model = max(singles or models, key=lambda name: len(models[name].cases))
         why = f"{model}: the models share no scored case, so they cannot be compared; most cases."
-        return Choice((model,), _evidence({model: usable[model].cases}, labels), (why,))
-    cases = {
-        model: [case for case in summary.cases if case.case in shared]
-        for model, summary in usable.items()
-    }
-    evidence = _evidence(cases, labels)
+        ids = frozenset(case.case for case in models[model].cases)
+        return Choice((model,), _evidence({model: models[model]}, labels, ids), (why,))
+    counted = shared if among is None else shared & among
+    evidence = _evidence(models, labels, counted)
     if not evidence:
-        model = min(usable)
+        model = min(models)
         return Choice((model,), {}, (f"{model}: no reference holds a target; first by name.",))
-    model = max(evidence, key=lambda name: evidence[name])
-    how_many = f"{len(shared)} case{'s' * (len(shared) != 1)}"
-    if len(usable) == 1:
+    return _compare(evidence, len(counted))
+
+
+def _compare(evidence: Mapping[str, float], cases: int) -> Choice:
+    how_many = f"{cases} case{'s' * (cases != 1)}"
+    singles = [name for name in evidence if PLUS not in name]
+    pairs = [name for name in evidence if PLUS in name]
+    model = max(singles or pairs, key=lambda name: evidence[name])
+    if len(evidence) == 1:
         why = (
             f"{model}: the only model, mean foreground Dice {evidence[model]:.4f} over {how_many}."
         )
-    else:
-        others = ", ".join(f"{n} {d:.4f}" for n, d in evidence.items() if n != model)
-        why = (
-            f"{model}: best mean foreground Dice, {evidence[model]:.4f}, over the {how_many} that "
-            f"all models have scored ({others})."
+        return Choice(tuple(model.split(PLUS)), evidence, (why,))
+    reasons = []
+    if singles and pairs:
+        pair = max(pairs, key=lambda name: evidence[name])
+        gain = evidence[pair] - evidence[model]
+        better = gain > MARGIN
+        reasons.append(
+            f"The best pair, {pair}, differs from the best single model, {model}, by {gain:+.4f}: "
+            f"{'more' if better else 'not more'} than the {MARGIN:g} that a second model must add."
         )
-    return Choice((model,), evidence, (why,))
+        model = pair if better else model
+    others = ", ".join(f"{n} {d:.4f}" for n, d in evidence.items() if n != model)
+    best = "best mean foreground Dice" if model == max(evidence, key=lambda n: evidence[n]) else (
+        "mean foreground Dice"
+    )  # fmt: skip
+    why = (
+        f"{model}: {best}, {evidence[model]:.4f}, over the {how_many} that "
+        f"all models have scored ({others})."
+    )
+    return Choice(tuple(model.split(PLUS)), evidence, (why, *reasons))
 
 
-def _shared_cases(summaries: Mapping[str, Summary]) -> set[str]:
-    ids = [{case.case for case in summary.cases} for summary in summaries.values()]
-    return set.intersection(*ids)
+def dice_of(cases: Sequence[CaseScores], labels: Labels) -> np.ndarray:
+    """Return (n, K) the Dice of each case and target, NaN where it is not defined."""
+    rows = [[case.metrics[name]["dice"].value for name in labels.names] for case in cases]
+    return np.array(rows, dtype=np.float64).reshape(len(cases), len(labels.names))
 
 
-def _evidence(cases: Mapping[str, Sequence[CaseScores]], labels: Labels) -> dict[str, float]:
-    """Return the mean foreground Dice of each model, where it has one."""
-    means = {
-        model: summarise(scores, labels).foreground_mean["dice"].mean
-        for model, scores in cases.items()
-    }
-    return {model: mean for model, mean in means.items() if mean is not None}
+def has_reference(cases: Sequence[CaseScores], labels: Labels) -> np.ndarray:
+    """Return (n, K) bool: does the reference of a case hold the target?"""
+    rows = [[bool(c.metrics[name]["n_ref"].value) for name in labels.names] for c in cases]
+    return np.array(rows, dtype=bool).reshape(len(cases), len(labels.names))
+
+
+def foreground_dice(dice: np.ndarray, present: np.ndarray) -> float | None:
+    """Return the mean over targets of their mean over cases; `dice` and `present` are (n, K).
+
+    Targets that no reference holds are left out, as in `summarise`; None when nothing is left.
+    """
+    means = mean_of(dice)[present.any(0)]
+    means = means[~np.isnan(means)]
+    return float(means.mean()) if means.size else None
+
+
+def _evidence(
+    summaries: Mapping[str, Summary], labels: Labels, among: frozenset[str]
+) -> dict[str, float]:
+    """Return the mean foreground Dice of each model over `among`, where it has one."""
+    found = {}
+    for model, summary in summaries.items():
+        cases = [case for case in summary.cases if case.case in among]
+        mean = foreground_dice(dice_of(cases, labels), has_reference(cases, labels))
+        if mean is not None:
+            found[model] = mean
+    return found

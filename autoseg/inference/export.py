@@ -9,6 +9,7 @@ operators are those of `preprocessing.resample`, applied on the device of the sc
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,10 +45,15 @@ def decode_restored(scores: Tensor, frame: Frame, labels: Labels) -> np.ndarray:
 
 
 @torch.inference_mode()
-def decode_mean(members: Sequence[tuple[Tensor, Frame]], labels: Labels) -> np.ndarray:
+def decode_mean(
+    members: Sequence[tuple[Tensor, Frame]],
+    labels: Labels,
+    thresholds: Sequence[float] | None = None,
+) -> np.ndarray:
     """Return the label map (Z, Y, X) of several models' scores of one scan.
 
-    One member: its logits decide. Several: the mean of their probabilities. All frames are of the
+    One member: its logits decide. Several: the mean of their probabilities. `thresholds` (K,) are
+    the probabilities above which overlapping targets are present; None: 0.5. All frames are of the
     same scan, with the same box and axis order; each has its own prepared grid.
     """
     frame = members[0][1]
@@ -58,18 +64,21 @@ def decode_mean(members: Sequence[tuple[Tensor, Frame]], labels: Labels) -> np.n
         voxels = min(voxels, GROUP_BYTES // (8 * labels.channels))
     rows = max(1, voxels // (BLOCK_ROWS * frame.cropped_shape[2]))
     sources = [_Source.of(scores, own, rows) for scores, own in members]
+    limits = list(thresholds or [0.5] * len(labels.names))
+    if len(sources) == 1:
+        limits = [math.log(p / (1 - p)) for p in limits]
     label_map = np.empty(frame.cropped_shape, dtype=labels.dtype)
     for i, j in itertools.product(range(len(sources[0].z)), range(len(sources[0].y))):
         if len(sources) == 1:
-            targets, threshold = sources[0].block(i, j), 0.0
+            targets = sources[0].block(i, j)
         else:
-            targets, threshold = iter(_mean_probability(sources, i, j, labels)), 0.5
+            targets = iter(_mean_probability(sources, i, j, labels))
         where = sources[0].z[i].rows, sources[0].y[j].rows
-        label_map[where] = _decide(targets, labels, threshold)
+        label_map[where] = _decide(targets, labels, limits)
     return place(label_map, frame)
 
 
-def _decide(targets: Iterator[Tensor], labels: Labels, threshold: float) -> np.ndarray:
+def _decide(targets: Iterator[Tensor], labels: Labels, limits: Sequence[float]) -> np.ndarray:
     """Return the labels of a block from its scores (z, y, x), channel by channel."""
     first = next(targets)
     # Channels come in ascending order, so the one that counts last is the largest that ever won:
@@ -81,9 +90,11 @@ def _decide(targets: Iterator[Tensor], labels: Labels, threshold: float) -> np.n
             torch.maximum(winner, (score > best).to(torch.int16).mul_(channel), out=winner)
             torch.maximum(best, score, out=best)
     else:
-        winner = (first > threshold).to(torch.int16)
+        winner = (first > limits[0]).to(torch.int16)
         for channel, score in enumerate(targets, start=2):
-            torch.maximum(winner, (score > threshold).to(torch.int16).mul_(channel), out=winner)
+            torch.maximum(
+                winner, (score > limits[channel - 1]).to(torch.int16).mul_(channel), out=winner
+            )
     background = [] if labels.exclusive else [0]
     return np.asarray([*background, *labels.written], labels.dtype)[winner.cpu().numpy()]
 

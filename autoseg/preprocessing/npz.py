@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -49,6 +50,17 @@ def _write_member(archive: zipfile.ZipFile, stream: BinaryIO, name: str, array: 
         member.write(header.getvalue())
         if array.size:
             member.write(array.reshape(-1).view(np.uint8).data)
+
+
+def read_label_map(path: Path) -> np.ndarray:
+    """Return the member `labels` of an `.npz`; raise DataError or CorruptError if it cannot be."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive["labels"]
+    except FileNotFoundError as error:
+        raise DataError("file not found", place=str(path)) from error
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
+        raise CorruptError(f"is damaged: {error}", place=str(path)) from error
 
 
 def map_npz(path: Path, size: int) -> dict[str, np.ndarray]:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,7 +30,7 @@ from autoseg.files import (
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, Plan
 from autoseg.preprocessing.foreground import foreground_positions
-from autoseg.preprocessing.npz import map_npz, write_npz
+from autoseg.preprocessing.npz import map_npz, read_label_map, write_npz
 from autoseg.preprocessing.prepare import Frame
 
 FORMAT = "autoseg-prepared-1"
@@ -210,14 +209,7 @@ def write_native(folder: Path, case_id: str, label_map: np.ndarray) -> None:
 
 def read_native(folder: Path, case_id: str) -> np.ndarray:
     """Return what `write_native` wrote; raise DataError or CorruptError when it cannot be read."""
-    path = _paths(folder / "labels", case_id)[0]
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return archive["labels"]
-    except FileNotFoundError as error:
-        raise DataError("file not found", place=str(path)) from error
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
-        raise CorruptError(f"is damaged: {error}", place=str(path)) from error
+    return read_label_map(_paths(folder / "labels", case_id)[0])
 
 
 # --- is it done? ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import DataError, PartlyDone, Problem, UsageError
+from autoseg.evaluation.choice_text import format_crossvalidation
 from autoseg.evaluation.compat import (
     check_compat,
     compat_scores,
@@ -18,11 +19,7 @@ from autoseg.evaluation.compat import (
     needs_slices,
     slice_sums,
 )
-from autoseg.evaluation.crossvalidation import (
-    CrossValidation,
-    cross_validate,
-    format_crossvalidation,
-)
+from autoseg.evaluation.crossvalidation import CrossValidation
 from autoseg.evaluation.export_npz import (
     check_exportable,
     npz_rows,
@@ -40,9 +37,8 @@ from autoseg.evaluation.targets import find_preset, preset_tolerances
 from autoseg.files import fingerprint_of, sha256, write_json
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
-from autoseg.plan import load_plan
-from autoseg.planning.folds import load_folds
 from autoseg.results import CaseScores, Summary
+from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.evaluate_inputs import (
     Inputs,
     Places,
@@ -246,24 +242,6 @@ def _raise_if_incomplete(
     )
 
 
-def evaluate_crossvalidation(workspace: Workspace, dataset: str | None = None) -> CrossValidation:
-    """Pool the validations of every trained model, choose the best, write `best.json`.
-
-    The pooled summary of a model goes to its `run/crossvalidation/`. One finished fold is enough.
-    """
-    name = workspace.find_planned(dataset)
-    labels = load_plan(workspace.plan(name)).labels
-    path = workspace.folds(name)
-    split = [fold.validation for fold in load_folds(path)] if path.is_file() else []
-    models = workspace.models(name)
-    result = cross_validate(name, models, labels, split)
-    for model, summary in result.summaries.items():
-        write_summary(models / model / "run" / "crossvalidation", summary)
-    if result.choice.models:
-        write_json(workspace.best(name), result.choice)
-    return result
-
-
 def _best_of(result: CrossValidation) -> Summary:
     log.info("%s", format_crossvalidation(result))
-    return result.summaries[(*result.choice.models, *result.summaries)[0]]
+    return result.final or result.chosen

@@ -14,6 +14,7 @@ from autoseg.dataset import Case, find_cases
 from autoseg.errors import AutosegError, PartlyDone, ResourceError, Stopped, UsageError
 from autoseg.files import locked, to_json
 from autoseg.inference.speed import describe_speed, settle
+from autoseg.postprocess import describe_rules, rules_json
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.workflows.predict_choice import Chosen, choose_models
 from autoseg.workflows.predict_record import Record, close_record, is_done, open_record
@@ -55,6 +56,8 @@ def predict(
         bundles=bundles,
         trust=trust,
     )
+    if config.rules == "none":
+        chosen = dataclasses.replace(chosen, rules={})
     plan = chosen.models[0].plan
     if images.resolve() == output.resolve():
         raise UsageError(
@@ -65,6 +68,8 @@ def predict(
     cases = find_cases(images, len(plan.channels), plan.file_ending)
     log.info("%s", chosen.reason)
     log.info("%s", describe_speed(config))
+    if chosen.rules:
+        log.info("rules (best.json): %s", describe_rules(chosen.rules))
     with locked(output, "autoseg_predict"), stop_on_signals() as stop:
         header = _header(chosen, config)
         record = open_record(output, header, overwrite)
@@ -85,7 +90,8 @@ def _header(chosen: Chosen, config: PredictConfig) -> dict[str, Any]:
         for info in chosen.models
     ]
     settings = to_json(dataclasses.replace(config, folds=None))
-    return {"version": __version__, "models": models, "settings": settings}
+    return {"version": __version__, "models": models, "settings": settings,
+            "rules": to_json(rules_json(chosen.rules))}  # fmt: skip
 
 
 def _predict_rest(

@@ -21,6 +21,7 @@ from autoseg.inference.predictor import ArrayPredictor, load_predictor
 from autoseg.io import ending_of, read_case, write_labels
 from autoseg.parallel import Outcome, map_cases, prefetch
 from autoseg.plan import Plan
+from autoseg.postprocess import Rules, apply_rules, thresholds
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.stopping import StopRequest
 from autoseg.workflows.predict_choice import Chosen
@@ -46,6 +47,7 @@ class Engine:
     bundles: tuple[Bundle, ...]
     predictors: tuple[ArrayPredictor, ...]
     trust: bool
+    rules: Rules
 
     @property
     def plan(self) -> Plan:
@@ -79,7 +81,7 @@ def _load(chosen: Chosen, config: PredictConfig, device: str | None, stop: StopR
     log.info("predicting on %s", describe_device(where))
     loaded = (load_predictor(bundle, config, where) for bundle in bundles)
     predictors = tuple(replace(predictor, interrupt=stop.check) for predictor in loaded)
-    return Engine(bundles, predictors, chosen.trust)
+    return Engine(bundles, predictors, chosen.trust, chosen.rules)
 
 
 def _prepare(case: Case, engine: Engine) -> Prepared:
@@ -98,7 +100,8 @@ def _finish(case: Case, prepared: Prepared, engine: Engine, record: Record) -> E
     if prepared.arrays:
         pairs = zip(engine.predictors, prepared.arrays, strict=True)
         members = [(predict(array), frame) for predict, (array, frame) in pairs]
-        label_map = decode_mean(members, labels)
+        label_map = decode_mean(members, labels, thresholds(engine.rules, labels))
+        label_map = apply_rules(label_map, prepared.geometry.spacing, labels, engine.rules)
     else:
         log.warning("%s: the image is empty (all zero); so is its label map", case.id)
         label_map = np.zeros(prepared.geometry.shape, dtype=labels.dtype)

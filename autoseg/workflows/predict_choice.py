@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg.bundle import BundleInfo, describe, open_bundle
 from autoseg.errors import UsageError, suggest
 from autoseg.files import from_json, read_json
+from autoseg.postprocess import Rules, read_rules
 from autoseg.results import Choice
 from autoseg.workspace import Workspace
 
@@ -20,6 +21,7 @@ class Chosen:
     models: tuple[BundleInfo, ...]
     reason: str
     trust: bool  # may names in them import the user's own code?
+    rules: Rules = field(default_factory=dict)  # chosen for exactly these models
 
 
 def choose_models(
@@ -44,10 +46,15 @@ def choose_models(
         return Chosen(_check_together(infos), reason, trust)
     name = _find_dataset(workspace, dataset)
     trained = trained_models(workspace, name)
-    names, why = _choose_names(workspace, name, trained, configuration, size)
+    names, why, best = _choose_names(workspace, name, trained, configuration, size)
     infos = [open_bundle(workspace.models(name) / n / "bundle", folds, True) for n in names]
     models = " + ".join(describe(info) for info in infos)
-    return Chosen(_check_together(infos), f"dataset {name}, model {models}: {why}", True)
+    reason = f"dataset {name}, model {models}: {why}"
+    together = _check_together(infos)
+    if best is None:
+        return Chosen(together, reason, True)
+    rules = read_rules(best.rules, together[0].plan.labels, str(workspace.best(name)))
+    return Chosen(together, reason, True, rules)
 
 
 def trained_models(workspace: Workspace, dataset: str) -> list[str]:
@@ -84,7 +91,8 @@ def _choose_names(
     trained: list[str],
     configuration: str | None,
     size: str | None,
-) -> tuple[list[str], str]:
+) -> tuple[list[str], str, Choice | None]:
+    """Return the models, why these, and the choice that is followed, if one is."""
     place = str(workspace.models(dataset))
     if not trained:
         remedy = "train one first with autoseg_train, or name a bundle with -m"
@@ -98,11 +106,12 @@ def _choose_names(
     if configuration is None and size is None:
         best = _best_choice(workspace.best(dataset), trained)
         if best:
-            return list(best.models), "the best known choice (best.json)"
+            return list(best.models), "the best known choice (best.json)", best
         if len(trained) == 1:
-            return trained, "the only model trained so far; there is no best.json to choose by"
+            why = "the only model trained so far; there is no best.json to choose by"
+            return trained, why, None
     if len(asked) == 1:
-        return asked, "as asked"
+        return asked, "as asked", None
     if not asked:
         wanted = "-".join(word for word in (configuration, size) if word)
         remedy = f"trained: {', '.join(trained)}"

@@ -20,7 +20,9 @@ from autoseg.evaluation.score import make_header, score_case
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import write_summary
 from autoseg.files import write_atomically
+from autoseg.image import Geometry
 from autoseg.inference.export import decode_restored
+from autoseg.inference.scores import FOLDER, ScoreKeeper
 from autoseg.io import write_labels
 from autoseg.labels import Labels
 from autoseg.plan import Plan
@@ -85,11 +87,15 @@ def validate(
     output: Path,
     stop: StopRequest,
 ) -> Summary:
-    """Write label maps, `metrics.csv` and `summary.json` to `output`; return the summary."""
+    """Write label maps, scores, `metrics.csv` and `summary.json` to `output`; return the summary.
+
+    The scores are kept for ensembles (`inference/scores.py`).
+    """
     ending = plan.file_ending
     if importlib.util.find_spec("SimpleITK") is None:
         log.info("SimpleITK is not installed here: validation label maps are written as .npz")
         ending = ".npz"
+    keeper = ScoreKeeper(output / FOLDER, plan.labels)
     scores, begin, said = [], time.monotonic(), time.monotonic()
     for number, case in enumerate(cases, start=1):
         if stop.signal_name:
@@ -97,26 +103,30 @@ def validate(
                 f"stopped by {stop.signal_name} while predicting validation cases",
                 remedy="run the same command again: training is done, only this is repeated",
             )
-        label_map = predict_labels(predict, case, plan.labels)
+        logits = predict(np.array(case.image, dtype=np.float32))
+        label_map = decode_restored(logits, case.frame, plan.labels)
+        keeper.keep(case.id, logits.cpu().numpy(), case.frame)
         path = output / f"{case.id}{ending}"
-        _write(path, label_map, case)
+        write_label_map(path, label_map, case.frame.source)
         scores.append(score(label_map, case, plan.labels, prepared, path.name))
         if time.monotonic() - said > SAID_EVERY_S:
             said = time.monotonic()
             left = say_duration((said - begin) * (len(cases) - number) / number)
             log.info("validation: %d of %d cases, %s left", number, len(cases), left)
+    keeper.close()
     summary = summarise(scores, plan.labels, make_header(plan.labels))
     write_summary(output, summary)
     _report_controls(summary)
     return summary
 
 
-def _write(path: Path, label_map: np.ndarray, case: PreparedCase) -> None:
+def write_label_map(path: Path, label_map: np.ndarray, geometry: Geometry) -> None:
+    """Write a label map (Z, Y, X) as an image file, or as an `.npz` where that is its ending."""
     if path.suffix == ".npz":
         write_atomically(path, lambda s: write_npz(s, {"labels": label_map}, compress=True))
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_labels(path, label_map, case.frame.source)
+        write_labels(path, label_map, geometry)
 
 
 def _report_controls(summary: Summary) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import UsageError
-from autoseg.evaluation.crossvalidation import cross_validate, format_crossvalidation
+from autoseg.evaluation.choice_text import format_crossvalidation
+from autoseg.evaluation.crossvalidation import collect_models, decide
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import write_summary
 from autoseg.labels import Labels
@@ -23,9 +24,13 @@ def validate(models: Path, model: str, fold: str, **dice: float) -> None:
     write_summary(models / model / "run" / f"fold_{fold}" / "validation", summarise(cases, LABELS))
 
 
+def cross_validate(models: Path):
+    return decide("HIPPO", collect_models(models, LABELS, SPLIT), LABELS, SPLIT)
+
+
 def test_one_fold_of_five_is_enough_and_it_says_so(tmp_path):
     validate(tmp_path, "3d_fullres-S", "0", p=0.8, q=0.9)
-    result = cross_validate("HIPPO", tmp_path, LABELS, SPLIT)
+    result = cross_validate(tmp_path)
     assert result.folds == {"3d_fullres-S": ("0",)}
     assert result.choice.models == ("3d_fullres-S",)
     text = format_crossvalidation(result)
@@ -41,7 +46,7 @@ def test_models_are_compared_and_what_is_lacking_is_said(tmp_path):
     (tmp_path / "2d-S" / "run" / "fold_1").mkdir()
     (tmp_path / "2d-S" / "run" / "fold_full").mkdir()
     (tmp_path / "best.json").write_text("{}")
-    result = cross_validate("HIPPO", tmp_path, LABELS, SPLIT)
+    result = cross_validate(tmp_path)
     assert result.summaries["3d_fullres-S"].mean["a"]["dice"].n == 3
     assert result.choice.evidence == pytest.approx({"2d-S": 0.7, "3d_fullres-S": 0.8})
     assert result.notes == (
@@ -52,4 +57,4 @@ def test_models_are_compared_and_what_is_lacking_is_said(tmp_path):
 
 def test_without_a_finished_fold_the_remedy_is_to_train(tmp_path):
     with pytest.raises(UsageError, match="run autoseg_train 3d_fullres 0"):
-        cross_validate("HIPPO", tmp_path, LABELS, SPLIT)
+        cross_validate(tmp_path)

@@ -61,6 +61,22 @@ def test_a_tie_goes_to_the_first():
     assert choice.models == ("2d-S",)
 
 
+def test_a_pair_must_add_more_than_the_margin_to_the_best_single_model():
+    singles = {"2d-S": summary(x=0.7), "3d-S": summary(x=0.8)}
+    choice = choose_best(singles | {"2d-S + 3d-S": summary(x=0.82)}, LABELS)
+    assert choice.models == ("2d-S", "3d-S")
+    assert choice.evidence["2d-S + 3d-S"] == pytest.approx(0.82)
+    choice = choose_best(singles | {"2d-S + 3d-S": summary(x=0.8009)}, LABELS)
+    assert choice.models == ("3d-S",)
+    assert "by +0.0009: not more than the 0.001 that a second model must add" in choice.reasons[1]
+
+
+def test_the_choice_can_be_made_among_some_cases():
+    models = {"2d-S": summary(x=0.7, y=0.9), "3d-S": summary(x=0.8, y=0.5)}
+    assert choose_best(models, LABELS).models == ("2d-S",)
+    assert choose_best(models, LABELS, frozenset({"x"})).models == ("3d-S",)
+
+
 def test_an_incomplete_model_is_not_chosen():
     broken = summarise([case("x", a=0.9)], LABELS, {}, failed={"y": "unreadable"})
     assert choose_best({"2d-S": broken, "3d-S": summary(x=0.5)}, LABELS).models == ("3d-S",)

@@ -67,7 +67,7 @@ def test_a_fold_leaves_weights_history_log_picture_predictions_and_scores(
     assert summary is not None
     assert [case.case for case in summary.cases] == held_out
     assert {path.name for path in (run / "validation").iterdir()} == {
-        "metrics.csv", "summary.json", *(f"{case}.nii.gz" for case in held_out),
+        "metrics.csv", "scores", "summary.json", *(f"{case}.nii.gz" for case in held_out),
     }  # fmt: skip
     rows = list(csv.DictReader((run / "history.csv").open()))
     assert [row["step"] for row in rows] == ["5", "10"]

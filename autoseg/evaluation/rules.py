@@ -1,0 +1,245 @@
+"""Which rules raise the Dice of a model's out-of-fold predictions and lower that of no target.
+
+Tried in the order of their cost, each on top of what was adopted before:
+
+1. the largest component of all targets together, then of each target, or a smallest size of its
+   components: from the component tables;
+2. holes filled, target by target;
+3. closing or opening by one or two voxels.
+
+Of the candidates at one place the one of the highest mean Dice is adopted, if no target's mean
+falls and some target's rises by more than `MARGIN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.evaluation.components import (
+    CaseTable,
+    Counts,
+    counts_with,
+    counts_without,
+    tabulate,
+)
+from autoseg.files import fingerprint_of
+from autoseg.io import read_labels
+from autoseg.labels import Labels
+from autoseg.parallel import map_cases
+from autoseg.postprocess import ALL, Rule, Rules, apply_rules, rules_json
+from autoseg.preprocessing.npz import read_label_map
+from autoseg.preprocessing.store import read_native
+from autoseg.results import RuleTrial
+
+MARGIN = 0.001  # of mean Dice: less is not worth a rule, nor a second model
+MOST_SIZES = 20  # smallest sizes that are tried for one target
+BALL_VOXELS = (1, 2)  # radii of closing and opening, in the cases' usual finest spacing
+_ROUNDING = 1e-12
+
+Candidate = tuple[str, Rule]  # what it applies to, and the rule
+
+
+@dataclass(frozen=True)
+class PredictedCase:
+    """An out-of-fold prediction as a file, and where its reference lies."""
+
+    id: str
+    prediction: Path
+    prepared: Path  # prepared/<dataset>, holds labels/<case>.npz
+    spacing: tuple[float, float, float]  # mm
+    annotated: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The predictions of one model; what was measured on them is kept, for it is asked again."""
+
+    cases: tuple[PredictedCase, ...]
+    labels: Labels
+    workers: int = 0
+    _tables: dict[str, tuple[CaseTable, ...]] = field(default_factory=dict)
+    _trials: dict[str, tuple[tuple[Counts, ...], ...]] = field(default_factory=dict)
+
+    def tables(self, rules: Rules) -> tuple[CaseTable, ...]:
+        """Return a table for each case, of its prediction after `rules`."""
+        key = fingerprint_of(rules_json(rules))
+        if key not in self._tables:
+            work = partial(_tabulate, labels=self.labels, rules=rules)
+            found = map_cases(work, self.cases, workers=self.workers, title="components")
+            self._tables[key] = tuple(outcome.result() for outcome in found)
+        return self._tables[key]
+
+    def trials(
+        self, rules: Rules, candidates: Sequence[Candidate]
+    ) -> tuple[tuple[Counts, ...], ...]:
+        """Return for each case its counts after `rules` and then each of `candidates`."""
+        key = fingerprint_of([rules_json(rules), [[s, str(rule)] for s, rule in candidates]])
+        if key not in self._trials:
+            before = [table.counts for table in self.tables(rules)]
+            work = partial(_try, labels=self.labels, rules=rules, candidates=tuple(candidates))
+            items = list(zip(self.cases, before, strict=True))
+            found = map_cases(work, items, workers=self.workers, title="rules", name=_case_of)
+            self._trials[key] = tuple(outcome.result() for outcome in found)
+        return self._trials[key]
+
+
+def search_rules(data: Measured, among: frozenset[str]) -> tuple[Rules, tuple[RuleTrial, ...]]:
+    """Return the rules to adopt, judged on the cases named in `among`, and what was tried."""
+    rules: dict[str, tuple[Rule, ...]] = {}
+    tried: list[RuleTrial] = []
+    for stage in _stages(data):
+        for scope in stage.scopes:
+            found = _best_of(data, rules, stage, scope, among)
+            if found is None:
+                continue
+            rule, trial = found
+            tried.append(trial)
+            if trial.adopted:
+                rules[scope] = (*rules.get(scope, ()), rule)
+    return rules, tuple(tried)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    scopes: tuple[str, ...]
+    rules: tuple[Rule, ...] | None  # None: component rules, from the tables
+
+
+def _stages(data: Measured) -> Iterator[_Stage]:
+    names = data.labels.names
+    if len(names) > 1:
+        yield _Stage((ALL,), None)
+    yield _Stage(names, None)
+    yield _Stage(names, (Rule("fill_holes"),))
+    finest = float(np.median([min(case.spacing) for case in data.cases]))
+    radii = [float(f"{n * finest:.3g}") for n in BALL_VOXELS]
+    yield _Stage(names, tuple(Rule(kind, mm) for kind in ("closing", "opening") for mm in radii))
+
+
+def _best_of(
+    data: Measured, rules: Rules, stage: _Stage, scope: str, among: frozenset[str]
+) -> tuple[Rule, RuleTrial] | None:
+    """Return the best candidate for `scope` and its evidence; None when there is no candidate."""
+    tables = data.tables(rules)
+    chosen = [i for i, case in enumerate(data.cases) if case.id in among]
+    before = [tables[i].counts for i in chosen]
+    outcomes: list[tuple[Rule, list[Counts]]] = []
+    if stage.rules is None:
+        candidates = component_candidates([tables[i] for i in chosen], scope)
+        outcomes = [
+            (rule, [counts_without(tables[i], scope, rule) for i in chosen]) for rule in candidates
+        ]
+    else:
+        # All targets in one pass: nothing is read again while nothing is adopted.
+        every = [(name, rule) for name in stage.scopes for rule in stage.rules]
+        trials = data.trials(rules, every)
+        outcomes = [
+            (rule, [trials[i][column] for i in chosen])
+            for column, (name, rule) in enumerate(every)
+            if name == scope
+        ]
+    return _judge(scope, outcomes, before, data.labels) if outcomes else None
+
+
+def component_candidates(tables: Sequence[CaseTable], scope: str) -> list[Rule]:
+    """Return the component rules worth trying: none where no case has a second component."""
+    parts = [table.components[scope] for table in tables]
+    rules = [Rule("largest_component")] if any(len(part.mm3) > 1 for part in parts) else []
+    if scope == ALL:  # sizes are a matter of each target
+        return rules
+    volumes = np.unique(np.concatenate([part.mm3 for part in parts])) if parts else np.zeros(0)
+    if len(volumes) < 2:
+        return rules
+    between = np.sqrt(volumes[1:] * volumes[:-1])  # half-way, as ratios go
+    ranks = np.unique(np.linspace(0, len(between) - 1, MOST_SIZES).round().astype(int))
+    sizes = dict.fromkeys(float(f"{between[rank]:.3g}") for rank in ranks)
+    return rules + [Rule("min_component", mm3) for mm3 in sizes]
+
+
+def _judge(
+    scope: str,
+    outcomes: Sequence[tuple[Rule, Sequence[Counts]]],
+    before: Sequence[Counts],
+    labels: Labels,
+) -> tuple[Rule, RuleTrial]:
+    present = np.any([counts.annotated & (counts.reference > 0) for counts in before], axis=0)
+    was = mean_dice(before)
+    best: tuple[bool, float] | None = None
+    for rule, after in outcomes:
+        now = mean_dice(after)
+        # A mean that is gone (every false alarm removed) has not become worse.
+        harmless = not bool((now < was - _ROUNDING).any())
+        gain = float(np.nanmax((now - was)[present], initial=0.0))
+        rank = harmless and gain > MARGIN, float(np.nanmean(now[present])) if present.any() else 0.0
+        if best is None or rank > best:  # in a tie the cheaper one, which comes first
+            best, chosen, then = rank, rule, now
+    assert best is not None
+    numbers = np.sum([~np.isnan(counts.dice()) for counts in before], axis=0)
+    trial = RuleTrial(
+        scope,
+        str(chosen),
+        best[0],
+        _by_name(was, labels),
+        _by_name(then, labels),
+        {name: int(n) for name, n in zip(labels.names, numbers, strict=True)},
+    )
+    return chosen, trial
+
+
+def mean_dice(counts: Sequence[Counts]) -> np.ndarray:
+    """Return (K,) the mean Dice of each target over the cases where it is defined, else NaN."""
+    return mean_of(np.array([entry.dice() for entry in counts]))
+
+
+def mean_of(dice: np.ndarray) -> np.ndarray:
+    """Return (K,) the means over the cases of `dice` (n, K) that are numbers; NaN without any."""
+    known = ~np.isnan(dice)
+    n = known.sum(0)
+    return np.where(n > 0, np.where(known, dice, 0.0).sum(0) / np.maximum(n, 1), np.nan)
+
+
+def _by_name(values: np.ndarray, labels: Labels) -> dict[str, float | None]:
+    pairs = zip(labels.names, values, strict=True)
+    return {name: None if np.isnan(value) else float(value) for name, value in pairs}
+
+
+def _load(case: PredictedCase, labels: Labels, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+    """Return the label maps (Z, Y, X) of a case: predicted, after `rules`, and true."""
+    found = read_prediction(case.prediction)
+    if labels.ignore is not None:
+        found = np.where(found == labels.ignore, 0, found)
+    reference = read_native(case.prepared, case.id)
+    return apply_rules(found, case.spacing, labels, rules), reference
+
+
+def read_prediction(path: Path) -> np.ndarray:
+    """Return a validation's label map (Z, Y, X): an image file, or an `.npz` without SimpleITK."""
+    return read_label_map(path) if path.suffix == ".npz" else read_labels(path).array[0]
+
+
+def _tabulate(case: PredictedCase, labels: Labels, rules: Rules) -> CaseTable:
+    found, reference = _load(case, labels, rules)
+    return tabulate(case.id, found, reference, case.spacing, labels, case.annotated)
+
+
+def _try(
+    item: tuple[PredictedCase, Counts],
+    labels: Labels,
+    rules: Rules,
+    candidates: tuple[Candidate, ...],
+) -> tuple[Counts, ...]:
+    case, before = item
+    found, reference = _load(case, labels, rules)
+    return tuple(
+        counts_with(found, reference, case.spacing, labels, before, scope, rule)
+        for scope, rule in candidates
+    )
+
+
+def _case_of(item: tuple[PredictedCase, Counts]) -> str:
+    return item[0].id

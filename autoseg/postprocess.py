@@ -1,0 +1,322 @@
+"""Rules on label maps: what is removed from, or added to, each target after decoding.
+
+A rule is a name and at most one number. Rules are applied in four stages; within a stage first
+those of all targets together (`ALL`), then target by target in writing order:
+
+    1  threshold          probability above which an overlapping target is present (when decoding)
+    2  largest_component  only the largest component stays
+       min_component      components smaller than so many mm3 go
+    3  fill_holes         what a target encloses on all sides belongs to it
+    4  closing, opening   with a ball of so many mm
+
+Components touch at faces, edges or corners. A voxel that is removed gets the value of what it still
+is (a kidney where a tumour was removed), else background. A voxel is added only where a value says
+both what it was and what it becomes: background always, the voxels of exclusive targets never.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from autoseg.errors import CorruptError, suggest
+from autoseg.labels import Labels
+
+ALL = "*"  # all targets together; only components of it can be removed
+RULES: dict[str, str | None] = {  # name: unit of its number
+    "threshold": "probability",
+    "largest_component": None,
+    "min_component": "mm3",
+    "fill_holes": None,
+    "closing": "mm",
+    "opening": "mm",
+}
+COMPONENT_RULES = ("largest_component", "min_component")
+STAGES = (("threshold",), COMPONENT_RULES, ("fill_holes",), ("closing", "opening"))
+TOUCHING = np.ones((3, 3, 3), dtype=bool)
+_ROUNDING = 1 + 1e-9  # 3 x 0.1 mm lies within 0.3 mm
+
+Box = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a target; `value` has the unit that `RULES` names, or is None."""
+
+    name: str
+    value: float | None = None
+
+    def __str__(self) -> str:
+        unit = RULES[self.name]
+        words = self.name.replace("_", " ")
+        if unit is None or unit == "probability":
+            return words if unit is None else f"{words} {self.value:g}"
+        return f"{words} {self.value:g} {unit}"
+
+
+Rules = Mapping[str, tuple[Rule, ...]]  # of each target, and of ALL
+
+
+def apply_rules(
+    label_map: np.ndarray, spacing: Sequence[float], labels: Labels, rules: Rules
+) -> np.ndarray:
+    """Return a label map (Z, Y, X) of file values with `rules` applied; `spacing` in mm.
+
+    The input is not changed. Thresholds are for the decoder and change nothing here.
+    """
+    steps = [step for step in in_order(rules, labels) if step[1].name != "threshold"]
+    result = label_map.copy() if steps else label_map
+    for scope, rule in steps:
+        changed = change(result, spacing, labels, scope, rule)
+        if changed is not None:
+            box, values = changed
+            result[box] = values
+    return result
+
+
+def change(
+    label_map: np.ndarray, spacing: Sequence[float], labels: Labels, scope: str, rule: Rule
+) -> tuple[Box, np.ndarray] | None:
+    """Return the box that a rule changes in a label map and the values there; None: nothing."""
+    box = mask_box(scope_mask(label_map, labels, scope))
+    if box is None:
+        return None
+    # One voxel more, so that only the border of the image itself is without background.
+    box = tuple(
+        slice(max(0, side.start - 1), min(n, side.stop + 1))
+        for side, n in zip(box, label_map.shape, strict=True)
+    )
+    part = label_map[box].copy()
+    mask = scope_mask(part, labels, scope)
+    new = _FUNCTIONS[rule.name](mask, spacing, rule.value or 0.0)
+    for where, table in (
+        (mask & ~new, removal_table(labels, scope)),
+        (new & ~mask, addition_table(labels, scope)),
+    ):
+        if where.any():
+            part[where] = _of_values(table, labels, int(part.max()))[part[where]]
+    return box, part
+
+
+def _of_values(table: np.ndarray, labels: Labels, largest: int) -> np.ndarray:
+    """Return a table of value indices as one of label values; undeclared values stay."""
+    values = np.asarray([0, *labels.values])
+    lookup = np.arange(max(largest, int(values.max())) + 1)
+    lookup[values] = values[table]
+    return lookup
+
+
+def in_order(rules: Rules, labels: Labels) -> Iterator[tuple[str, Rule]]:
+    """Yield (target or ALL, rule) in the order of application."""
+    for stage in STAGES:
+        for scope in (ALL, *labels.names):
+            yield from ((scope, rule) for rule in rules.get(scope, ()) if rule.name in stage)
+
+
+def thresholds(rules: Rules, labels: Labels) -> tuple[float, ...] | None:
+    """Return the probability above which each target is present; None: 0.5 for all of them."""
+    chosen = {scope: r.value for scope, r in in_order(rules, labels) if r.name == "threshold"}
+    if not chosen:
+        return None
+    return tuple(float(chosen.get(name) or 0.5) for name in labels.names)
+
+
+def describe_rules(rules: Rules) -> str:
+    """Return rules as words: "liver: largest component; spleen: min component 50 mm3"."""
+    return "; ".join(
+        f"{'all targets' if scope == ALL else scope}: {', '.join(map(str, entries))}"
+        for scope, entries in rules.items()
+        if entries
+    )
+
+
+# --- what one rule makes of one mask -------------------------------------------------------------
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Return the largest component of a mask (Z, Y, X); of equal ones the first in scan order."""
+    components, count = ndimage.label(mask, TOUCHING)
+    if count < 2:
+        return mask
+    sizes = np.bincount(components.ravel())[1:]
+    return np.asarray(components == 1 + int(sizes.argmax()))
+
+
+def min_component(mask: np.ndarray, spacing: Sequence[float], mm3: float) -> np.ndarray:
+    """Return a mask (Z, Y, X) without its components of less than `mm3`; it may become empty."""
+    components, _ = ndimage.label(mask, TOUCHING)
+    large = np.bincount(components.ravel()) * math.prod(spacing) * _ROUNDING >= mm3
+    large[0] = False
+    return np.asarray(large[components])
+
+
+def fill_holes(mask: np.ndarray) -> np.ndarray:
+    """Return a mask (Z, Y, X) with its holes: background that no path over faces leads out of.
+
+    In a flat image, with one voxel along an axis, the path stays in its plane.
+    """
+    if 1 in mask.shape:
+        flat = mask.shape.index(1)
+        return np.expand_dims(ndimage.binary_fill_holes(mask.squeeze(flat)), flat)
+    return np.asarray(ndimage.binary_fill_holes(mask))
+
+
+def closing(mask: np.ndarray, spacing: Sequence[float], mm: float) -> np.ndarray:
+    """Return the closing of a mask (Z, Y, X) by a ball of radius `mm`; around it is background."""
+    limit = mm * _ROUNDING
+    margin = [0 if n == 1 else int(limit / s) + 2 for n, s in zip(mask.shape, spacing, strict=True)]
+    padded = np.pad(mask, [(m, m) for m in margin])
+    near = ndimage.distance_transform_edt(~padded, sampling=spacing) <= limit
+    closed = near if near.all() else ndimage.distance_transform_edt(near, spacing) > limit
+    inside = tuple(slice(m, m + n) for m, n in zip(margin, mask.shape, strict=True))
+    return np.asarray(closed[inside])
+
+
+def opening(mask: np.ndarray, spacing: Sequence[float], mm: float) -> np.ndarray:
+    """Return the opening of a mask (Z, Y, X) by a ball of radius `mm`.
+
+    The array's border is no surface. A target that would vanish stays as it is.
+    """
+    limit = mm * _ROUNDING
+    if mask.all() or not mask.any():
+        return mask
+    deep = ndimage.distance_transform_edt(mask, sampling=spacing) > limit
+    if not deep.any():
+        return mask
+    return np.asarray(ndimage.distance_transform_edt(~deep, sampling=spacing) <= limit)
+
+
+_FUNCTIONS: dict[str, Callable[[np.ndarray, Sequence[float], float], np.ndarray]] = {
+    "largest_component": lambda mask, spacing, value: largest_component(mask),
+    "min_component": min_component,
+    "fill_holes": lambda mask, spacing, value: fill_holes(mask),
+    "closing": closing,
+    "opening": opening,
+}
+
+
+def scope_mask(label_map: np.ndarray, labels: Labels, scope: str) -> np.ndarray:
+    """Return the boolean mask of a target, or of all targets together, in a label map."""
+    if scope != ALL:
+        return labels.mask(label_map, scope)
+    return (
+        np.asarray(label_map != 0) if labels.ignore is None else np.isin(label_map, labels.values)
+    )
+
+
+def mask_box(mask: np.ndarray) -> Box | None:
+    """Return the smallest box around a mask, None when it is empty."""
+    sides = []
+    for axis in range(mask.ndim):
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        found = np.flatnonzero(mask.any(axis=others))
+        if not found.size:
+            return None
+        sides.append(slice(int(found[0]), int(found[-1]) + 1))
+    return tuple(sides)
+
+
+# --- which value a voxel gets --------------------------------------------------------------------
+
+
+def removal_table(labels: Labels, scope: str) -> np.ndarray:
+    """Return (V + 1,) the value index that each value index gets where `scope` is removed.
+
+    It is the one that belongs to most of the voxel's other targets and to nothing else.
+    """
+    table = np.arange(len(labels.values) + 1)
+    if scope == ALL:
+        return np.zeros_like(table)
+    member = labels.membership
+    row = labels.names.index(scope)
+    for index in np.flatnonzero(member[row]):
+        wanted = member[:, index].copy()
+        wanted[row] = False
+        fits = ~(member & ~wanted[:, None]).any(0)
+        table[index] = int(np.where(fits, member.sum(0), -1).argmax())
+    return table
+
+
+def addition_table(labels: Labels, scope: str) -> np.ndarray:
+    """Return (V + 1,) the value index that each value index gets where target `scope` is added.
+
+    It is the one that belongs to the target, to all that the voxel belonged to, and to least else;
+    a voxel for which there is none keeps its own.
+    """
+    table = np.arange(len(labels.values) + 1)
+    if scope == ALL:
+        return table
+    member = labels.membership
+    row = labels.names.index(scope)
+    first = labels.values.index(labels.targets[scope][0]) + 1
+    for index in np.flatnonzero(~member[row]):
+        wanted = member[:, index].copy()
+        wanted[row] = True
+        fits = ~(wanted[:, None] & ~member).any(0)
+        size = np.where(fits, member.sum(0), len(member) + 1)
+        best = first if size[first] == size.min() else int(size.argmin())
+        table[index] = best if fits[best] else index
+    return table
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+def rules_json(rules: Rules) -> dict[str, tuple[dict[str, Any], ...]]:
+    """Return rules as JSON primitives: `{"liver": [{"rule": "min_component", "mm3": 50.0}]}`."""
+    return {
+        scope: tuple(
+            {"rule": rule.name} | ({unit: rule.value} if (unit := RULES[rule.name]) else {})
+            for rule in entries
+        )
+        for scope, entries in rules.items()
+        if entries
+    }
+
+
+def read_rules(value: Any, labels: Labels, place: str) -> Rules:
+    """Return what `rules_json` gave; raise CorruptError naming a rule or target at `place`."""
+    if not isinstance(value, Mapping):
+        raise CorruptError("rules are not an object", place=place, expected='{"target": [...]}')
+    rules: dict[str, tuple[Rule, ...]] = {}
+    for scope, entries in value.items():
+        if scope != ALL and scope not in labels.targets:
+            remedy = suggest(scope, labels.names)
+            raise CorruptError(f"rules for an unknown target '{scope}'", place=place, remedy=remedy)
+        if not isinstance(entries, list | tuple):
+            raise CorruptError(f"rules of '{scope}' are not a list", place=place)
+        rules[scope] = tuple(_read_rule(entry, scope, place) for entry in entries)
+    if not labels.exclusive:
+        return rules
+    if any(rule.name == "threshold" for entries in rules.values() for rule in entries):
+        fact, expected = "a threshold for exclusive targets", "overlapping targets"
+        raise CorruptError(fact, place=place, expected=expected)
+    return rules
+
+
+def _read_rule(entry: Any, scope: str, place: str) -> Rule:
+    name = entry.get("rule") if isinstance(entry, Mapping) else None
+    if name not in RULES:
+        remedy = suggest(str(name), RULES)
+        raise CorruptError(f"unknown rule '{name}' of '{scope}'", place=place, remedy=remedy)
+    if scope == ALL and name not in COMPONENT_RULES:
+        raise CorruptError(f"'{name}' for all targets together", place=place,
+                           expected=" or ".join(COMPONENT_RULES))  # fmt: skip
+    unit = RULES[name]
+    if set(entry) != ({"rule", unit} if unit else {"rule"}):
+        expected = f'{{"rule": "{name}"' + (f', "{unit}": number}}' if unit else "}")
+        raise CorruptError(f"rule of '{scope}': {dict(entry)}", place=place, expected=expected)
+    if unit is None:
+        return Rule(name)
+    number = entry[unit]
+    most = 1.0 if unit == "probability" else math.inf
+    good = isinstance(number, int | float) and not isinstance(number, bool) and 0 < number < most
+    if not good:
+        expected = "between 0 and 1" if most == 1.0 else "a positive number"
+        raise CorruptError(f"{name} of '{scope}': {number!r}", place=place, expected=expected)
+    return Rule(name, float(number))

@@ -1,0 +1,208 @@
+"""Rules on label maps: values by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autoseg.errors import CorruptError
+from autoseg.labels import Labels
+from autoseg.postprocess import (
+    ALL,
+    Rule,
+    addition_table,
+    apply_rules,
+    closing,
+    describe_rules,
+    fill_holes,
+    in_order,
+    largest_component,
+    min_component,
+    opening,
+    read_rules,
+    removal_table,
+    rules_json,
+    thresholds,
+)
+
+ONE_MM = (1.0, 1.0, 1.0)
+EXCLUSIVE = Labels({"liver": (1,), "spleen": (2,)})
+REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})
+
+
+def boxes(shape, *corners):
+    """A mask with a box for each ((z, y, x), (z, y, x)), half-open."""
+    mask = np.zeros(shape, dtype=bool)
+    for start, stop in corners:
+        mask[tuple(map(slice, start, stop))] = True
+    return mask
+
+
+def test_the_largest_component_stays_and_corners_connect():
+    mask = boxes((5, 5, 9), ((0, 0, 0), (1, 1, 3)), ((1, 1, 3), (2, 2, 4)), ((4, 4, 6), (5, 5, 9)))
+    # Four voxels that meet at a corner, and three others.
+    assert largest_component(mask).sum() == 4
+    assert largest_component(mask)[1, 1, 3]
+
+
+def test_of_equal_components_the_first_stays():
+    mask = boxes((1, 1, 5), ((0, 0, 0), (1, 1, 2)), ((0, 0, 3), (1, 1, 5)))
+    assert largest_component(mask).nonzero()[2].tolist() == [0, 1]
+
+
+def test_small_components_are_measured_in_mm3():
+    mask = boxes((3, 3, 6), ((0, 0, 0), (1, 1, 1)), ((2, 2, 3), (3, 3, 6)))
+    spacing = (2.0, 0.5, 0.5)  # 0.5 mm3 a voxel: components of 0.5 and of 1.5 mm3
+    assert min_component(mask, spacing, 0.5).sum() == 4
+    assert min_component(mask, spacing, 0.51).sum() == 3
+    assert min_component(mask, spacing, 1.5).sum() == 3
+    assert min_component(mask, spacing, 1.6).sum() == 0
+
+
+def test_holes_are_filled_in_space_but_in_a_plane_when_the_image_is_flat():
+    shell = boxes((5, 5, 5), ((0, 0, 0), (5, 5, 5)))
+    shell[1:4, 1:4, 1:4] = False
+    assert fill_holes(shell).sum() == 125
+    shell[2, 2, 4] = False  # a way out
+    assert fill_holes(shell).sum() == 125 - 27 - 1
+    ring = boxes((1, 5, 5), ((0, 1, 1), (1, 4, 4)))
+    ring[0, 2, 2] = False
+    assert fill_holes(ring).sum() == 9
+
+
+def test_closing_fills_a_gap_of_twice_its_radius_and_nothing_at_the_border():
+    bar = boxes((1, 1, 9), ((0, 0, 1), (1, 1, 3)), ((0, 0, 5), (1, 1, 7)))
+    # The gap is voxels 3 and 4; background at 0 and 7, 8 stays background.
+    assert closing(bar, ONE_MM, 1.0).nonzero()[2].tolist() == [1, 2, 3, 4, 5, 6]
+    assert closing(bar, (1.0, 1.0, 2.0), 1.0).sum() == bar.sum()  # voxels of 2 mm: out of reach
+
+
+def test_closing_and_opening_know_that_the_border_of_the_image_is_no_surface():
+    solid = np.ones((4, 6, 6), dtype=bool)
+    assert closing(solid, ONE_MM, 2.0).all()
+    assert opening(solid, ONE_MM, 2.0).all()
+    half = boxes((9, 9, 9), ((0, 0, 0), (5, 9, 9)))
+    assert np.array_equal(opening(half, ONE_MM, 1.0), half)
+    assert np.array_equal(closing(half, ONE_MM, 1.0), half)
+
+
+def test_opening_removes_a_spur_and_never_everything():
+    mask = boxes((9, 9, 12), ((2, 2, 1), (7, 7, 6)), ((4, 4, 6), (5, 5, 10)))
+    opened = opening(mask, ONE_MM, 1.0)
+    assert not opened[4, 4, 7:].any()
+    assert opened[3:6, 3:6, 2:5].all()
+    assert not (opened & ~mask).any()
+    spur = boxes((9, 9, 12), ((4, 4, 2), (5, 5, 10)))
+    assert np.array_equal(opening(spur, ONE_MM, 1.0), spur)
+
+
+@pytest.mark.parametrize("radius", [1.0, 1.5, 2.0])
+def test_opening_shrinks_closing_grows_and_both_are_idempotent(radius):
+    rng = np.random.default_rng(3)
+    mask = rng.random((9, 11, 10)) < 0.6
+    opened, closed = (f(mask, (1.5, 1.0, 0.8), radius) for f in (opening, closing))
+    assert not (opened & ~mask).any()
+    assert not (mask & ~closed).any()
+    assert np.array_equal(closing(closed, (1.5, 1.0, 0.8), radius), closed)
+    assert np.array_equal(opening(opened, (1.5, 1.0, 0.8), radius), opened)
+
+
+def test_what_is_removed_falls_back_to_what_it_still_is():
+    assert removal_table(EXCLUSIVE, "liver").tolist() == [0, 0, 2]
+    assert removal_table(REGIONS, "tumour").tolist() == [0, 1, 1]
+    assert removal_table(REGIONS, "kidney").tolist() == [0, 0, 0]
+    assert removal_table(REGIONS, ALL).tolist() == [0, 0, 0]
+
+
+def test_what_is_added_takes_background_but_no_other_target():
+    assert addition_table(EXCLUSIVE, "liver").tolist() == [1, 1, 2]
+    assert addition_table(REGIONS, "tumour").tolist() == [2, 2, 2]
+    assert addition_table(REGIONS, "kidney").tolist() == [1, 1, 2]
+
+
+def test_rules_change_only_their_target_and_not_the_input():
+    label_map = np.zeros((1, 3, 9), dtype=np.uint8)
+    label_map[0, 1, [0, 1, 2, 5]] = 1
+    label_map[0, 1, [3, 7]] = 2
+    before = label_map.copy()
+    found = apply_rules(label_map, ONE_MM, EXCLUSIVE, {"liver": (Rule("largest_component"),)})
+    assert found[0, 1].tolist() == [1, 1, 1, 2, 0, 0, 0, 2, 0]
+    assert found.dtype == np.uint8
+    assert np.array_equal(label_map, before)
+    assert apply_rules(label_map, ONE_MM, EXCLUSIVE, {}) is label_map
+
+
+def test_all_targets_together_are_one_component():
+    label_map = np.zeros((1, 1, 9), dtype=np.uint8)
+    label_map[0, 0] = [1, 1, 2, 2, 0, 1, 1, 1, 0]
+    rules = {ALL: (Rule("largest_component"),)}
+    assert apply_rules(label_map, ONE_MM, EXCLUSIVE, rules)[0, 0].tolist() == [1, 1, 2, 2] + [0] * 5
+
+
+def test_a_small_tumour_becomes_kidney():
+    label_map = np.zeros((1, 1, 9), dtype=np.uint8)
+    label_map[0, 0] = [0, 1, 2, 1, 1, 2, 2, 2, 0]
+    rules = {"tumour": (Rule("min_component", 2.0),)}
+    assert apply_rules(label_map, ONE_MM, REGIONS, rules)[0, 0].tolist() == [
+        0, 1, 1, 1, 1, 2, 2, 2, 0,
+    ]  # fmt: skip
+
+
+def test_a_hole_filled_with_another_target_is_left_to_it():
+    label_map = np.zeros((1, 5, 5), dtype=np.uint8)
+    label_map[0] = 1
+    label_map[0, 2, 1:4] = [2, 0, 2]
+    filled = apply_rules(label_map, ONE_MM, EXCLUSIVE, {"liver": (Rule("fill_holes"),)})
+    assert filled[0, 2].tolist() == [1, 2, 1, 2, 1]
+
+
+def test_the_order_is_that_of_the_stages_not_of_the_mapping():
+    rules = {
+        "spleen": (Rule("closing", 1.0), Rule("largest_component")),
+        "liver": (Rule("fill_holes"),),
+        ALL: (Rule("min_component", 5.0),),
+    }
+    steps = [f"{scope} {rule}" for scope, rule in in_order(rules, EXCLUSIVE)]
+    assert steps == [
+        "* min component 5 mm3", "spleen largest component", "liver fill holes",
+        "spleen closing 1 mm",
+    ]  # fmt: skip
+
+
+def test_rules_survive_json_and_are_said_in_words():
+    rules = {ALL: (Rule("largest_component"),), "spleen": (Rule("min_component", 50.0),)}
+    stored = rules_json(rules)
+    assert stored["spleen"] == ({"rule": "min_component", "mm3": 50.0},)
+    assert read_rules(stored, EXCLUSIVE, "best.json") == rules
+    words = "all targets: largest component; spleen: min component 50 mm3"
+    assert describe_rules(rules) == words
+
+
+def test_thresholds_are_for_the_decoder():
+    rules = read_rules({"tumour": [{"rule": "threshold", "probability": 0.3}]}, REGIONS, "x")
+    assert thresholds(rules, REGIONS) == (0.5, 0.3)
+    assert thresholds({}, REGIONS) is None
+    label_map = np.ones((1, 2, 2), dtype=np.uint8)
+    assert apply_rules(label_map, ONE_MM, REGIONS, rules) is label_map
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([], "not an object"),
+        ({"livr": []}, "unknown target 'livr'"),
+        ({"liver": {"rule": "fill_holes"}}, "are not a list"),
+        ({"liver": ["fill_holes"]}, "unknown rule 'None'"),
+        ({"liver": [{"rule": "fill_hole"}]}, "unknown rule 'fill_hole' of 'liver'"),
+        ({"*": [{"rule": "fill_holes"}]}, "for all targets together"),
+        ({"liver": [{"rule": "closing"}]}, "rule of 'liver'"),
+        ({"liver": [{"rule": "closing", "mm3": 2}]}, "rule of 'liver'"),
+        ({"liver": [{"rule": "closing", "mm": -1}]}, "closing of 'liver': -1"),
+        ({"liver": [{"rule": "closing", "mm": True}]}, "closing of 'liver': True"),
+        ({"liver": [{"rule": "threshold", "probability": 0.4}]}, "exclusive targets"),
+    ],
+)
+def test_a_wrong_rule_is_named(value, message):
+    with pytest.raises(CorruptError, match=message.replace("*", r"\*")) as caught:
+        read_rules(value, EXCLUSIVE, "models/X/best.json")
+    assert caught.value.place == "models/X/best.json"
