@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from autoseg.evaluation.comparison import Comparison
 from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.metrics import DISTANCES
-from autoseg.evaluation.overview import TITLES, count_cases, describe_settings, number
+from autoseg.evaluation.overview import TITLES, count_cases, describe_settings, digits, number
 from autoseg.evaluation.paired import LOWER_IS_BETTER, MissTest, PairedTest
 from autoseg.evaluation.ranking import Ranking
 from autoseg.evaluation.statistics import FEWEST_FOR_BCA, FEWEST_PAIRS, SIGNIFICANT
@@ -144,8 +144,8 @@ def _winners(tests: Sequence[PairedTest]) -> list[str]:
 def _signed(value: float | None, metric: str) -> str:
     if value is None:
         return "-"
-    digits = 2 if metric in DISTANCES else 4
-    return f"{value:+.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
+    places = digits(metric)
+    return f"{value:+.{places}f}" if round(value, places) else f"{0:.{places}f}"
 
 
 def _p(value: float | None) -> str:

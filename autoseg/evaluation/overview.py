@@ -9,7 +9,7 @@ import numpy as np
 from autoseg.evaluation.compat import format_compat
 from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.means import MISSES, foreground_mean, value_of
-from autoseg.evaluation.metrics import DISTANCES
+from autoseg.evaluation.metrics import DISTANCES, METRICS
 from autoseg.evaluation.statistics import FEWEST_FOR_BCA
 from autoseg.evaluation.summary import WORST, groups, occurs, patients_of
 from autoseg.results import (
@@ -28,7 +28,7 @@ from autoseg.results import (
 TITLES = {"dice": "Dice", "nsd": "NSD", "hd95": "HD95 mm", "assd": "ASSD mm"}
 ON_SCREEN = 20  # targets whose volumes are shown there; all are in summary.json
 IN_WORDS = {
-    OK: "scored", BOTH_EMPTY: "empty in both", REF_EMPTY: "false alarm", PRED_EMPTY: "missed",
+    OK: "scored", BOTH_EMPTY: "empty in both", REF_EMPTY: "falsely found", PRED_EMPTY: "missed",
     MISSING_PRED: "without a prediction", UNDEFINED: "undefined", SKIPPED: "not annotated",
 }  # fmt: skip
 
@@ -49,6 +49,7 @@ def format_table(summary: Summary, style: str = "plain") -> str:
         absent = summary.targets_without_reference
         foreground = summary.foreground_mean
         tables.append(_score_table(title, summary.mean, absent, foreground, summary.case_mean))
+        tables += _further_table(summary)
         few = len(summary.agreement) <= ON_SCREEN or style != "plain"
         tables += [_volume_table(summary)] if summary.agreement and few else []
         tables += [_worst_table(summary)] if style == "plain" else []
@@ -68,19 +69,22 @@ def count_cases(cases: int, patients: int | None = None) -> str:
     return f"{text} of {patients} patient{'s' * (patients != 1)}"
 
 
+def digits(metric: str) -> int:
+    """Return how many decimals a value of this metric deserves."""
+    return 2 if metric in DISTANCES or metric.endswith(("_mm", "_ml")) else 4
+
+
 def number(value: float | None, metric: str) -> str:
-    """Return a value with the digits that its metric deserves; "-" for none."""
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if metric in DISTANCES else f"{value:.4f}"
+    """Return a value with the digits of its metric; "-" for none."""
+    return "-" if value is None else f"{value:.{digits(metric)}f}"
 
 
 def bounds(interval: tuple[float, float] | None, metric: str) -> str:
-    """Return an interval in brackets; "-" for none."""
+    """Return an interval in brackets, a fraction with one digit less than itself; "-" for none."""
     if interval is None:
         return "-"
-    digits = 2 if metric in DISTANCES else 3
-    return f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+    places = min(digits(metric), 3)
+    return f"[{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
 
 
 def describe_settings(header: Mapping[str, object]) -> str:
@@ -155,6 +159,22 @@ def _about_intervals(means: Sequence[Mean]) -> str:
     if "percentile" in kinds:
         return f"  with fewer than {FEWEST_FOR_BCA} patients the intervals are too narrow"
     return ""
+
+
+def _further_table(summary: Summary) -> list[Table]:
+    """Return a line for each metric that is measured only when asked for."""
+    rows = [
+        (
+            target, metric, str(mean.n) if mean.n == mean.of else f"{mean.n} of {mean.of}",
+            number(mean.mean, metric), number(mean.std, metric), bounds(mean.ci95, metric),
+            number(mean.median, metric), number(mean.minimum, metric), number(mean.maximum, metric),
+        )
+        for target, means in summary.mean.items()
+        for metric, mean in means.items()
+        if metric not in METRICS and target not in summary.targets_without_reference
+    ]  # fmt: skip
+    head = ("target", "metric", "n", "mean", "sd", "95 % interval", "median", "min", "max")
+    return [Table("asked for besides", head, tuple(rows), text=(1,))] if rows else []
 
 
 def _volume_table(summary: Summary) -> Table:

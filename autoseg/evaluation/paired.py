@@ -26,8 +26,8 @@ from autoseg.evaluation.summary import patients_of
 from autoseg.results import MISSING_PRED, PRED_EMPTY, REF_EMPTY, CaseScores
 
 LOWER_IS_BETTER = (
-    *DISTANCES, "abs_rve", "ece", "brier", "nll", "added_path_length_mm", "lesion_fp", "lesion_fn",
-    "lesion_fp_volume_ml", "lesion_fn_volume_ml",
+    *DISTANCES, "hd95_mean", "abs_rve", "added_path_length_mm", "ece", "brier", "nll", "lesion_fp",
+    "lesion_fn", "lesion_fp_volume_ml", "lesion_fn_volume_ml",
 )  # fmt: skip
 MISSED, FALSE_ALARM = "missed", "false alarm"
 WITHIN_CASES = "mean within cases"

@@ -11,7 +11,7 @@ from autoseg.evaluation.overview import format_table
 from autoseg.evaluation.score import make_header
 from autoseg.evaluation.summary import summarise
 from autoseg.labels import Labels
-from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY
+from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY, Value
 from tests.evaluation.scores import case
 
 LABELS = Labels({"a": (1,), "b": (2,)})
@@ -104,6 +104,18 @@ def test_the_lowest_values_are_shown_with_their_files():
     text = format_table(summarise(cases, Labels({"a": (1,)})))
     assert re.search(r"^lowest Dice\n.*\n1 +a +0\.9000  pred/1\.nii\.gz$", text, re.MULTILINE)
     assert "lowest" not in format_table(summarise(cases, Labels({"a": (1,)})), "markdown")
+
+
+def test_metrics_that_were_asked_for_have_lines_of_their_own():
+    cases = []
+    for i, value in enumerate((0.25, 0.5, None)):
+        plain = case(str(i), a=0.9)
+        more = {**plain.metrics["a"], "lesion_f1": Value(value), "path_mm": Value(4.0)}
+        cases.append(replace(plain, metrics={"a": more}))
+    text = format_table(summarise(cases, Labels({"a": (1,)})))
+    assert re.search(r"^a +lesion_f1 +2 of 3 +0\.3750 ", text, re.MULTILINE)
+    assert re.search(r"^a +path_mm +3 +4\.00 ", text, re.MULTILINE)
+    assert "asked for besides" not in format_table(missed())
 
 
 def test_volumes_of_many_targets_stay_in_the_files():

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from autoseg.evaluation.comparison import SIGNED
+from autoseg.evaluation.metrics import SCORES
 from autoseg.evaluation.paired import (
     FALSE_ALARM,
+    LOWER_IS_BETTER,
     MISSED,
     adjusted,
     compare_case_means,
@@ -114,6 +117,18 @@ def test_case_means_are_over_the_targets_that_both_have():
     assert (hd95.mean_first, hd95.mean_second) == (pytest.approx(2.5), pytest.approx(2.0))
     assert hd95.penalised_first == pytest.approx((3 + (2 + 50) / 2) / 2)
     assert hd95.better == 1
+
+
+HIGHER_IS_BETTER = {
+    "dice", "iou", "nsd", "sensitivity", "precision", "specificity", "vs", "mcc", "kappa",
+    "cldice", "lesion_f1", "lesion_pq", "lesion_sq", "lesion_sensitivity",
+}  # fmt: skip
+
+
+def test_every_score_has_a_better_end_or_none():
+    # Who adds a metric says here, or in LOWER_IS_BETTER, which way is better.
+    assert set(SCORES) <= HIGHER_IS_BETTER | set(LOWER_IS_BETTER) | set(SIGNED)
+    assert not HIGHER_IS_BETTER & set(LOWER_IS_BETTER)
 
 
 # --- misses --------------------------------------------------------------------------------------
