@@ -81,7 +81,9 @@ from autoseg.io import read_image, read_labels
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, IntensityStats, Plan
 from autoseg.preprocessing.prepare import prepare, prepare_labels
-from autoseg.preprocessing.store import open_prepared, recipe_of, write_native, write_prepared
+from autoseg.preprocessing.manifest import recipe_of
+from autoseg.preprocessing.native import write_native
+from autoseg.preprocessing.store import open_prepared, write_prepared
 folder = Path(sys.argv[1])
 files = sorted(p for p in (folder / "imagesTr").glob("*.nii.gz") if not p.name.startswith("."))
 c = Configuration("3d_fullres", (1.0, 1.0, 1.0), (36, 50, 35), ("zscore",), (False,), False, {})

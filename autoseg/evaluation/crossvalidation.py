@@ -30,7 +30,7 @@ from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.image import Geometry
 from autoseg.labels import Labels
 from autoseg.postprocess import describe_rules, rules_json
-from autoseg.preprocessing.store import read_native
+from autoseg.preprocessing.native import read_native
 from autoseg.results import SKIPPED, CaseScores, Choice, RuleTrial, Summary
 
 

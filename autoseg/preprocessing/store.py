@@ -3,13 +3,15 @@
 <folder>/<case>.npz    image (C, z, y, x) float16 or float32; labels (z, y, x) uint8;
                        foreground (N, 3) int32 positions, foreground_offsets (K + 2,)
 <folder>/<case>.json   `Sidecar`: the frame, tags, counts, checksums; written after the `.npz`
-<folder>/manifest.json `Manifest`: written last; where it stands, the folder is complete
+
+Whether a folder of them is complete, `manifest.py` tells; label maps on their own grid are in
+`native.py`.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,19 +20,11 @@ from typing import Any
 import numpy as np
 
 from autoseg.dataset import Case
-from autoseg.errors import CorruptError, DataError
-from autoseg.files import (
-    fingerprint_of,
-    from_json,
-    read_json,
-    to_json,
-    write_atomically,
-    write_json,
-)
+from autoseg.errors import CorruptError
+from autoseg.files import from_json, read_json, write_atomically, write_json
 from autoseg.labels import Labels
-from autoseg.plan import Configuration, Plan
 from autoseg.preprocessing.foreground import foreground_positions
-from autoseg.preprocessing.npz import map_npz, read_label_map, write_npz
+from autoseg.preprocessing.npz import map_npz, write_npz
 from autoseg.preprocessing.prepare import Frame
 
 FORMAT = "autoseg-prepared-1"
@@ -60,15 +54,6 @@ class Sidecar:
     crc32: Mapping[str, int]  # per member of the .npz
     sources: tuple[Source, ...] = ()
     recipe: str = ""  # `recipe_of` the plan it was prepared for
-    format: str = FORMAT
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The statement that a folder is complete."""
-
-    recipe: str
-    cases: Mapping[str, int]  # bytes of each .npz
     format: str = FORMAT
 
 
@@ -117,7 +102,7 @@ def write_prepared(
         "foreground": np.concatenate(positions),
         "foreground_offsets": offsets,
     }
-    path, sidecar_path = _paths(folder, case.id)
+    path, sidecar_path = paths_of(folder, case.id)
     # The sidecar first: it must not outlive the arrays it describes. Both, because replacing a file
     # makes the disk flush the new one at once, 2 ms that a new name does not cost.
     for old in (sidecar_path, path):
@@ -156,8 +141,8 @@ def _smallest_float(image: np.ndarray) -> np.ndarray:
 
 def read_sidecar(folder: Path, case_id: str) -> Sidecar:
     """Return what is known about a prepared case; raise CorruptError where it is not ours."""
-    path = _paths(folder, case_id)[1]
-    return from_json(Sidecar, _of_this_format(read_json(path), path), str(path))
+    path = paths_of(folder, case_id)[1]
+    return from_json(Sidecar, of_this_format(read_json(path), path), str(path))
 
 
 def open_prepared(folder: Path, case_id: str) -> PreparedCase:
@@ -165,7 +150,7 @@ def open_prepared(folder: Path, case_id: str) -> PreparedCase:
 
     Raises DataError when it is missing, CorruptError when it is cut short or not ours.
     """
-    paths = _paths(folder, case_id)
+    paths = paths_of(folder, case_id)
     sidecar = read_sidecar(folder, case_id)
     members = map_npz(paths[0], sidecar.bytes)
     missing = {"image", "labels", "foreground", "foreground_offsets"} - members.keys()
@@ -189,47 +174,12 @@ def open_prepared(folder: Path, case_id: str) -> PreparedCase:
 
 def verify_prepared(folder: Path, case_id: str) -> None:
     """Read a prepared case in full; raise CorruptError where a checksum does not fit."""
-    path = _paths(folder, case_id)[0]
+    path = paths_of(folder, case_id)[0]
     map_npz(path, read_sidecar(folder, case_id).bytes)
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged:
         raise CorruptError(f"{damaged} is damaged (checksum)", place=str(path))
-
-
-# --- native labels -------------------------------------------------------------------------------
-
-
-def write_native(folder: Path, case_id: str, label_map: np.ndarray) -> None:
-    """Write a label map (Z, Y, X) as its file holds it to `<folder>/labels/<case>.npz`."""
-    path = _paths(folder / "labels", case_id)[0]
-    members = {"labels": label_map}
-    write_atomically(path, lambda stream: write_npz(stream, members, compress=True), durable=False)
-
-
-def read_native(folder: Path, case_id: str) -> np.ndarray:
-    """Return what `write_native` wrote; raise DataError or CorruptError when it cannot be read."""
-    return read_label_map(_paths(folder / "labels", case_id)[0])
-
-
-# --- is it done? ---------------------------------------------------------------------------------
-
-
-def recipe_of(plan: Plan, configuration: Configuration) -> str:
-    """Return a hash of all in the plan that shapes prepared arrays: not patch or batch sizes."""
-    return fingerprint_of(
-        {
-            "format": FORMAT,
-            "channels": plan.channels,
-            "targets": plan.labels.targets,
-            "ignore": plan.labels.ignore,
-            "axis_order": plan.axis_order,
-            "intensities": to_json(plan.intensities),
-            "spacing": configuration.spacing,
-            "normalizers": configuration.normalizers,
-            "mask_normalization": configuration.mask_normalization,
-        }
-    )
 
 
 def sources_of(case: Case) -> tuple[Source, ...]:
@@ -239,58 +189,8 @@ def sources_of(case: Case) -> tuple[Source, ...]:
     return tuple(Source(path.name, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
-def is_prepared(folder: Path, case: Case, recipe: str) -> bool:
-    """Tell whether `case` lies there whole, prepared by `recipe` from its files as they are now."""
-    path, sidecar_path = _paths(folder, case.id)
-    if not (path.exists() and sidecar_path.exists()):
-        return False
-    try:
-        sidecar = read_sidecar(folder, case.id)
-    except (DataError, CorruptError):
-        return False
-    about = (case.group, case.tags, case.annotated)
-    return (
-        sidecar.recipe == recipe
-        and sidecar.bytes == path.stat().st_size
-        and sidecar.sources == sources_of(case)
-        and about == (sidecar.group, sidecar.tags, sidecar.annotated)
-    )
-
-
-def write_manifest(folder: Path, cases: Iterable[str], recipe: str) -> Manifest:
-    """State that `cases` lie in `folder`, all prepared by `recipe`. Call it last."""
-    sizes = {case: _paths(folder, case)[0].stat().st_size for case in sorted(cases)}
-    manifest = Manifest(recipe, sizes)
-    write_json(folder / "manifest.json", manifest)
-    return manifest
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a folder; raise DataError when there is none: it is not complete."""
-    path = folder / "manifest.json"
-    if not path.exists():
-        raise DataError(
-            "the data are not prepared, or not to the end",
-            place=str(folder),
-            remedy="run autoseg_plan; it continues where it stopped",
-        )
-    return from_json(Manifest, _of_this_format(read_json(path), path), str(path))
-
-
-def is_complete(folder: Path, cases: Sequence[Case], recipe: str) -> bool:
-    """Tell whether there is nothing left to prepare in `folder` for `cases`."""
-    try:
-        manifest = read_manifest(folder)
-    except (DataError, CorruptError):
-        return False
-    return (
-        manifest.recipe == recipe
-        and set(manifest.cases) == {case.id for case in cases}
-        and all(is_prepared(folder, case, recipe) for case in cases)
-    )
-
-
-def _of_this_format(value: Any, path: Path) -> Any:
+def of_this_format(value: Any, path: Path) -> Any:
+    """Return what a JSON file of ours holds; raise CorruptError when it is another version's."""
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise CorruptError(
             "was written by another version",
@@ -301,6 +201,7 @@ def _of_this_format(value: Any, path: Path) -> Any:
     return value
 
 
-def _paths(folder: Path, case_id: str) -> tuple[Path, Path]:
+def paths_of(folder: Path, case_id: str) -> tuple[Path, Path]:
+    """Return the `.npz` and the `.json` of a case."""
     # Not with_suffix: a case may be called "patient.01".
     return folder / f"{case_id}.npz", folder / f"{case_id}.json"

@@ -15,7 +15,7 @@ from autoseg.device import pick_device
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.plan import FULL, Configuration, Design, Plan, check_design, load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
-from autoseg.preprocessing.store import read_manifest, recipe_of
+from autoseg.preprocessing.manifest import read_manifest, recipe_of
 from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
 from autoseg.training.losses import build_loss
 from autoseg.training.optim import check_names

@@ -18,15 +18,10 @@ from autoseg.image import Image, canonical_orientation, reorient
 from autoseg.io import read_case, read_labels
 from autoseg.parallel import map_cases
 from autoseg.plan import Configuration, Fingerprint, Plan
+from autoseg.preprocessing.manifest import is_complete, is_prepared, recipe_of, write_manifest
+from autoseg.preprocessing.native import write_native
 from autoseg.preprocessing.prepare import Frame, prepare, prepare_labels
-from autoseg.preprocessing.store import (
-    is_complete,
-    is_prepared,
-    recipe_of,
-    write_manifest,
-    write_native,
-    write_prepared,
-)
+from autoseg.preprocessing.store import write_prepared
 
 log = logging.getLogger(__name__)
 

@@ -26,8 +26,9 @@ from autoseg.inference.scores import FOLDER, ScoreKeeper
 from autoseg.io import write_labels
 from autoseg.labels import Labels
 from autoseg.plan import Plan
+from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.npz import write_npz
-from autoseg.preprocessing.store import PreparedCase, read_native
+from autoseg.preprocessing.store import PreparedCase
 from autoseg.results import CaseScores, Summary
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import say_duration

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autoseg.dataset import Case
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, IntensityStats, Plan
+from autoseg.preprocessing.manifest import recipe_of
+from autoseg.preprocessing.prepare import prepare, prepare_labels
+from autoseg.preprocessing.store import write_prepared
 
 
 def make_plan(
@@ -58,3 +62,18 @@ def make_scan(rng, shape=(13, 17, 11), spacing=(2.0, 1.0, 1.3), channels=1, dire
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def stored(tmp_path, rng):
+    """A case written to disk: (folder, case, image, indices, frame, plan, configuration)."""
+    source = tmp_path / "scan.nii.gz"
+    source.write_bytes(b"scan")
+    case = Case("patient.01", (source,), group="patient", tags=("control", "site-A"))
+    plan, configuration = make_plan()
+    scan, label_map = make_scan(rng)
+    image, frame = prepare(scan, plan, configuration)
+    indices = prepare_labels(label_map, frame, plan.labels)
+    folder = tmp_path / "3d_fullres"
+    write_prepared(folder, case, image, indices, frame, plan.labels, recipe_of(plan, configuration))
+    return folder, case, image, indices, frame, plan, configuration

@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
 import pickle
 import zipfile
 
 import numpy as np
 import pytest
 
-from autoseg.dataset import Case
 from autoseg.errors import CorruptError, DataError
 from autoseg.labels import Labels
 from autoseg.preprocessing.foreground import foreground_positions
-from autoseg.preprocessing.prepare import prepare, prepare_labels
-from autoseg.preprocessing.store import (
-    is_complete,
-    is_prepared,
-    open_prepared,
-    read_manifest,
-    read_native,
-    read_sidecar,
-    recipe_of,
-    verify_prepared,
-    write_manifest,
-    write_native,
-    write_prepared,
-)
-from tests.preprocessing.conftest import make_plan, make_scan
-
-
-@pytest.fixture
-def stored(tmp_path, rng):
-    """A case written to disk: (folder, case, image, indices, frame, plan, configuration)."""
-    source = tmp_path / "scan.nii.gz"
-    source.write_bytes(b"scan")
-    case = Case("patient.01", (source,), group="patient", tags=("control", "site-A"))
-    plan, configuration = make_plan()
-    scan, label_map = make_scan(rng)
-    image, frame = prepare(scan, plan, configuration)
-    indices = prepare_labels(label_map, frame, plan.labels)
-    folder = tmp_path / "3d_fullres"
-    write_prepared(folder, case, image, indices, frame, plan.labels, recipe_of(plan, configuration))
-    return folder, case, image, indices, frame, plan, configuration
+from autoseg.preprocessing.store import open_prepared, read_sidecar, verify_prepared, write_prepared
 
 
 def test_what_is_written_is_what_is_opened(stored):
@@ -206,81 +174,3 @@ def test_another_versions_sidecar_is_refused(stored):
 
 
 # --- resuming ------------------------------------------------------------------------------------
-
-
-def test_a_case_is_prepared_until_its_files_or_its_plan_change(stored):
-    folder, case, _, _, _, plan, configuration = stored
-    recipe = recipe_of(plan, configuration)
-    assert is_prepared(folder, case, recipe)
-    assert not is_prepared(folder, dataclasses.replace(case, id="other"), recipe)
-    assert not is_prepared(folder, dataclasses.replace(case, tags=()), recipe)
-    finer = dataclasses.replace(configuration, spacing=(1.0, 1.0, 1.0))
-    assert not is_prepared(folder, case, recipe_of(plan, finer))
-    os.utime(case.images[0], ns=(1, 1))
-    assert not is_prepared(folder, case, recipe)
-
-
-def test_patch_and_batch_size_do_not_make_prepared_data_old(stored):
-    _, _, _, _, _, plan, configuration = stored
-    other = dataclasses.replace(configuration, batch_dice=True, median_shape=(9, 9, 9))
-    assert recipe_of(plan, configuration) == recipe_of(plan, other)
-    assert recipe_of(plan, configuration) != recipe_of(
-        dataclasses.replace(plan, axis_order=(1, 0, 2)), configuration
-    )
-
-
-def test_a_file_cut_short_or_without_sidecar_is_not_prepared(stored):
-    folder, case, _, _, _, plan, configuration = stored
-    recipe = recipe_of(plan, configuration)
-    path, sidecar = folder / "patient.01.npz", folder / "patient.01.json"
-    kept = sidecar.read_bytes()
-    sidecar.unlink()
-    assert not is_prepared(folder, case, recipe)
-    sidecar.write_bytes(kept[: len(kept) // 2])
-    assert not is_prepared(folder, case, recipe)
-    sidecar.write_bytes(kept)
-    path.write_bytes(path.read_bytes()[:-1])
-    assert not is_prepared(folder, case, recipe)
-
-
-def test_the_manifest_makes_a_folder_complete(stored):
-    folder, case, _, _, _, plan, configuration = stored
-    recipe = recipe_of(plan, configuration)
-    with pytest.raises(DataError, match="not prepared, or not to the end"):
-        read_manifest(folder)
-    assert not is_complete(folder, [case], recipe)
-    write_manifest(folder, [case.id], recipe)
-    size = (folder / "patient.01.npz").stat().st_size
-    assert read_manifest(folder).cases == {"patient.01": size}
-    assert is_complete(folder, [case], recipe)
-    assert not is_complete(folder, [case, dataclasses.replace(case, id="new")], recipe)
-    assert not is_complete(folder, [case], "another recipe")
-
-
-# --- native labels -------------------------------------------------------------------------------
-
-
-def test_native_labels_come_back_as_they_were(tmp_path, rng):
-    label_map = rng.integers(0, 900, (5, 6, 7)).astype(np.uint16)
-    write_native(tmp_path, "patient.01", label_map)
-    found = read_native(tmp_path, "patient.01")
-    np.testing.assert_array_equal(found, label_map)
-    assert found.dtype == np.uint16
-    assert (tmp_path / "labels" / "patient.01.npz").exists()
-
-
-def test_native_labels_are_small_on_disk(tmp_path):
-    label_map = np.zeros((40, 128, 128), np.uint8)
-    label_map[10:20, 30:60, 30:60] = 1
-    write_native(tmp_path, "a", label_map)
-    assert (tmp_path / "labels" / "a.npz").stat().st_size < label_map.nbytes / 50
-
-
-def test_damaged_and_missing_native_labels_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"a\.npz: file not found"):
-        read_native(tmp_path, "a")
-    write_native(tmp_path, "a", np.arange(27, dtype=np.uint8).reshape(3, 3, 3))
-    path = tmp_path / "labels" / "a.npz"
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(CorruptError, match="is damaged"):
-        read_native(tmp_path, "a")

@@ -11,8 +11,10 @@ from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, Design, IntensityStats, NetworkSpec, Plan, save_plan
 from autoseg.planning.folds import make_folds, save_folds
+from autoseg.preprocessing.manifest import recipe_of, write_manifest
+from autoseg.preprocessing.native import write_native
 from autoseg.preprocessing.prepare import prepare, prepare_labels
-from autoseg.preprocessing.store import recipe_of, write_manifest, write_native, write_prepared
+from autoseg.preprocessing.store import write_prepared
 from autoseg.workspace import Workspace
 
 SHAPE = (12, 14, 12)

@@ -14,7 +14,8 @@ from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.files import from_json
 from autoseg.inference.scores import FOLDER, ScoreKeeper
-from autoseg.preprocessing.store import open_prepared, read_native
+from autoseg.preprocessing.native import read_native
+from autoseg.preprocessing.store import open_prepared
 from autoseg.results import Choice
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.predict_choice import choose_models

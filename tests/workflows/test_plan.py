@@ -19,7 +19,9 @@ from autoseg.image import Geometry, Image
 from autoseg.io import write_image, write_labels
 from autoseg.plan import load_plan
 from autoseg.planning.folds import load_folds
-from autoseg.preprocessing.store import open_prepared, read_manifest, read_native
+from autoseg.preprocessing.manifest import read_manifest
+from autoseg.preprocessing.native import read_native
+from autoseg.preprocessing.store import open_prepared
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.plan import plan
 from autoseg.workspace import Workspace

@@ -20,7 +20,7 @@ from autoseg.bundle import load_bundle
 from autoseg.errors import CorruptError, DataError, LockedError, Stopped, UsageError
 from autoseg.files import locked
 from autoseg.plan import load_plan, save_plan
-from autoseg.preprocessing.store import recipe_of
+from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
 from autoseg.workflows import fold, validation
