@@ -4,41 +4,29 @@
              fold_0/  weights.safetensors  card.json     one folder per trained fold
 
 Nothing in it is a pickle, names a path of the author's machine, or imports code without `trust`.
-PyTorch is loaded only when weights are read or written, so a bundle can be looked at without it.
+PyTorch is loaded only when weights are read, so a bundle can be looked at without it. Bundles are
+written by `bundle_writer.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoseg import __version__
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.files import (
-    fingerprint_of,
-    from_json,
-    json_text,
-    locked,
-    read_json,
-    sha256,
-    to_json,
-    write_atomically,
-    write_text,
-)
-from autoseg.plan import FULL, Configuration, Design, Plan, load_plan, save_plan
+from autoseg.files import fingerprint_of, from_json, read_json, sha256, to_json
+from autoseg.plan import FULL, Configuration, Design, Plan, load_plan
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = "autoseg-bundle-1"
 WEIGHTS = "weights.safetensors"
-LOCK_WAIT_S = 60.0  # another fold's card is written in milliseconds
 
 
 @dataclass(frozen=True)
@@ -125,53 +113,6 @@ def model_id(plan: Plan, configuration: str, size: str, config: TrainConfig) -> 
     shared = (plan.channels, plan.labels, plan.labels.names, plan.axis_order, plan.intensities)
     design = trained_design(plan, configuration, size, config)
     return fingerprint_of([*shared, settings, design.patch_size, design.network])
-
-
-def save_weights(
-    bundle_folder: Path,
-    fold: str,
-    state: Mapping[str, torch.Tensor],
-    plan: Plan,
-    configuration: str,
-    size: str,
-    config: TrainConfig,
-    card: Mapping[str, Any],
-) -> None:
-    """Add or replace one fold of a bundle; `card` (JSON primitives) is kept beside the weights.
-
-    Weights come first and the card that lists their hash last; folds trained at the same time by
-    several processes do not touch each other's files, and write the shared ones in turn.
-    """
-    identity = model_id(plan, configuration, size, config)
-    # The lock lies beside the bundle: nothing of this machine goes into it.
-    with locked(bundle_folder.parent, f"saving fold {fold}", wait_s=LOCK_WAIT_S):
-        save_plan(bundle_folder / "plan.json", plan)
-        write_text(bundle_folder / "train.json", json_text(to_json(config)))
-        hashes = {name: sha256(bundle_folder / name) for name in ("plan.json", "train.json")}
-        whole = BundleCard(FORMAT, plan.dataset, configuration, size, identity, hashes, __version__)
-        write_text(bundle_folder / "card.json", json_text(to_json(whole)))
-
-    content = _tensor_bytes(state)
-    folder = bundle_folder / f"fold_{fold}"
-    write_atomically(folder / WEIGHTS, lambda stream: stream.write(content))
-    digest = hashlib.sha256(content).hexdigest()
-    write_text(
-        folder / "card.json", json_text(to_json(FoldCard(fold, identity, digest, dict(card))))
-    )
-
-
-def _tensor_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
-    from safetensors.torch import save
-
-    tensors: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in state.items():
-        # safetensors refuses strided layouts (channels last) and tensors that share memory.
-        dense = tensor.detach().cpu().contiguous()
-        shared = dense.data_ptr() in seen
-        tensors[name] = dense.clone() if shared else dense
-        seen.add(dense.data_ptr())
-    return save(tensors)
 
 
 def open_bundle(

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from autoseg.bundle import save_weights
+from autoseg.bundle_writer import save_weights
 from autoseg.config import TrainConfig
 from autoseg.labels import Labels
 from autoseg.networks import build_network

@@ -6,14 +6,13 @@ import dataclasses
 import json
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 import torch
 
-from autoseg import bundle as bundle_module
-from autoseg.bundle import describe, load_bundle, model_id, open_bundle, save_weights
+from autoseg.bundle import describe, load_bundle, model_id, open_bundle
+from autoseg.bundle_writer import save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, UsageError
 from autoseg.labels import Labels
@@ -50,18 +49,6 @@ def test_it_holds_json_and_safetensors_only_and_the_same_bytes_each_time(tmp_pat
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
         assert str(tmp_path).encode() not in (tmp_path / "one" / file).read_bytes()
-
-
-def test_strided_and_shared_tensors_can_be_saved(tmp_path: Path):
-    shared = torch.randn(4)
-    state = {
-        "a": torch.randn(2, 3, 4, 5, 6).to(memory_format=torch.channels_last_3d),
-        "b": shared,
-        "c": shared,
-    }
-    save(tmp_path, "0", state=state)
-    weights = load_bundle(tmp_path).weights["0"]
-    assert all(torch.equal(weights[name], state[name]) for name in state)
 
 
 def test_one_flipped_byte_in_any_file_is_found(tmp_path: Path):
@@ -142,27 +129,6 @@ def test_the_model_of_all_cases_is_taken_when_named_or_alone(tmp_path: Path):
     info = open_bundle(tmp_path)
     assert describe(info) == "3d_fullres-S, folds 0 1 (without full: -f full takes it)"
     assert open_bundle(tmp_path, ["full"]).folds == ("full",)
-
-
-def test_folds_that_end_at_the_same_moment_leave_one_whole_card(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    hashed = bundle_module.sha256
-    other = threading.Thread(
-        target=save, args=(tmp_path, "1"), kwargs={"config": TrainConfig(steps=9)}
-    )
-
-    def meet(path: Path) -> str:
-        digest = hashed(path)
-        if path.name == "train.json" and not other.ident:
-            other.start()
-            other.join(0.5)  # unguarded, it would now replace the file that was just hashed
-        return digest
-
-    monkeypatch.setattr(bundle_module, "sha256", meet)
-    save(tmp_path, "0")
-    other.join()
-    assert sorted(load_bundle(tmp_path).weights) == ["0", "1"]
 
 
 def test_folds_that_differ_in_seed_or_length_belong_together(tmp_path: Path):

@@ -12,7 +12,7 @@ FLOORS = {
     0: "image labels case_files dataset dataset_json plan config presets results workspace files"
     " errors registry stopping",
     1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks",
-    2: "preprocessing postprocess bundle phantom",
+    2: "preprocessing postprocess bundle bundle_writer phantom",
     3: "importing planning training inference evaluation report sharing",
     4: "workflows",
     5: "serving demo",
@@ -27,10 +27,19 @@ LAZY = {"autoseg", "autoseg.workflows.predict", "autoseg.workflows.crossvalidate
 HOMES = {  # library: the only places that may import it
     "SimpleITK": ("itk",),
     # In workflows/ for train and predict only: the next tests say so.
-    "torch": ("networks", "training", "inference", "device", "bundle", "sharing", "workflows"),
+    "torch": (
+        "networks",
+        "training",
+        "inference",
+        "device",
+        "bundle",
+        "bundle_writer",
+        "sharing",
+        "workflows",
+    ),
     "batchgenerators": ("training",),
     "acvl_utils": ("inference", "training", "evaluation"),
-    "safetensors": ("bundle", "training"),
+    "safetensors": ("bundle", "bundle_writer", "training"),
     "matplotlib": ("report",),
     "tqdm": ("parallel", "training"),
     "nnunetv2": (),

@@ -32,8 +32,8 @@ from autoseg.io import read_labels
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
 from autoseg.postprocess import ALL, Rule, Rules, apply_rules, rules_json
-from autoseg.preprocessing.npz import read_label_map
 from autoseg.preprocessing.native import read_native
+from autoseg.preprocessing.npz import read_label_map
 from autoseg.results import RuleTrial
 
 MARGIN = 0.001  # of mean Dice: less is not worth a rule, nor a second model

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autoseg.bundle import save_weights
+from autoseg.bundle_writer import save_weights
 from autoseg.config import TrainConfig
 from autoseg.device import describe_device
 from autoseg.errors import UsageError

@@ -12,8 +12,8 @@ from autoseg.evaluation.rules import Measured, PredictedCase, component_candidat
 from autoseg.files import write_atomically
 from autoseg.labels import Labels
 from autoseg.postprocess import ALL, Rule, apply_rules
-from autoseg.preprocessing.npz import write_npz
 from autoseg.preprocessing.native import write_native
+from autoseg.preprocessing.npz import write_npz
 
 LABELS = Labels({"liver": (1,), "spleen": (2,)})
 SHAPE = (8, 16, 16)
