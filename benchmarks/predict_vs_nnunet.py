@@ -4,9 +4,9 @@
 
 Both get random weights: the time does not depend on them. nnU-Net plans the data set itself (its
 default configuration, 32 to 256 features) and writes its checkpoint through its own trainer;
-autoseg predicts with size S (16 to 128 features), the same patch, mirrored, float32 unless its own
-trial finds otherwise. Wall and processor seconds are those of the whole command, imports included;
-on a busy machine only the processor seconds compare.
+autoseg predicts with size S (16 to 128 features), the same patch, mirrored, in float32. Wall and
+processor seconds are those of the whole command, imports included; on a busy machine only the
+processor seconds compare.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ if __name__ == "__main__":
     os.makedirs(trainer.preprocessed_dataset_folder)
     open(f"{trainer.preprocessed_dataset_folder}/any.b2nd", "w").close()  # it asks for the type
     trainer.initialize()
+    # Begun trainings do this; without it the checkpoint would say: do not mirror.
+    trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    print(trainer.inference_allowed_mirroring_axes)
     trainer.save_checkpoint(f"{trainer.output_folder}/checkpoint_final.pth")
     for name, content in (("plans", plans), ("dataset", dataset)):
         with open(f"{trainer.output_folder_base}/{name}.json", "w") as stream:
@@ -136,7 +139,8 @@ def time_nnunet(folder: Path, images: Path, options: argparse.Namespace) -> tupl
     )
     if made.returncode:
         sys.exit(f"nnU-Net could not make its model:\n{made.stderr[-3000:]}")
-    print(f"nnU-Net plans a patch of {made.stdout.strip().splitlines()[-1]}")
+    axes, patch = made.stdout.strip().splitlines()[-2:]
+    print(f"nnU-Net plans a patch of {patch}, mirrors along {axes}")
     command = [str(options.nnunet / "bin/nnUNetv2_predict"), "-i", str(images)]
     command += ["-o", str(folder / "theirs"), "-d", "4", "-c", "3d_fullres", "-f", "0"]
     return timed("nnU-Net", [*command, "-device", "cpu"], variables)
