@@ -14,6 +14,7 @@ import numpy as np
 
 from autoseg.errors import UsageError, suggest
 from autoseg.evaluation.label_maps import load_label_map, target_masks
+from autoseg.evaluation.metrics import DISTANCES
 from autoseg.evaluation.pair import Pair, read_prediction, read_reference
 from autoseg.labels import Labels
 from autoseg.results import BOTH_EMPTY, CaseScores, Value
@@ -28,7 +29,7 @@ MEANINGS = {
 }
 SHOWN_TARGETS = 8  # of more, the screen has only the mean
 NOT_STANDARD = "not the standard definition"
-PERFECT = {"dice": 1.0, "iou": 1.0, "nsd": 1.0, "hd": 0.0, "hd95": 0.0, "assd": 0.0, "masd": 0.0}
+PERFECT = {"dice": 1.0, "iou": 1.0, "nsd": 1.0, **dict.fromkeys(DISTANCES, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ def _mean(values: Mapping[str, float | None]) -> float | None:
 def format_compat(header: Mapping[str, Any]) -> list[str]:
     """Return lines for below the table: what is in it or beside it that is not the standard."""
     lines = []
+    if header.get("ignore_geometry"):
+        lines.append("headers ignored (--ignore-geometry): arrays, with the references' spacing")
     if header.get("both_empty") == "one":
         lines.append(f"both empty counts as 1 (--both-empty one): {NOT_STANDARD}")
     for name, scores in (header.get("compat") or {}).items():

@@ -12,7 +12,7 @@ from typing import Any
 
 from autoseg.evaluation.summary import occurs
 from autoseg.labels import Labels
-from autoseg.results import CaseScores, Summary, Value
+from autoseg.results import CaseScores, Summary
 
 FILE = "nnunet_summary.json"
 KEYS = {
@@ -45,16 +45,12 @@ def _key(values: tuple[int, ...]) -> str:
 def _case(case: CaseScores, keys: Mapping[str, str]) -> dict[str, Any]:
     return {
         "metrics": {
-            key: {name: _value(case.metrics[target], ours) for name, ours in KEYS.items()}
+            key: {name: case.metrics[target][ours].value for name, ours in KEYS.items()}
             for target, key in keys.items()
         },
         "prediction_file": case.prediction_file,
         "reference_file": case.reference_file,
     }
-
-
-def _value(values: Mapping[str, Value], key: str) -> float | None:
-    return values[key].value if key in values else None
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -54,7 +54,7 @@ def pair_files(
     """
     problems, pairs = [], []
     remedy = "predict it, or count it as empty (--allow-missing)"
-    for case in sorted(references if cases is None else map(_composed, cases)):
+    for case in sorted(references if cases is None else set(map(_composed, cases))):
         if case not in references:
             problems.append(Problem(case, "no reference", f"one in {places[1]}"))
         elif case not in predictions and not allow_missing:

@@ -7,7 +7,15 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from autoseg.evaluation import metrics as m
+from autoseg.evaluation.nnunet_view import nnunet_summary
+from autoseg.evaluation.pair import Pair
+from autoseg.evaluation.pairing import score_pair
+from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.surface import measure_surfaces
+from autoseg.files import write_json
+from autoseg.image import Geometry
+from autoseg.io import write_labels
+from autoseg.labels import Labels
 
 SEEDS = range(30)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the libraries
@@ -41,3 +49,45 @@ def test_voxels_agree_with_medpy(seed):
     found = measure_surfaces(reference, prediction, spacing, "voxel")
     assert m.hausdorff(found) == pytest.approx(library.hd(prediction, reference, spacing), abs=1e-9)
     assert m.assd(found) == pytest.approx(library.assd(prediction, reference, spacing), abs=1e-9)
+
+
+def test_nnunet_reads_its_view_and_computes_the_same(tmp_path):
+    """Random label maps with a missed and an absent label, an ignored value, and a region."""
+    nnunet = pytest.importorskip(
+        "nnunetv2.evaluation.evaluate_predictions", reason="nnU-Net is not installed"
+    )
+    readers = pytest.importorskip("nnunetv2.imageio.simpleitk_reader_writer")
+    rng = np.random.default_rng(3)
+    grid = Geometry((9, 10, 11), (2.0, 1.0, 0.7))
+    labels = Labels({"one": (1,), "region": (1, 2), "three": (3,)}, ignore=4)
+    files = [(tmp_path / f"g{case}.nii.gz", tmp_path / f"p{case}.nii.gz") for case in range(4)]
+    scores, theirs = [], []
+    for case, (reference, prediction) in enumerate(files):
+        ours = rng.integers(0, 5, grid.shape)
+        found = rng.integers(0, 3 if case else 4, grid.shape)
+        ours[(ours == 3) & (case > 1)] = 0
+        write_labels(reference, ours.astype(np.uint8), grid)
+        write_labels(prediction, found.astype(np.uint8), grid)
+        pair = Pair(str(case), reference, prediction)
+        scores.append(score_pair(pair, labels, dict.fromkeys(labels.names, 1.0)))
+        regions = [1, (1, 2), 3]
+        theirs.append(
+            nnunet.compute_metrics(
+                str(reference), str(prediction), readers.SimpleITKIO(), regions, 4
+            )
+        )
+    path = tmp_path / "nnunet_summary.json"
+    write_json(path, nnunet_summary(summarise(scores, labels), labels))
+    view = nnunet.load_summary_json(str(path))
+    for ours, expected in zip(view["metric_per_case"], theirs, strict=True):
+        for target, values in expected["metrics"].items():
+            for name, value in values.items():
+                found = ours["metrics"][target][name]
+                assert (
+                    np.isnan(value) if found is None else found == pytest.approx(value, abs=1e-12)
+                )
+        assert ours["reference_file"] == expected["reference_file"]
+    for target, values in view["mean"].items():
+        for name, value in values.items():
+            every = [case["metrics"][target][name] for case in theirs]
+            assert value == pytest.approx(np.nanmean(every), abs=1e-9)

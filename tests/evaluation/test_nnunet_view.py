@@ -29,6 +29,6 @@ def test_keys_and_means_are_nnunets():
     assert view["foreground_mean"]["Dice"] == pytest.approx((0.8 + 0.35) / 2)
     first = view["metric_per_case"][0]
     assert set(first) == {"metrics", "reference_file", "prediction_file"}
-    assert first["metrics"]["(1, 2)"] | {"TN": 0} == {
-        "Dice": 0.9, "IoU": 0.9, "TP": 30, "FP": 10, "FN": 20, "TN": 0, "n_pred": 40, "n_ref": 50,
+    assert first["metrics"]["(1, 2)"] == {
+        "Dice": 0.9, "IoU": 0.9, "TP": 30, "FP": 10, "FN": 20, "TN": 940, "n_pred": 40, "n_ref": 50,
     }  # fmt: skip

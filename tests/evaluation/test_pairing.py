@@ -51,7 +51,7 @@ def test_missing_extra_and_double_files_are_all_named(tmp_path):
     assert "b: no prediction" in text
     assert "c: no prediction" in text
     assert "a.nii.gz: the same case as a.mha" in text
-    allowed = pair_folders(tmp_path / "p", tmp_path / "g", ["a", "b"], allow_missing=True)
+    allowed = pair_folders(tmp_path / "p", tmp_path / "g", ["b", "a", "b"], allow_missing=True)
     assert [pair.prediction is None for pair in allowed.pairs] == [False, True]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from autoseg.errors import DataError, PartlyDone, UsageError
 from autoseg.evaluation.metrics import METRICS
-from autoseg.evaluation.score import summarise, write_summary
+from autoseg.evaluation.score import format_table, summarise, write_summary
 from autoseg.evaluation.tables import read_summary
 from autoseg.files import write_json
 from autoseg.image import Geometry
@@ -118,6 +118,7 @@ def test_geometry_can_be_ignored_and_the_header_says_so(folders):
     write_labels(predictions / "c.mha", label_map(1), moved)
     summary = evaluate(predictions=predictions, references=references, ignore_geometry=True)
     assert summary.header["ignore_geometry"] is True
+    assert "headers ignored (--ignore-geometry)" in format_table(summary)
     assert summary.cases[2].metrics == summary.cases[0].metrics  # the reference's spacing
 
 
