@@ -28,6 +28,7 @@ setup(
     ],
     extras_require={
         "report": ["plotly", "scikit-image"],
+        "topology": ["scikit-image"],
         "serve": ["fastapi", "uvicorn", "pillow"],
         "dicom": ["pydicom", "highdicom"],
         "track": ["tensorboard", "wandb", "mlflow"],

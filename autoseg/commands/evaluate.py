@@ -18,6 +18,7 @@ from autoseg.commands.options import (
 from autoseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from autoseg.evaluation.optional import OptionalGroups
     from autoseg.labels import Labels
 
 PLACE = "a folder, a file, or a pattern such as 'runs/{case}/seg.nii.gz'"
@@ -25,7 +26,7 @@ PLACE = "a folder, a file, or a pattern such as 'runs/{case}/seg.nii.gz'"
 FOR_FOLDERS = (
     "output", "cases", "targets", "preset", "label_map", "reference_map", "nsd_tolerance", "mode",
     "both_empty", "allow_missing", "ignore_geometry", "nnunet_summary", "export_npz", "compat",
-    "overwrite",
+    "overwrite", "groups", "lesion_min_volume", "lesion_preset", "probabilities",
 )  # fmt: skip
 
 
@@ -77,6 +78,20 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
         choices=("surfel", "voxel", "vertex"),
         help="where surfaces lie (default: surfel)",
     )
+    group.add_argument(
+        "--groups", nargs="+", metavar="GROUP",
+        help="what else is measured: lesions, topology (clDice), calibration",
+    )  # fmt: skip
+    group.add_argument(
+        "--lesion-min-volume", type=float, metavar="MM3", help="smaller lesions are left out"
+    )
+    group.add_argument(
+        "--lesion-preset", metavar="NAME", help="brats or autopet: lesions as that challenge counts"
+    )
+    group.add_argument(
+        "--probabilities", type=Path, metavar="FOLDER",
+        help="for calibration: <case>.npz with 'probabilities' (channels, Z, Y, X)",
+    )  # fmt: skip
     group.add_argument(
         "--both-empty", choices=("null", "one"),
         help="a target in neither label map: not counted (null, default), or perfect, which is "
@@ -139,6 +154,7 @@ def run(options: argparse.Namespace) -> str:
             compat=tuple(options.compat or ()),
             export_npz=options.export_npz,
             nnunet_summary=options.nnunet_summary,
+            optional=_optional(options),
         ),
         overwrite=options.overwrite,
         workers=options.workers,
@@ -150,6 +166,14 @@ def _refuse_without_folders(options: argparse.Namespace) -> None:
     given = [f"--{name.replace('_', '-')}" for name in FOR_FOLDERS if getattr(options, name)]
     if given:
         raise UsageError(f"{' '.join(given)} without folders", expected="-p FOLDER -g FOLDER")
+
+
+def _optional(options: argparse.Namespace) -> OptionalGroups:
+    from autoseg.evaluation.lesions import LesionRules
+    from autoseg.evaluation.optional import OptionalGroups
+
+    rules = LesionRules(options.lesion_min_volume or 0.0, preset=options.lesion_preset or "")
+    return OptionalGroups(tuple(options.groups or ()), rules, options.probabilities)
 
 
 def _targets(words: list[str] | None) -> Labels | None:

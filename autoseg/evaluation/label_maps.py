@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,21 +103,38 @@ def target_masks(
     Voxels that the reference marks as ignored belong to neither. Both are empty (size 0) when the
     target is in neither map.
     """
-    values = labels.targets[target]
-    found = (boxes.get(value) for value in values for boxes in (reference.boxes, prediction.boxes))
-    boxes = [box for box in found if box is not None]
-    if not boxes:
+    box = target_box(reference, prediction, labels, target)
+    if box is None:
         nothing = np.zeros((0,) * reference.array.ndim, dtype=bool)
         return nothing, nothing
-    box = tuple(
-        slice(min(s.start for s in sides), max(s.stop for s in sides))
-        for sides in zip(*boxes, strict=True)
-    )
     ours = labels.mask(reference.array[box], target)
     theirs = labels.mask(prediction.array[box], target)
     if labels.ignore is not None and labels.ignore in reference.boxes:
         theirs &= reference.array[box] != labels.ignore
     return ours, theirs
+
+
+def target_box(
+    reference: LabelMap, prediction: LabelMap, labels: Labels, target: str
+) -> Box | None:
+    """Return the smallest box around the target in both maps; None: it is in neither."""
+    values = labels.targets[target]
+    found = (boxes.get(value) for value in values for boxes in (reference.boxes, prediction.boxes))
+    boxes = [box for box in found if box is not None]
+    if not boxes:
+        return None
+    return tuple(
+        slice(min(s.start for s in sides), max(s.stop for s in sides))
+        for sides in zip(*boxes, strict=True)
+    )
+
+
+def grown_box(box: Box, margins: Sequence[int], shape: Sequence[int]) -> Box:
+    """Return the box with so many voxels more on both sides of each axis, within `shape`."""
+    return tuple(
+        slice(max(0, side.start - margin), min(size, side.stop + margin))
+        for side, margin, size in zip(box, margins, shape, strict=True)
+    )
 
 
 def judged_voxels(reference: LabelMap, labels: Labels) -> int:

@@ -57,7 +57,7 @@ def measure_target(
     """
     counts = count_voxels(reference, prediction, voxels)
     scores = {name: formula(counts) for name, formula in FORMULAS.items()}
-    status = _status(counts)
+    status = status_of(counts)
     steps = [step for axis, step in enumerate(spacing) if axis != flat_axis]
     if flat_axis is not None and counts["n_ref"]:
         reference, prediction = reference.squeeze(flat_axis), prediction.squeeze(flat_axis)
@@ -96,7 +96,8 @@ def skipped() -> dict[str, Value]:
     return {key: Value(None, SKIPPED) for key in METRICS}
 
 
-def _status(counts: Counts) -> str:
+def status_of(counts: Counts) -> str:
+    """Return which of the two masks are empty, or `ok`."""
     if counts["n_ref"] and counts["n_pred"]:
         return OK
     if not counts["n_ref"] and not counts["n_pred"]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from autoseg.case_files import ENDINGS, ending_of, stem_of
 from autoseg.errors import DataError, Problem, UsageError
+from autoseg.evaluation.calibration import read_probabilities
+from autoseg.evaluation.optional import OptionalGroups
 from autoseg.evaluation.pair import Pair, read_prediction, read_reference
 from autoseg.evaluation.score import score_case
 from autoseg.labels import Labels
@@ -108,10 +110,16 @@ def _composed(name: str) -> str:
 
 
 def score_pair(
-    pair: Pair, labels: Labels, tolerances: Mapping[str, float], mode: str = "surfel"
+    pair: Pair,
+    labels: Labels,
+    tolerances: Mapping[str, float],
+    mode: str = "surfel",
+    optional: OptionalGroups | None = None,
 ) -> CaseScores:
-    """Read the two files of a pair and return its scores, with the reference's spacing."""
+    """Read the files of a pair and return its scores, with the reference's spacing."""
     reference = read_reference(pair)
+    optional = optional or OptionalGroups()
+    folder = optional.probabilities
     scores = score_case(
         read_prediction(pair),
         reference.array[0],
@@ -124,5 +132,8 @@ def score_pair(
         annotated=pair.annotated,
         reference_file=str(pair.reference),
         prediction_file="" if pair.prediction is None else str(pair.prediction),
+        groups=optional.groups,
+        lesion_rules=optional.lesions,
+        probabilities=None if folder is None else read_probabilities(folder, pair.id),
     )
     return replace(scores, group=pair.group)

@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 import autoseg
 from autoseg.errors import DataError, UsageError, suggest
+from autoseg.evaluation.calibration import check_probabilities
 from autoseg.evaluation.label_maps import (
     LabelMap,
     judged_voxels,
@@ -22,14 +23,16 @@ from autoseg.evaluation.label_maps import (
     target_masks,
     undeclared,
 )
+from autoseg.evaluation.lesions import LesionRules
 from autoseg.evaluation.metrics import SCORES, measure_target, skipped
+from autoseg.evaluation.optional import check_groups, measure_groups, skipped_groups
 from autoseg.evaluation.overview import format_table
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.surface import MODES
 from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.image import Geometry
 from autoseg.labels import Labels
-from autoseg.results import MISSING_PRED, CaseScores, Value
+from autoseg.results import MISSING_PRED, PRED_EMPTY, CaseScores, Value
 
 __all__ = [
     "choose_tolerances", "format_table", "make_header", "read_summary", "score_case", "summarise",
@@ -52,6 +55,9 @@ def score_case(
     annotated: tuple[str, ...] | None = None,
     reference_file: str = "",
     prediction_file: str = "",
+    groups: Collection[str] = (),
+    lesion_rules: LesionRules | None = None,
+    probabilities: np.ndarray | None = None,
 ) -> CaseScores:
     """Return every metric of every target in one case.
 
@@ -59,6 +65,8 @@ def score_case(
     the reference's. No prediction (None) counts as an empty one, with status `missing_pred`.
     `tolerances`: mm for each target, None: as `choose_tolerances`. Targets that are not in
     `annotated` are skipped; None: all are annotated.
+    `groups`: what else is measured, of lesions, topology, calibration (`evaluation/optional.py`);
+    calibration needs `probabilities` (channels, Z, Y, X).
     Raises DataError naming the case for shapes that differ and for values that no target has.
     """
     if mode not in MODES:
@@ -68,16 +76,23 @@ def score_case(
     ours = load_label_map(reference, reference_file or f"{case} (reference)")
     theirs = load_label_map(found, prediction_file or f"{case} (prediction)")
     _check_values(ours, theirs, labels, case, reference_file, prediction_file)
+    check_groups(groups)
+    if probabilities is not None:
+        check_probabilities(probabilities, geometry.shape, labels, case)
     limits = choose_tolerances(labels)[0] | dict(tolerances or {})
     flat_axis = geometry.shape.index(1) if 1 in geometry.shape else None
     voxels = judged_voxels(ours, labels)
     metrics: dict[str, Mapping[str, Value]] = {}
     for target in labels.names:
         if not voxels or (annotated is not None and target not in annotated):
-            metrics[target] = skipped()
+            metrics[target] = skipped() | skipped_groups(groups, lesion_rules)
             continue
         masks = target_masks(ours, theirs, labels, target)
         values = measure_target(*masks, geometry.spacing, limits[target], mode, flat_axis, voxels)
+        values |= measure_groups(
+            groups, ours, theirs, labels, target, geometry.spacing, flat_axis, lesion_rules,
+            probabilities,
+        )  # fmt: skip
         metrics[target] = _mark_missing(values) if prediction is None else values
     return CaseScores(
         case, metrics, geometry.spacing, geometry.diagonal_mm, reference_file, prediction_file,
@@ -179,6 +194,8 @@ def _mark_missing(values: Mapping[str, Value]) -> dict[str, Value]:
     if not values["n_ref"].value:
         return dict(values)
     return {
-        key: Value(value.value, MISSING_PRED) if key in SCORES else value
+        key: Value(value.value, MISSING_PRED)
+        if key in SCORES or value.status == PRED_EMPTY
+        else value
         for key, value in values.items()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from autoseg.evaluation.export_npz import (
 from autoseg.evaluation.faults import inspect_pair
 from autoseg.evaluation.grids import problems_of
 from autoseg.evaluation.nnunet_view import FILE, nnunet_summary
+from autoseg.evaluation.optional import OptionalGroups
 from autoseg.evaluation.pair import Pair
 from autoseg.evaluation.pairing import score_pair
 from autoseg.evaluation.score import format_table, make_header, summarise, write_summary
@@ -60,6 +61,9 @@ class Extras:
     compat: Sequence[str] = ()  # numbers as older reports have them: evaluation/compat.py
     export_npz: Path | None = None  # folder for distorch's files
     nnunet_summary: bool = False  # nnunet_summary.json beside the summary
+    optional: OptionalGroups = field(
+        default_factory=OptionalGroups
+    )  # lesions, topology, calibration
 
 
 def evaluate(
@@ -119,7 +123,7 @@ def evaluate(
         nsd_tolerance = preset_tolerances(chosen, labels) | dict(nsd_tolerance or {})
     header = make_header(labels, nsd_tolerance, mode, **_more(places, inputs, preset, extras))
     workers = choose_workers(inputs.pairs, workers)
-    scores, failed = _score(inputs, header["nsd_tolerance_mm"], mode, workers)
+    scores, failed = _score(inputs, header["nsd_tolerance_mm"], mode, workers, extras.optional)
     if extras.both_empty == "one":
         scores = [count_both_empty_as_one(case) for case in scores]
     if extras.compat:
@@ -142,6 +146,7 @@ def _more(places: Places, inputs: Inputs, preset: str | None, extras: Extras) ->
         "preset_note": find_preset(preset).note if preset else "",
         "label_maps": {side: changes for side, changes in maps.items() if changes},
         "both_empty": extras.both_empty,
+        **extras.optional.header(),
         "extra_predictions": list(inputs.extra),
         "ignore_geometry": places.ignore_geometry,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -158,10 +163,16 @@ def _hash_inputs(pairs: Sequence[Pair]) -> str:
 
 
 def _score(
-    inputs: Inputs, tolerances: Mapping[str, float], mode: str, workers: int
+    inputs: Inputs,
+    tolerances: Mapping[str, float],
+    mode: str,
+    workers: int,
+    optional: OptionalGroups,
 ) -> tuple[list[CaseScores], dict[str, str]]:
     """Return the scores, and why other cases failed; what is wrong with files is raised at once."""
-    function = partial(score_pair, labels=inputs.labels, tolerances=tolerances, mode=mode)
+    function = partial(
+        score_pair, labels=inputs.labels, tolerances=tolerances, mode=mode, optional=optional
+    )
     outcomes = list(map_cases(function, inputs.pairs, workers=workers, title="evaluating"))
     problems: list[Problem] = []
     for outcome in outcomes:
