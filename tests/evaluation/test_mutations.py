@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 import autoseg.evaluation
+from autoseg.evaluation.pair import Pair
 from autoseg.evaluation.surface import MODES
+from autoseg.image import Geometry
+from autoseg.io import write_labels
+from autoseg.labels import Labels
 from autoseg.results import Value
 from tests.evaluation.shapes import GOLDEN, THICK, UNIT, box, shifted_cubes
 
@@ -75,6 +79,33 @@ FAULTS = {
     "opposite corners joined": (
         "elements", "sum(inside.values()) <= 4", "sum(inside.values()) > 4",
     ),
+    "erosion with 26 neighbours": (
+        "elements",
+        "return np.flatnonzero(mask & ~inside)",
+        "from scipy.ndimage import binary_erosion\n"
+        "    return np.flatnonzero(mask & ~binary_erosion(mask, np.ones((3,) * mask.ndim)))",
+    ),
+    "a miss is not a number": (
+        "metrics", "value = scores.get(key)", "value = scores.get(key, float('nan'))",
+    ),
+    "labels cast to 8 bits": (
+        "label_maps",
+        'if array.dtype.kind in "iu":\n        return array',
+        'if array.dtype.kind in "iu":\n        return array.astype(np.uint8)',
+    ),
+    "spacing of the prediction": (
+        "pairing",
+        "        reference.geometry,\n",
+        "        __import__('autoseg.io').io.read_labels(pair.prediction).geometry,\n",
+    ),
+    "mean of both directions for hd95": (
+        "metrics", '"hd95": max(near, far)', '"hd95": (near + far) / 2',
+    ),
+    "products that overflow": (
+        "overlap",
+        "root = math.sqrt((tp + fp) * (tp + fn)) * math.sqrt((tn + fp) * (tn + fn))",
+        "root = abs(np.prod(np.int64([tp + fp, tp + fn, tn + fp, tn + fn]))) ** 0.5",
+    ),
     "neighbours along one axis forgotten": (
         "elements", "product(range(mask.ndim), (slice", "product(range(1, mask.ndim), (slice",
     ),
@@ -90,26 +121,31 @@ def load(name: str, source: str, like: dict[str, types.ModuleType]) -> types.Mod
     return module
 
 
-def faulty_metrics(name: str, old: str, new: str) -> types.ModuleType:
-    texts = {
-        key: (FOLDER / f"{key}.py").read_text()
-        for key in ("elements", "overlap", "surface", "metrics")
-    }
+ORDER = ("elements", "overlap", "surface", "metrics", "label_maps", "score", "pairing")
+
+
+def faulty(name: str, old: str, new: str) -> dict[str, types.ModuleType]:
+    """Return the modules of `ORDER`, by name, built anew with one fault in one of them."""
+    texts = {key: (FOLDER / f"{key}.py").read_text() for key in ORDER}
     if name:
         assert texts[name].count(old) == 1, f"the fault no longer fits the source: {old}"
         texts[name] = texts[name].replace(old, new)
     modules: dict[str, types.ModuleType] = {}
     for key, text in texts.items():
         modules[f"autoseg.evaluation.{key}"] = load(key, text, modules)
-    return modules["autoseg.evaluation.metrics"]
+    return {key: modules[f"autoseg.evaluation.{key}"] for key in ORDER}
 
 
-def all_laws_hold(metrics: types.ModuleType) -> bool:
+def all_laws_hold(modules: dict[str, types.ModuleType], folder: Path) -> bool:
     laws = (
         golden_values_hold, borders_are_closed, misses_are_not_defined,
-        flat_images_have_lines, units_hold, noise_has_its_area,
+        flat_images_have_lines, units_hold, noise_has_its_area, large_volumes_hold,
     )  # fmt: skip
-    return all(law(metrics.measure_target) for law in laws)
+    return (
+        all(law(modules["metrics"].measure_target) for law in laws)
+        and large_labels_are_kept(modules["score"].score_case)
+        and the_reference_has_the_spacing(modules["pairing"].score_pair, folder)
+    )
 
 
 def golden_values_hold(measure) -> bool:
@@ -163,10 +199,37 @@ def noise_has_its_area(measure) -> bool:
     return measure(reference, prediction, (2.0, 1.0, 1.5), 0.5)["nsd"].value == pytest.approx(NOISE)
 
 
-def test_without_a_fault_all_laws_hold():
-    assert all_laws_hold(faulty_metrics("", "", ""))
+def large_volumes_hold(measure) -> bool:
+    """In a volume of 5e9 voxels an organ found but for one voxel correlates almost perfectly."""
+    reference = np.ones((20, 20, 20), dtype=bool)
+    prediction = reference.copy()
+    prediction[0, 0, 0] = False
+    mcc = measure(reference, prediction, UNIT, 1.0, voxels=5 * 10**9)["mcc"].value
+    return mcc == pytest.approx(np.sqrt(7999 / 8000), abs=1e-6)
+
+
+def large_labels_are_kept(score) -> bool:
+    reference = np.full((3, 3, 3), 300, dtype=np.int16)
+    labels = Labels({"organ": (300,), "other": (44,)})  # 300 - 256
+    metrics = score(
+        reference - 256, reference, Geometry((3, 3, 3), (1, 1, 1)), labels, case="a"
+    ).metrics
+    return metrics["organ"]["fn"].value == 27 and metrics["other"]["fp"].value == 27
+
+
+def the_reference_has_the_spacing(score, folder: Path) -> bool:
+    array = np.ones((3, 3, 3), dtype=np.uint8)
+    files = folder / "reference.nii.gz", folder / "prediction.nii.gz"
+    for file, step in zip(files, (1.0, 2.0), strict=True):
+        write_labels(file, array, Geometry((3, 3, 3), (step, step, step)))
+    scores = score(Pair("a", *files), Labels({"organ": (1,)}), {"organ": 1.0})
+    return scores.metrics["organ"]["vol_ref_ml"].value == pytest.approx(0.027)
+
+
+def test_without_a_fault_all_laws_hold(tmp_path):
+    assert all_laws_hold(faulty("", "", ""), tmp_path)
 
 
 @pytest.mark.parametrize("fault", list(FAULTS), ids=list(FAULTS))
-def test_the_fault_is_noticed(fault):
-    assert not all_laws_hold(faulty_metrics(*FAULTS[fault]))
+def test_the_fault_is_noticed(fault, tmp_path):
+    assert not all_laws_hold(faulty(*FAULTS[fault]), tmp_path)
