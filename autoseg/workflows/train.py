@@ -19,14 +19,11 @@ from torch import nn
 
 from autoseg.bundle_writer import save_weights
 from autoseg.config import TrainConfig
-from autoseg.device import describe_device
 from autoseg.errors import UsageError
 from autoseg.files import locked, write_json
-from autoseg.labels import Labels
 from autoseg.networks import build_network
 from autoseg.preprocessing.store import PreparedCase, open_prepared
 from autoseg.registry import resolve
-from autoseg.report.figures import draw_progress
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training import trainer
@@ -42,7 +39,7 @@ from autoseg.training.state import (
     lay_out,
     unpack,
 )
-from autoseg.training.tracking import Epoch, history_rows, log_file, write_history
+from autoseg.training.tracking import log_file
 from autoseg.workflows.fold import (
     adjust_length,
     check_same_run,
@@ -56,13 +53,13 @@ from autoseg.workflows.fold import (
     warn_few_steps,
 )
 from autoseg.workflows.order import Order, read_orders
+from autoseg.workflows.train_report import Reporter, draw, introduce
 from autoseg.workflows.validation import validate
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 TRAINERS = {"default": trainer.train}
-DRAWN_EVERY_S = 30.0
 
 
 def train(
@@ -107,7 +104,7 @@ def train(
 
 def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | None:
     """Train one fold from its beginning or its last checkpoint, save its weights, validate them."""
-    _introduce(order)
+    introduce(order)
     ours = [open_prepared(order.prepared / order.configuration.name, i) for i in order.cases.train]
     held_out = [
         open_prepared(order.prepared / order.configuration.name, i) for i in order.cases.validation
@@ -135,7 +132,7 @@ def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | Non
         Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
         Keeper(order.resume),
         stop,
-        _Reporter(order.run),
+        Reporter(order.run),
         facts_of(order, decision),
     )
     if training.length.steps != decision.length.steps:
@@ -180,50 +177,6 @@ def _move_aside(run: Path) -> None:
     for path in content:
         path.rename(backup / path.name)
     log.info("the old run is now %s", backup)
-
-
-def _introduce(order: Order) -> None:
-    cases = f"{len(order.cases.train)} cases, {len(order.cases.validation)} for validation"
-    log.info("dataset %s, %s, fold %s: %s", order.plan.dataset, order.configuration.name,
-             order.fold, cases)  # fmt: skip
-    patch = "x".join(map(str, order.design.patch_size))
-    log.info("size %s (%s): patch %s, batch %d; device: %s", order.size, order.why_size, patch,
-             order.design.batch_size, describe_device(order.device))  # fmt: skip
-    axes = order.config.mirror_axes
-    if order.plan.left_right_axis in (
-        ((1, 2) if order.design.is_2d else (0, 1, 2)) if axes is None else axes
-    ):
-        _introduce_mirroring(order.plan.labels)
-
-
-def _introduce_mirroring(labels: Labels) -> None:
-    for left, right in labels.pairs:
-        log.info("mirroring left-right exchanges %s and %s", left, right)
-    if labels.lonely_sides:
-        remedy = "declare pairs in dataset.json, or train with --preset no_mirroring"
-        log.warning("%s -> %s", labels.lonely_warning, remedy)
-
-
-class _Reporter:
-    """Writes the history and, now and then, its picture; neither can stop a training."""
-
-    def __init__(self, run: Path) -> None:
-        self.run, self._drawn = run, time.monotonic() - DRAWN_EVERY_S
-
-    def __call__(self, history: Sequence[Epoch]) -> None:
-        write_history(self.run / "history.csv", history)
-        if time.monotonic() - self._drawn >= DRAWN_EVERY_S:
-            self._drawn = time.monotonic()
-            draw(history, self.run / "progress.png")
-
-
-def draw(history: Sequence[Epoch], path: Path) -> None:
-    """Draw `progress.png`; a missing library or a full disk is a line in the log."""
-    rows = [{k: v for k, v in row.items() if v is not None} for row in history_rows(history)]
-    try:
-        draw_progress(rows, path)
-    except Exception as error:  # whatever goes wrong with a picture, the training goes on
-        log.warning("progress.png not drawn: %s", error)
 
 
 def _save(

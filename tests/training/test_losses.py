@@ -11,13 +11,13 @@ from autoseg.errors import UsageError
 from autoseg.labels import IGNORED, Labels
 from autoseg.training.loader import Batch
 from autoseg.training.losses import (
-    SMOOTH,
     build_loss,
     deep_supervised,
     deep_supervision_weights,
     downsampled,
     hard_counts,
 )
+from autoseg.training.softmax_dice import SMOOTH
 
 ORGANS = Labels({"liver": (1,), "left": (2, 3), "right": (4,)})
 REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})

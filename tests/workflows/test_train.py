@@ -23,7 +23,7 @@ from autoseg.plan import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
-from autoseg.workflows import fold, validation
+from autoseg.workflows import fold, train_report, validation
 from autoseg.workflows import train as verb
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
@@ -35,7 +35,8 @@ QUICK = ("steps_per_epoch=5", "precision=float32")
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setattr(verb, "draw", lambda history, path: path.write_bytes(b"picture"))
+    for module in (verb, train_report):
+        monkeypatch.setattr(module, "draw", lambda history, path: path.write_bytes(b"picture"))
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     return make_workspace(tmp_path)
 
@@ -259,7 +260,8 @@ def test_false_positives_in_controls_are_reported_by_tag(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level("INFO", "autoseg")
-    monkeypatch.setattr(verb, "draw", lambda history, path: None)
+    for module in (verb, train_report):
+        monkeypatch.setattr(module, "draw", lambda history, path: None)
     quick(make_workspace(tmp_path, cases=6, controls=3), budget="1epochs")
     assert "control: core in " in caplog.text
     assert "cases without any" in caplog.text
@@ -283,8 +285,8 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(
     def broken(*_: object) -> None:
         raise ImportError("no matplotlib")
 
-    monkeypatch.setattr(verb, "draw_progress", broken)
-    verb.draw([], tmp_path / "progress.png")
+    monkeypatch.setattr(train_report, "draw_progress", broken)
+    train_report.draw([], tmp_path / "progress.png")
     assert "progress.png not drawn: no matplotlib" in caplog.text
 
 
