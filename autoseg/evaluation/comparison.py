@@ -36,7 +36,7 @@ CONDITIONAL = (
     "The tests are conditional on one training run of each model: how much another seed would "
     "change is not in them."
 )
-TUNED = "No p values: a model was chosen on these cases, so they cannot test it."
+TUNED = "No p values: {} was chosen on these cases, so they cannot test it."
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def compare_summaries(
 ) -> Comparison:
     """Return how models differ on the same cases.
 
-    `summaries` and `sources`: by the name that a model has in the tables. `tuned`: a model, or what
-    is done to its output, was chosen on these cases; then no p value is given.
+    `summaries` and `sources`: by the name that a model has in the tables. `tuned`: a model was
+    chosen on these cases; then no p value is given, nor where a summary names rules for label maps,
+    which a cross-validation chooses on its own cases.
     Raises DataError listing cases that not every model has, references that differ, and settings
     under which numbers cannot be compared; UsageError for an unknown metric.
     """
@@ -75,7 +76,9 @@ def compare_summaries(
     _check_metrics(metrics, scored, targets)
     cases = next(iter(scored.values()))
     draws = draw_patients(patients_of(cases))
-    tuned = tuned or any(s.header.get("tuned_on_cases") for s in summaries.values())
+    ruled = [name for name, summary in summaries.items() if summary.header.get("rules")]
+    chosen = f"what is done to the label maps of {', '.join(ruled)}" if ruled else "a model"
+    tuned = tuned or bool(ruled)
     tests = [
         compare_values(scored, pair, target, metric, draws, tuned)
         for pair in combinations(scored, 2)
@@ -108,7 +111,7 @@ def compare_summaries(
         tuple(overall),
         adjusted([test for test in misses if test.of]),
         _rankings(scored, targets, metrics) if len(scored) > 2 else (),
-        _notes(summaries, tuned),
+        _notes(summaries, chosen if tuned else ""),
     )
 
 
@@ -221,8 +224,8 @@ def _sign(metric: str) -> int:
     return -1 if metric in LOWER_IS_BETTER else 1
 
 
-def _notes(summaries: Mapping[str, Summary], tuned: bool) -> tuple[str, ...]:
-    notes = [TUNED if tuned else CONDITIONAL]
+def _notes(summaries: Mapping[str, Summary], tuned: str) -> tuple[str, ...]:
+    notes = [TUNED.format(tuned) if tuned else CONDITIONAL]
     versions = {name: summary.header.get("autoseg") for name, summary in summaries.items()}
     if len(set(versions.values())) > 1:
         listed = ", ".join(f"{name} {version}" for name, version in versions.items())

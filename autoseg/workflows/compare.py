@@ -37,7 +37,8 @@ def compare(
     """Compare models on the cases that all of them were scored on; write the comparison too.
 
     Each of `models` is a folder with the `summary.json` of an evaluation, or the name of a trained
-    model of `dataset` (`3d_fullres-M`), whose finished folds are pooled. `comparison.json` and
+    model of `dataset` (`3d_fullres-M`), whose finished folds are pooled; or of what the
+    cross-validation left: a pair (`2d-M+3d_fullres-M`), and `best`. `comparison.json` and
     `comparison.md` go to `output`, by default the current folder. `tuned`: one of them was chosen
     on these cases, so no p value is given. Raises UsageError when `output` holds another
     comparison and `overwrite` is not set.
@@ -102,11 +103,16 @@ def _find_trained(model: str, workspace: Workspace, dataset: str | None) -> tupl
         fact = f"'{model}' is neither a folder nor a model: {error.fact}"
         raise UsageError(fact, place=error.place, remedy=error.remedy) from error
     folder = workspace.models(name)
-    known = sorted(path.name for path in folder.glob("*") if (path / "run").is_dir())
+    known = {path.parent.name: path.parent for path in folder.glob("*/run")}
+    # What autoseg_evaluate scored on the same cases: pairs, and the chosen model with its rules.
+    known |= {path.parent.name: path for path in folder.glob(f"ensembles/*/{SUMMARY}")}
+    known |= {path.parent.name: path for path in folder.glob(f"best/{SUMMARY}")}
     if model not in known:
         fact = f"'{model}' is neither a folder nor a trained model"
         raise UsageError(fact, place=str(folder), remedy=suggest(model, known))
-    return _pool(folder / model, workspace, name), f"{name} {model}"
+    place = known[model]
+    summary = read_summary(place) if place.is_file() else _pool(place, workspace, name)
+    return summary, f"{name} {model}"
 
 
 def _pool(model: Path, workspace: Workspace, dataset: str) -> Summary:

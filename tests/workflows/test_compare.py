@@ -63,6 +63,16 @@ def test_trained_models_are_pooled_over_their_folds(workspace, tmp_path):
     assert by_path.tests == found.tests
 
 
+def test_what_the_cross_validation_left_has_a_name(workspace, tmp_path):
+    models = workspace.models("HIPPO")
+    write(models / "ensembles" / "2d-S+3d_fullres-S", 0.1)
+    write(models / "best", 0.15)
+    found = compare(["2d-S", "2d-S+3d_fullres-S", "best"], workspace, output=tmp_path)
+    assert found.models["B"] == "HIPPO 2d-S+3d_fullres-S"
+    differences = [test.difference for test in found.tests if test.metric == "dice"]
+    assert differences == pytest.approx([0.1, 0.15, 0.05])
+
+
 def test_folds_that_differ_are_listed(workspace, tmp_path):
     (workspace.run("HIPPO", "2d", "S", "1") / "validation" / "summary.json").unlink()
     with pytest.raises(DataError, match="e: scored for B, not for A"):
