@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoseg.evaluation.crossvalidation import CrossValidation
+from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.overview import format_table
 from autoseg.evaluation.select import PLUS
 from autoseg.results import Choice
@@ -15,16 +16,14 @@ def format_crossvalidation(result: CrossValidation, style: str = "plain") -> str
         folds = result.folds[model]
         of = f" of {result.of}" if result.of else ""
         title = f"{result.dataset} {model}, {len(folds)}{of} folds ({', '.join(folds)})"
-        lines += [title, format_table(summary, style), ""]
+        lines += [lay_out([Table(title)], style), format_table(summary, style), ""]
     if result.final is not None:
         models = PLUS.join(result.choice.models)
-        lines += [
-            f"{result.dataset} {models}, with its rules",
-            format_table(result.final, style),
-            "",
-        ]
-    lines += [*result.notes, *(f"best: {why}" for why in result.choice.reasons)]
-    return "\n".join([*lines, *_about_rules(result.choice), *_about_optimism(result)])
+        title = f"{result.dataset} {models}, with its rules"
+        lines += [lay_out([Table(title)], style), format_table(result.final, style), ""]
+    notes = [*result.notes, *(f"best: {why}" for why in result.choice.reasons)]
+    notes += [*_about_rules(result.choice), *_about_optimism(result)]
+    return "\n".join([*lines, lay_out([Table(notes=tuple(notes))], style)])
 
 
 def _about_rules(choice: Choice) -> list[str]:

@@ -73,7 +73,7 @@ def compare_summaries(
     scored = _same_cases(summaries)
     first = next(iter(summaries.values()))
     targets = [name for name in first.mean if name not in first.targets_without_reference]
-    _check_metrics(metrics, scored, targets)
+    _check_metrics(metrics, scored)
     cases = next(iter(scored.values()))
     draws = draw_patients(patients_of(cases))
     ruled = [name for name, summary in summaries.items() if summary.header.get("rules")]
@@ -110,7 +110,7 @@ def compare_summaries(
         adjusted(tests),
         tuple(overall),
         adjusted([test for test in misses if test.of]),
-        _rankings(scored, targets, metrics) if len(scored) > 2 else (),
+        _rankings(scored, targets, metrics) if len(scored) > 2 and targets else (),
         _notes(summaries, chosen if tuned else ""),
     )
 
@@ -174,12 +174,12 @@ def _reference_problems(cases: Mapping[str, CaseScores]) -> list[Problem]:
     return problems
 
 
-def _check_metrics(metrics: Sequence[str], scored: Scored, targets: Sequence[str]) -> None:
+def _check_metrics(metrics: Sequence[str], scored: Scored) -> None:
     for metric in metrics:
         if metric in (*COUNTS, *SIGNED):
             raise UsageError(f"'{metric}' has no better end", expected="a score, such as dice")
         for name, cases in scored.items():
-            known = {m for case in cases for target in targets for m in case.metrics[target]}
+            known = {name for case in cases for found in case.metrics.values() for name in found}
             if metric not in known:
                 names = known - {*COUNTS, *SIGNED}
                 raise UsageError(f"{name} has no metric '{metric}'", remedy=suggest(metric, names))

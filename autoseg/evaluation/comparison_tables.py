@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from autoseg.evaluation.comparison import Comparison
 from autoseg.evaluation.layout import Table, lay_out
@@ -19,12 +20,11 @@ def format_comparison(comparison: Comparison, style: str = "plain") -> str:
     title = f"{cases}; {describe_settings(comparison.settings)}"
     models = tuple(comparison.models.items())
     tables = [Table(title, ("model", "from"), models, text=(1,))]
-    pairs = dict.fromkeys((test.first, test.second) for test in comparison.tests)
-    for pair in pairs:
+    for pair in combinations(comparison.models, 2):
         tests = [test for test in comparison.tests if (test.first, test.second) == pair]
         misses = [test for test in comparison.misses if (test.first, test.second) == pair]
         overall = [test for test in comparison.overall if (test.first, test.second) == pair]
-        tables.append(_pair_table(*pair, [*tests, *overall]))
+        tables += [_pair_table(*pair, [*tests, *overall])] if tests else []
         tables += _miss_table(*pair, misses)
     if not any(test.only_first or test.only_second or test.both for test in comparison.misses):
         tables.append(Table(notes=("No model missed a target, or found one where none is.",)))

@@ -167,6 +167,15 @@ def test_misses_are_shown_where_there_are_any():
     assert "No model missed a target, or found one where none is." in clean
 
 
+def test_controls_alone_are_compared_by_their_false_alarms():
+    clean, alarms = [(BOTH_EMPTY, BOTH_EMPTY)] * 8, [(REF_EMPTY, BOTH_EMPTY)] * 8
+    found = compare(summary(clean), summary(alarms), summary(clean))
+    assert (found.tests, found.rankings) == ((), ())
+    text = format_comparison(found)
+    assert re.search(r"^a +false alarm +8 +0 +8 +0 +0\.0078 ", text, re.MULTILINE)
+    assert "Wilcoxon" not in text
+
+
 def test_every_mean_has_its_n():
     dices = [(PRED_EMPTY, 0.8), (0.7, BOTH_EMPTY), (0.6, 0.7)]
     text = format_comparison(compare(summary(dices), summary(dices)))

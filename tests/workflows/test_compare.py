@@ -70,7 +70,8 @@ def test_what_the_cross_validation_left_has_a_name(workspace, tmp_path):
     found = compare(["2d-S", "2d-S+3d_fullres-S", "best"], workspace, output=tmp_path)
     assert found.models["B"] == "HIPPO 2d-S+3d_fullres-S"
     differences = [test.difference for test in found.tests if test.metric == "dice"]
-    assert differences == pytest.approx([0.1, 0.15, 0.05])
+    # The folds of the fixture begin at 0.7 each, 0.02 less in the mean than all in one file.
+    assert differences == pytest.approx([0.12, 0.17, 0.05])
 
 
 def test_folds_that_differ_are_listed(workspace, tmp_path):
