@@ -13,6 +13,7 @@ from pathlib import Path
 
 from autoseg.case_files import ENDINGS, Scan, ending_of, some
 from autoseg.dataset_json import CaseEntry, Declaration, parse_declaration
+from autoseg.dicom_files import is_series
 from autoseg.errors import DataError, Problem, UsageError
 from autoseg.files import read_json
 from autoseg.labels import Labels
@@ -112,30 +113,41 @@ def find_dataset(folder: Path) -> Found:
 def find_cases(folder: Path, channels: int, file_ending: str | None = None) -> list[Case]:
     """Return the cases to predict in `folder` (or the one file it is), sorted by name.
 
-    Files of type `file_ending` are taken; when there are none, every readable type.
+    Files of type `file_ending` are taken; when there are none, DICOM series: the folder itself, or
+    the folders in it, named as files would be; then every readable type.
     Raises UsageError when there is no image, DataError listing every case whose channels are wrong.
     """
     if not folder.exists():
         raise UsageError("not found", place=str(folder), expected="a folder with images")
     scan = Scan(folder, tuple(f"channel {index}" for index in range(channels)))
     paths = scan.images_in(folder) if folder.is_dir() else [folder] * bool(ending_of(folder))
-    chosen = [path for path in paths if ending_of(path) == file_ending] or paths
+    chosen = [path for path in paths if ending_of(path) == file_ending]
+    chosen = chosen or _series_in(folder) or paths
     if not chosen:
         raise UsageError(
             "no images in this folder",
             place=str(folder),
-            expected=f"files ending in {file_ending or ', '.join(ENDINGS)}",
+            expected=f"files ending in {file_ending or ', '.join(ENDINGS)}, or DICOM series",
         )
-    if len(chosen) < len(paths):
-        others = ", ".join(sorted({ending_of(path) for path in paths if path not in chosen}))
-        count = len(paths) - len(chosen)
-        log.warning("%s: left out, as not %s: %d of type %s", folder, file_ending, count, others)
+    left_out = [path for path in paths if path not in chosen]
+    if left_out:
+        others = ", ".join(sorted({ending_of(path) for path in left_out}))
+        kind = ending_of(chosen[0]) or "DICOM"
+        log.warning("%s: left out, as not %s: %d of type %s", folder, kind, len(left_out), others)
     images = scan.by_case(chosen, ())
     if scan.problems:
         count = len(scan.problems)
         fact = f"{count} problem{'s' * (count != 1)} with the images"
         raise DataError(fact, place=str(folder), problems=scan.problems)
     return [Case(case, files) for case, files in sorted(images.items())]
+
+
+def _series_in(folder: Path) -> list[Path]:
+    """Return the DICOM series: the folder when it is one, else the series folders in it."""
+    if is_series(folder):
+        return [folder.resolve()]  # for its name, also of "."
+    below = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in below if not path.name.startswith(".") and is_series(path)]
 
 
 def _with_entry(case: Case, entries: Mapping[str, CaseEntry]) -> Case:

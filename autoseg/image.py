@@ -50,6 +50,11 @@ class Geometry:
             np.asarray(self.origin) + (np.asarray(index) * self.spacing) @ self.direction_matrix.T
         )
 
+    def index(self, position: np.ndarray) -> np.ndarray:
+        """Return voxel indices (..., 3), not rounded, of world positions (..., 3) in mm."""
+        offset = np.asarray(position) - np.asarray(self.origin)
+        return (offset @ self.direction_matrix) / self.spacing
+
 
 @dataclass(frozen=True)
 class Image:

@@ -1,6 +1,7 @@
 """Image files in and out: arrays (C, Z, Y, X) on a `Geometry`.
 
-NIfTI is read by `nifti.py`, everything else by SimpleITK (`itk.py`).
+NIfTI is read by `nifti.py`, everything else by SimpleITK (`itk.py`); a folder is a DICOM
+series (`dicom.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from autoseg import itk
 from autoseg.case_files import ENDINGS, ending_of, stem_of
 from autoseg.dataset import Case
+from autoseg.dicom import read_series, read_voxels
 from autoseg.errors import DataError
 from autoseg.files import write_atomically
 from autoseg.image import Geometry, Image, grid_differences
@@ -52,6 +54,8 @@ def read_header(path: Path) -> Header:
 
     Colour pictures count their stored channels; `read_image` makes one of equal greys.
     """
+    if path.is_dir():
+        return Header(read_series(path).geometry, 1, "int16", 3)
     check_file(path)
     if ending_of(path) in NIFTI:
         header = read_nifti_header(path)
@@ -67,6 +71,8 @@ def read_image(path: Path) -> Image:
     Colour pictures whose channels are equal become one channel, an opaque alpha channel is dropped.
     Raises DataError for everything that keeps a file from being read, with what to do about it.
     """
+    if path.is_dir():
+        return read_voxels(read_series(path))
     check_file(path)
     if ending_of(path) in NIFTI:
         header, array = read_nifti(path)

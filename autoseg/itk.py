@@ -51,7 +51,7 @@ def encode(array: np.ndarray, geometry: Geometry, ending: str, place: str, plana
 
     `planar`: one slice is written with two dimensions. `place` names the file in errors.
     """
-    sitk = _sitk()
+    sitk = library()
     picture = ending in PICTURES and geometry.shape[0] == 1
     flat = picture or planar
     if ending in PICTURES and not flat and ending not in TIFF:
@@ -77,7 +77,8 @@ def encode(array: np.ndarray, geometry: Geometry, ending: str, place: str, plana
 
 
 @cache
-def _sitk() -> Any:
+def library() -> Any:
+    """Return SimpleITK, imported now, without its warnings."""
     import SimpleITK as sitk
 
     # ITK's warnings go to the terminal without a file name; what matters is checked here.
@@ -87,7 +88,7 @@ def _sitk() -> Any:
 
 @cache
 def _pixel_types() -> dict[str, int]:
-    sitk = _sitk()
+    sitk = library()
     kinds = {
         "uint8": "UInt8", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
         "int32": "Int32", "uint64": "UInt64", "int64": "Int64",
@@ -104,14 +105,14 @@ def _open(path: Path) -> Any:
         expected = ", ".join(ENDINGS)
         raise DataError(f"unknown file type '{path.suffix}'", place=str(path), expected=expected)
     check_claims(path, ending)
-    reader = _sitk().ImageFileReader()
+    reader = library().ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(path, error) from error
     if reader.GetPixelID() not in _pixel_types().values():
-        kind = _sitk().GetPixelIDValueAsString(reader.GetPixelID())
+        kind = library().GetPixelIDValueAsString(reader.GetPixelID())
         raise DataError(f"the pixel type is {kind}", place=str(path), expected="real numbers")
     if np.prod(reader.GetSize(), dtype=float) > MAX_VOXELS:
         fact = f"claims {' x '.join(map(str, reader.GetSize()))} voxels"
@@ -121,7 +122,7 @@ def _open(path: Path) -> Any:
 
 def _voxels(reader: Any, path: Path) -> np.ndarray:
     try:
-        return _sitk().GetArrayFromImage(reader.Execute())
+        return library().GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise _unreadable(path, error) from error
 

@@ -10,9 +10,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
     0: "image labels case_files dataset dataset_json plan config presets results workspace files"
-    " errors registry stopping",
-    1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks",
-    2: "preprocessing postprocess bundle bundle_writer phantom",
+    " errors registry stopping dicom_files",
+    1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks"
+    " dicom dicom_slices",
+    2: "preprocessing postprocess bundle bundle_writer phantom contours",
     3: "importing planning training inference evaluation report sharing",
     4: "workflows",
     5: "serving demo",
@@ -41,6 +42,8 @@ HOMES = {  # library: the only places that may import it
     "acvl_utils": ("inference", "training", "evaluation"),
     "safetensors": ("bundle", "bundle_writer", "training"),
     "matplotlib": ("report",),
+    "pydicom": ("importing", "sharing"),
+    "highdicom": ("sharing",),
     "tqdm": ("parallel", "training"),
     "nnunetv2": (),
     "pickle": (),

@@ -30,6 +30,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label-map", nargs="+", default=[], metavar="FROM:TO", help="values to change, e.g. 255:1"
     )
+    parser.add_argument(
+        "--structures",
+        nargs="+",
+        default=[],
+        metavar="CLASS=NAME,...",
+        help="what a class is called in RTSTRUCT or DICOM-SEG files, where not by its name",
+    )
     parser.add_argument("--controls", metavar="PATTERN", help="images without any target")
     parser.add_argument("--link", action="store_true", help="link the files instead of copying")
 
@@ -47,6 +54,7 @@ def run(options: argparse.Namespace) -> str:
         classes=options.classes,
         label_map=options.label_map,
         controls=options.controls,
+        structures=options.structures,
         link=options.link,
     )
     return f"next: autoseg_plan -d {options.dataset}"

@@ -31,6 +31,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-m", "--model", nargs="+", type=Path, metavar="BUNDLE", help="bundles, without workspace"
     )
+    parser.add_argument(
+        "--write", choices=("labels", "seg", "rtstruct"), default="labels",
+        help="of DICOM series: label maps, or DICOM-SEG or RTSTRUCT (default: labels)",
+    )  # fmt: skip
     parser.add_argument("--speed", choices=("accurate", "balanced", "fast"), default="balanced")
     parser.add_argument(
         "--trust", action="store_true", help="let a model import functions that its author named"
@@ -58,5 +62,6 @@ def run(options: argparse.Namespace) -> str:
         device=options.device,
         overwrite=options.overwrite,
         trust=options.trust,
+        write=options.write,
     )
     return f"label maps: {options.output}"

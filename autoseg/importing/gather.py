@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.case_files import CASE_NAME, ending_of
+from autoseg.dicom_files import kind_of
 from autoseg.errors import DataError, Problem
 from autoseg.importing.arguments import order_channels
 from autoseg.importing.patterns import Match, find_matches
@@ -81,9 +82,11 @@ def _by_case(
 
 
 def _is_image(match: Match, problems: list[Problem]) -> bool:
-    if ending_of(match.path):
+    if ending_of(match.path) or match.path.is_dir():  # find_matches gives folders of DICOM series
         return True
-    problems.append(Problem(str(match.path), "is not an image file that autoseg reads"))
+    remedy = "let the pattern end at the series' folder" if kind_of(match.path) == "image" else ""
+    fact = "is not an image file that autoseg reads"
+    problems.append(Problem(str(match.path), fact, remedy=remedy))
     return False
 
 

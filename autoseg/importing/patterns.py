@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.dicom_files import is_series
 from autoseg.errors import UsageError, suggest
 
 PLACEHOLDERS = ("case", "channel")
@@ -24,6 +25,8 @@ class Match:
 
 def find_matches(pattern: str, channels: Sequence[str] = ()) -> list[Match]:
     """Return the files that fit `pattern`, sorted by path; hidden files never do.
+
+    A folder that holds a DICOM series counts as a file.
 
     `{case}` stands for one or more characters without a slash, and for the same ones each time;
     `{channel}` for one of `channels` if it can, else for characters other than `/`, `.` and `_`.
@@ -57,18 +60,24 @@ def _step(match: Match, part: str, is_file: bool, channels: Sequence[str]) -> li
     """Return the continuations of `match` by one part of the path."""
     if not ("{" in part or "*" in part):
         path = match.path / part
-        wanted = path.is_file() if is_file else path.is_dir()
-        return [Match(path, match.case, match.channel)] if wanted else []
+        fits = _is_wanted(path, is_file)
+        return [Match(path, match.case, match.channel)] if fits else []
     expression = _expression(part, match, channels)
     following = []
     for path in match.path.iterdir():
         if path.name.startswith(".") and not part.startswith("."):
             continue
         fit = expression.fullmatch(path.name)
-        if fit and (path.is_dir() != is_file):
+        if fit and _is_wanted(path, is_file):
             groups = {"case": match.case, "channel": match.channel} | fit.groupdict()
             following.append(Match(path, groups["case"], groups["channel"]))
     return following
+
+
+def _is_wanted(path: Path, is_file: bool) -> bool:
+    if is_file:
+        return path.is_file() or is_series(path)
+    return path.is_dir()
 
 
 def _expression(part: str, match: Match, channels: Sequence[str]) -> re.Pattern[str]:

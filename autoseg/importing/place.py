@@ -1,7 +1,7 @@
 """Put the files of one case into a dataset's folder: copied, linked, or label values exchanged.
 
 Voxels are never resampled, turned or scaled; a label file is written anew only to change its
-values.
+values. DICOM series and the structures drawn on them become NIfTI files on the series' own grid.
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.case_files import ending_of
+from autoseg.dicom import read_series
 from autoseg.errors import DataError, Problem, ResourceError
 from autoseg.files import write_atomically
 from autoseg.importing.check import count_values
 from autoseg.importing.gather import Source
-from autoseg.io import read_header, read_labels, write_labels
+from autoseg.importing.structures import Wanted, is_structures, read_structures
+from autoseg.io import (
+    read_header,
+    read_image,
+    read_labels,
+    write_image,
+    write_labels,
+)
 from autoseg.pictures import PICTURES, sidecar_of
 
 LOSSY = (".jpg", ".jpeg", ".bmp")  # label maps beside such images are written as PNG
@@ -34,9 +42,18 @@ class Manner:
     changes: tuple[tuple[int, int], ...] = ()  # label value in the file -> declared value
     declared: tuple[int, ...] = ()  # label values besides 0
     channels: int = 1
+    structures: tuple[Wanted, ...] = ()  # targets by the names they have in DICOM label files
 
 
-def place_case(source: Source, folder: Path, manner: Manner) -> list[Problem]:
+@dataclass(frozen=True)
+class Placed:
+    """What is wrong with the labels of a case, and which targets they have (None: all)."""
+
+    problems: tuple[Problem, ...] = ()
+    annotated: tuple[str, ...] | None = None
+
+
+def place_case(source: Source, folder: Path, manner: Manner) -> Placed:
     """Put images and labels of `source` under `folder`; return what is wrong with its labels.
 
     Images without labels go to `imagesTs`; a control gets an empty label file on its own grid.
@@ -45,16 +62,42 @@ def place_case(source: Source, folder: Path, manner: Manner) -> list[Problem]:
     for index, path in enumerate(source.images):
         # nnU-Net's name; one file that holds several channels keeps the plain one.
         number = f"_{index:04d}" if len(source.images) == manner.channels else ""
-        bring(path, images / f"{source.case}{number}{ending_of(path)}", manner.link)
+        target = images / f"{source.case}{number}{stored_ending(path)}"
+        if path.is_dir():
+            write_image(target, read_image(path))
+        else:
+            bring(path, target, manner.link)
     if source.control:
         _write_empty(source, folder / "labelsTr")
     if source.labels is None:
-        return []
+        return Placed()
+    if is_structures(source.labels):
+        return _place_structures(source, folder / "labelsTr", manner)
     target = folder / "labelsTr" / f"{source.case}{ending_of(source.labels)}"
     if manner.changes:
-        return _convert(source.labels, target, dict(manner.changes), {0, *manner.declared})
+        declared = {0, *manner.declared}
+        return Placed(tuple(_convert(source.labels, target, dict(manner.changes), declared)))
     bring(source.labels, target, manner.link)
-    return []
+    return Placed()
+
+
+def stored_ending(path: Path) -> str:
+    """Return the file type in which an image is kept: its own, NIfTI for a DICOM series."""
+    return ".nii.gz" if path.is_dir() else ending_of(path)
+
+
+def _place_structures(source: Source, folder: Path, manner: Manner) -> Placed:
+    """Write the structures of an RTSTRUCT or DICOM-SEG as a label map on the series' grid."""
+    assert source.labels is not None
+    image = source.images[0]
+    if not image.is_dir():
+        fact = f"structures in DICOM, but the image is {image.name}"
+        expected = "the DICOM series that they were drawn on"
+        raise DataError(fact, place=str(source.labels), expected=expected)
+    series = read_series(image)
+    label_map, present = read_structures(source.labels, series, manner.structures)
+    write_labels(folder / f"{source.case}.nii.gz", label_map, series.geometry)
+    return Placed((), None if len(present) == len(manner.structures) else present)
 
 
 def bring(path: Path, target: Path, link: str = "") -> None:
@@ -104,7 +147,7 @@ def _refuse_detached(path: Path) -> None:
 
 def _write_empty(source: Source, folder: Path) -> None:
     image = source.images[0]
-    ending = ".png" if ending_of(image) in LOSSY else ending_of(image)
+    ending = ".png" if ending_of(image) in LOSSY else stored_ending(image)
     grid = read_header(image).geometry
     write_labels(folder / f"{source.case}{ending}", np.zeros(grid.shape, np.uint8), grid, image)
 

@@ -6,19 +6,21 @@ import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autoseg.case_files import ending_of
 from autoseg.dataset import Dataset, load_dataset
+from autoseg.dicom_files import files_of
 from autoseg.errors import DataError, Problem, UsageError, suggest
 from autoseg.files import fingerprint_of, locked, read_json, write_json
 from autoseg.importing.arguments import parse_channels, parse_classes, parse_label_map
 from autoseg.importing.gather import Source, gather
-from autoseg.importing.place import Manner, place_case
+from autoseg.importing.place import Manner, Placed, place_case, stored_ending
+from autoseg.importing.structures import parse_structures
 from autoseg.parallel import Outcome, map_cases
 from autoseg.workspace import Workspace
 
@@ -38,6 +40,7 @@ def import_data(
     classes: Sequence[str],
     label_map: Sequence[str] | Mapping[int, int] = (),
     controls: str | None = None,
+    structures: Sequence[str] = (),
     link: bool | str = False,
     workers: int = 0,
 ) -> Dataset:
@@ -45,8 +48,12 @@ def import_data(
 
     `link`: False copies, True or "symlink" links, "hard" makes hard links. With a `label_map` the
     label files are written anew on their own grid; controls get empty ones and the tag "control".
-    Images without labels go to `imagesTs`. The same import again does nothing, an unfinished one is
-    done again, another one into the same name raises UsageError.
+    Images without labels go to `imagesTs`. DICOM series become NIfTI files, and RTSTRUCT or
+    DICOM-SEG label files label maps: `structures` ("kidney=Niere*") says what a class is called
+    there; a class that a file does not have is not annotated in that case.
+
+    The same import again does nothing, an unfinished one is done again, another one into the same
+    name raises UsageError.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         expected = "letters, digits, and _ . - after the first"
@@ -54,11 +61,14 @@ def import_data(
     named, values = parse_channels(channels), parse_classes(classes)
     changes = parse_label_map(label_map)
     manner = _manner(link, changes, values, len(named))
+    manner = replace(manner, structures=parse_structures(structures, values))
     sources = gather(images, labels, named, controls)
     if not any(source.labels for source in sources):
         raise UsageError("no image has labels", place=labels, remedy="compare the two patterns")
     folder = workspace.raw(name)
-    record = _record(sources, {"channels": named, "classes": values, "link": manner.link}, changes)
+    options = {"channels": named, "classes": values, "link": manner.link}
+    options |= {"structures": list(structures)} if structures else {}
+    record = _record(sources, options, changes)
     _refuse_foreign(folder)
     with locked(folder, f"autoseg import -d {name}"):
         if _is_done(folder, record):
@@ -71,9 +81,9 @@ def import_data(
         cases = map_cases(
             place, sources, workers=workers, title="import", name=lambda source: source.case
         )
-        _raise_all(list(cases))
+        annotated = _annotated(list(cases))
         # Last: a folder without dataset.json is not a dataset yet.
-        write_json(folder / "dataset.json", _declaration(name, sources, named, values))
+        write_json(folder / "dataset.json", _declaration(name, sources, named, values, annotated))
     _tell(name, sources)
     return load_dataset(folder)
 
@@ -110,18 +120,26 @@ def _taken(folder: Path) -> UsageError:
     return UsageError("holds another dataset", place=str(folder), remedy=remedy)
 
 
-def _raise_all(outcomes: Sequence[Outcome[Source, list[Problem]]]) -> None:
-    """Raise DataError with the problems of every case, or the first error of another kind."""
+def _annotated(outcomes: Sequence[Outcome[Source, Placed]]) -> dict[str, tuple[str, ...]]:
+    """Return the targets that the cases have, of those that lack some.
+
+    Raises DataError with the problems of every case, or the first error of another kind.
+    """
     problems: list[Problem] = []
+    annotated = {}
     for outcome in outcomes:
         if isinstance(outcome.error, DataError):
             error = outcome.error
             problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
         else:
-            problems += outcome.result()
+            placed = outcome.result()
+            problems += placed.problems
+            if placed.annotated is not None:
+                annotated[outcome.item.case] = placed.annotated
     if problems:
         count = len(problems)
         raise DataError(f"{count} problem{'s' * (count != 1)} with the files", problems=problems)
+    return annotated
 
 
 def _record(
@@ -131,7 +149,8 @@ def _record(
     cases: dict[str, dict[str, Any]] = {}
     stamps = []
     for source in sources:
-        files = [*source.images, *([source.labels] if source.labels else [])]
+        paths = [*source.images, *([source.labels] if source.labels else [])]
+        files = [file for path in paths for file in files_of(path)]
         stamps += [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
         cases[source.case] = {"images": [str(path.resolve()) for path in source.images]}
         if source.labels:
@@ -142,22 +161,29 @@ def _record(
 
 
 def _declaration(
-    name: str, sources: Sequence[Source], channels: Mapping[str, str], values: Mapping[str, Any]
+    name: str,
+    sources: Sequence[Source],
+    channels: Mapping[str, str],
+    values: Mapping[str, Any],
+    annotated: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Any]:
-    """Return `dataset.json` as nnU-Net reads it, with the tags of controls under `cases`."""
+    """Return `dataset.json` as nnU-Net reads it; tags and annotated targets under `cases`."""
     training = [source for source in sources if source.labels or source.control]
     declaration: dict[str, Any] = {
         "name": name,
         "channel_names": {str(index): channel for index, channel in enumerate(channels)},
         "labels": {"background": 0, **values},
         "numTraining": len(training),
-        "file_ending": ending_of(training[0].images[0]),
+        "file_ending": stored_ending(training[0].images[0]),
     }
     if any(isinstance(value, list) for value in values.values()):
         first = [value[0] if isinstance(value, list) else value for value in values.values()]
         declaration["regions_class_order"] = first
-    controls = {source.case: {"tags": ["control"]} for source in training if source.control}
-    return declaration | ({"cases": controls} if controls else {})
+    cases: dict[str, Any] = {
+        source.case: {"tags": ["control"]} for source in training if source.control
+    }
+    cases |= {case: {"annotated": list(targets)} for case, targets in annotated.items()}
+    return declaration | ({"cases": cases} if cases else {})
 
 
 def _tell(name: str, sources: Sequence[Source]) -> None:

@@ -17,6 +17,7 @@ from autoseg.inference.speed import describe_speed, settle
 from autoseg.postprocess import describe_rules, rules_json
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.workflows.predict_choice import Chosen, choose_models
+from autoseg.workflows.predict_dicom import check_series
 from autoseg.workflows.predict_record import Record, close_record, is_done, open_record
 from autoseg.workspace import Workspace
 
@@ -38,11 +39,13 @@ def predict(
     device: str | None = None,
     overwrite: bool = False,
     trust: bool = False,
+    write: str = "labels",
 ) -> dict[str, Any]:
     """Write one label map per case in `images` to `output`; return what `predictions.json` holds.
 
-    Each is on its image's own grid, in its file type, under its name. The same command continues
-    an unfinished run. Raises UsageError before anything is loaded when there is nothing to do or
+    Each is on its image's own grid, in its file type, under its name; DICOM series give `.nii.gz`,
+    or with `write` "seg" or "rtstruct" a DICOM object. The same command continues an unfinished
+    run. Raises UsageError before anything is loaded when there is nothing to do or
     `output` is not free, DataError when channels are missing; PartlyDone when cases failed; Stopped
     when a signal asked to stop: finished cases are kept, the running one is dropped.
     """
@@ -66,14 +69,15 @@ def predict(
             remedy="choose another folder with -o",
         )
     cases = find_cases(images, len(plan.channels), plan.file_ending)
+    check_series(cases, write)
     log.info("%s", chosen.reason)
     log.info("%s", describe_speed(config))
     if chosen.rules:
         log.info("rules (best.json): %s", describe_rules(chosen.rules))
     with locked(output, "autoseg_predict"), stop_on_signals() as stop:
-        header = _header(chosen, config)
+        header = _header(chosen, config) | ({"write": write} if write != "labels" else {})
         record = open_record(output, header, overwrite)
-        failed = _predict_rest(chosen, cases, config, device, record, stop)
+        failed = _predict_rest(chosen, cases, config, device, record, stop, write)
         manifest = close_record(record, header, cases, failed)
     _say_end(output, cases, failed)
     return manifest
@@ -101,6 +105,7 @@ def _predict_rest(
     device: str | None,
     record: Record,
     stop: StopRequest,
+    write: str,
 ) -> dict[str, str]:
     """Predict what `record` does not hold yet; return why cases failed."""
     left = [case for case in cases if not is_done(record, case)]
@@ -112,7 +117,7 @@ def _predict_rest(
     from autoseg.workflows.predict_cases import predict_cases
 
     failed: dict[str, str] = {}
-    for outcome in predict_cases(chosen, left, config, device, record, stop):
+    for outcome in predict_cases(chosen, left, config, device, record, stop, write):
         if isinstance(outcome.error, ResourceError):
             raise outcome.error  # a full disk fails the next case too
         if isinstance(outcome.error, Stopped):

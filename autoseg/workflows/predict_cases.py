@@ -25,6 +25,7 @@ from autoseg.postprocess import Rules, apply_rules, thresholds
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.stopping import StopRequest
 from autoseg.workflows.predict_choice import Chosen
+from autoseg.workflows.predict_dicom import write_object
 from autoseg.workflows.predict_record import Entry, Record, source_of
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def predict_cases(
     device: str | None,
     record: Record,
     stop: StopRequest,
+    write: str = "labels",
 ) -> Iterator[Outcome[Case, Entry]]:
     """Predict `cases`, write their files beside `record`, yield what became of each.
 
@@ -70,7 +72,7 @@ def predict_cases(
     prepared = prefetch(partial(_prepare, engine=engine), cases)
 
     def finish(case: Case) -> Entry:
-        return _finish(case, next(prepared).result(), engine, record)
+        return _finish(case, next(prepared).result(), engine, record, write)
 
     yield from map_cases(finish, cases, title="predict")
 
@@ -95,7 +97,7 @@ def _prepare(case: Case, engine: Engine) -> Prepared:
     return Prepared(image.geometry, tuple(arrays))
 
 
-def _finish(case: Case, prepared: Prepared, engine: Engine, record: Record) -> Entry:
+def _finish(case: Case, prepared: Prepared, engine: Engine, record: Record, write: str) -> Entry:
     labels = engine.plan.labels
     if prepared.arrays:
         pairs = zip(engine.predictors, prepared.arrays, strict=True)
@@ -105,8 +107,17 @@ def _finish(case: Case, prepared: Prepared, engine: Engine, record: Record) -> E
     else:
         log.warning("%s: the image is empty (all zero); so is its label map", case.id)
         label_map = np.zeros(prepared.geometry.shape, dtype=labels.dtype)
-    ending = ending_of(case.images[0])
-    path = record.folder / f"{case.id}{'.png' if ending.lower() in LOSSY_ENDINGS else ending}"
-    write_labels(path, label_map, prepared.geometry, like=case.images[0])
+    path = record.folder / f"{case.id}{_ending(case, write)}"
+    if write == "labels":
+        write_labels(path, label_map, prepared.geometry, like=case.images[0])
+    else:
+        write_object(path, label_map, labels, case.images[0], write)
     status = "ok" if prepared.arrays else "empty_image"
     return Entry(case.id, path.name, sha256(path), source_of(case), status)
+
+
+def _ending(case: Case, write: str) -> str:
+    if write != "labels":
+        return f".{write}.dcm"
+    ending = ending_of(case.images[0]) or ".nii.gz"  # without one: a DICOM series
+    return ".png" if ending in LOSSY_ENDINGS else ending

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset import Case
+from autoseg.dicom_files import files_of
 from autoseg.errors import AutosegError, UsageError
 from autoseg.files import fingerprint_of, read_json, sha256, to_json, write_json, write_text
 
@@ -118,7 +119,8 @@ def _remove_earlier(folder: Path) -> None:
 
 def source_of(case: Case) -> str:
     """Return a hash that changes when an input file of `case` changes."""
-    stats = [(path.name, path.stat()) for path in case.images]
+    files = [file for path in case.images for file in files_of(path)]
+    stats = [(path.name, path.stat()) for path in files]
     return fingerprint_of([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
 
 
