@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.files import fingerprint_of, from_json, read_json, sha256, to_json
+from autoseg.image import CANONICAL
 from autoseg.plan import FULL, Configuration, Design, Plan, load_plan
 
 if TYPE_CHECKING:
@@ -110,7 +111,12 @@ def model_id(plan: Plan, configuration: str, size: str, config: TrainConfig) -> 
     settings = to_json(plan.configuration(configuration))
     del settings["sizes"]
     # The names once more: the hash sorts keys, but the order of targets is that of the channels.
-    shared = (plan.channels, plan.labels, plan.labels.names, plan.axis_order, plan.intensities)
+    names = plan.labels.names
+    shared: tuple[Any, ...] = (
+        plan.channels, plan.labels, names, plan.axis_order, plan.intensities
+    )  # fmt: skip
+    if plan.orientation != CANONICAL:  # models of older versions keep their id
+        shared = (*shared, plan.orientation)
     design = trained_design(plan, configuration, size, config)
     return fingerprint_of([*shared, settings, design.patch_size, design.network])
 

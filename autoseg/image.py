@@ -18,6 +18,10 @@ SPACING_TOLERANCE_MM = 1e-4
 ORIGIN_TOLERANCE_MM = 1e-2  # real data differ by 3e-4 (MSD liver)
 DIRECTION_TOLERANCE = 1e-3
 
+# How scans are turned before anything else: to canonical orientation, not at all, or, as readers
+# of nnU-Net that reorient do, with Y towards the front and X towards the right.
+CANONICAL, STORED, RAS = "canonical", "stored", "RAS"
+
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -101,6 +105,18 @@ def canonical_orientation(direction: np.ndarray) -> Orientation:
     best = max(permutations, key=lambda p: round(sum(cosines[w, a] for w, a in enumerate(p)), 6))
     flips = tuple(world for world, axis in enumerate(best) if direction[world, axis] < 0)
     return Orientation(best, flips)
+
+
+def orientation_of(direction: np.ndarray, name: str) -> Orientation:
+    """Return the turn of a grid with this (3, 3) direction to `name`: CANONICAL, STORED or RAS."""
+    if name == STORED:
+        return Orientation()
+    canonical = canonical_orientation(direction)
+    if name == CANONICAL:
+        return canonical
+    if name == RAS:
+        return Orientation(canonical.permutation, tuple(sorted({1, 2} ^ set(canonical.flips))))
+    raise ValueError(f"orientation '{name}' is not {CANONICAL}, {STORED} or {RAS}")
 
 
 def reorient(geometry: Geometry, orientation: Orientation) -> Geometry:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
 from autoseg.files import from_json, read_json, to_json, write_json
+from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.labels import Labels
 
 FORMAT = "autoseg-plan-1"
@@ -129,12 +130,17 @@ class Plan:
     file_ending: str = ".nii.gz"
     version: str = ""  # of autoseg
     overrides: tuple[str, ...] = field(default=())  # what the user set by hand
+    orientation: str = CANONICAL  # how scans are turned; other ones come from other programs
     digest: str = ""  # of the plan as the rules made it: where it differs, the file was edited
 
     @property
-    def left_right_axis(self) -> int:
-        """Axis (0, 1, 2) of prepared arrays along which left and right lie."""
-        return self.axis_order.index(2)
+    def left_right_axis(self) -> int | None:
+        """Axis (0, 1, 2) of prepared arrays along which mirroring exchanges left and right.
+
+        None where scans are not turned to canonical orientation: such models come from a program
+        that mirrors without exchanging.
+        """
+        return self.axis_order.index(2) if self.orientation == CANONICAL else None
 
     def configuration(self, name: str) -> Configuration:
         """Return a configuration by name; raise UsageError naming the planned ones."""
@@ -182,6 +188,9 @@ def check_plan(plan: Plan, prefix: str = "") -> None:
     if sorted(plan.axis_order) != [0, 1, 2]:
         fact = f"axis_order is {', '.join(map(str, plan.axis_order))}"
         raise CorruptError(fact, place=prefix.rstrip(": "), expected="0, 1, 2 in any order")
+    if plan.orientation not in (CANONICAL, STORED, RAS):
+        fact, expected = f"orientation is '{plan.orientation}'", f"{CANONICAL}, {STORED} or {RAS}"
+        raise CorruptError(fact, place=prefix.rstrip(": "), expected=expected)
     for name, configuration in plan.configurations.items():
         place = f"{prefix}configurations.{name}"
         _check_configuration(configuration, plan, name, place)

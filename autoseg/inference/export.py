@@ -54,10 +54,11 @@ def decode_mean(
 
     One member: its logits decide. Several: the mean of their probabilities. `thresholds` (K,) are
     the probabilities above which overlapping targets are present; None: 0.5. All frames are of the
-    same scan, with the same box and axis order; each has its own prepared grid.
+    same scan, with the same orientation, axis order and box; each has its own prepared grid.
     """
     frame = members[0][1]
-    if any((f.box, f.axis_order) != (frame.box, frame.axis_order) for _, f in members):
+    shown = (frame.box, frame.axis_order, frame.orientation)
+    if any((f.box, f.axis_order, f.orientation) != shown for _, f in members):
         raise ValueError("the members do not show the same part of one scan")
     voxels = BLOCK_VOXELS if members[0][0].device.type == "cpu" else GPU_BLOCK_VOXELS
     if len(members) > 1:

@@ -46,7 +46,7 @@ def choose_flips(axes: Sequence[int], mirror: str) -> list[tuple[int, ...]]:
 def mirrored(
     predict: Score,
     flips: Sequence[tuple[int, ...]],
-    left_right_axis: int,
+    left_right_axis: int | None,
     labels: Labels,
     batch: int = 1,
     executor: Executor | None = None,

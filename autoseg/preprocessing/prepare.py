@@ -2,7 +2,8 @@
 
 `prepare` does, in this order and for these reasons:
 
-1. **turn** to canonical orientation, so that left is left in every scan;
+1. **turn** to canonical orientation, so that left is left in every scan (a model that another
+   program trained says in its plan how it wants them);
 2. **reorder axes** as the plan says, the coarsest first, so that networks know which one it is;
 3. **crop** to what is non-zero, so that margins cost nothing and do not enter statistics;
 4. **normalise**, before resampling: interpolation then mixes numbers of one scale, and statistics
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoseg.errors import DataError
-from autoseg.image import Geometry, Image, Orientation, canonical_orientation, reorient
+from autoseg.image import Geometry, Image, Orientation, orientation_of, reorient
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, IntensityStats, Plan
 from autoseg.preprocessing.crop import Box, crop, inside_mask, nonzero_box
@@ -40,13 +41,13 @@ Spacing = tuple[float, float, float]
 class Frame:
     """How a prepared array lies on the grid of the scan it came from.
 
-    *Turned* means canonical orientation with its axes in the plan's order: the grid of `box`,
+    *Turned* means the plan's orientation with its axes in the plan's order: the grid of `box`,
     `spacing`, `prepared_shape` and `prepared_spacing`.
     """
 
     source: Geometry
     orientation: Orientation
-    axis_order: Triple  # canonical axes in the order of prepared arrays
+    axis_order: Triple  # oriented axes in the order of prepared arrays
     box: Box  # half-open, in voxels of the turned scan
     prepared_shape: Triple
     spacing: Spacing  # mm, of the turned scan
@@ -98,11 +99,11 @@ def prepare(
 
 def _make_frame(image: Image, plan: Plan, configuration: Configuration) -> tuple[Frame, np.ndarray]:
     source = image.geometry
-    orientation = canonical_orientation(source.direction_matrix)
+    orientation = orientation_of(source.direction_matrix, plan.orientation)
     turned = _permute(orientation.apply(image.array), plan.axis_order)
     box = nonzero_box(turned)
-    canonical = reorient(source, orientation).spacing
-    spacing = _triple(float(canonical[axis]) for axis in plan.axis_order)
+    oriented = reorient(source, orientation).spacing
+    spacing = _triple(float(oriented[axis]) for axis in plan.axis_order)
     prepared_spacing = _triple(
         own if wanted is None else float(wanted)
         for own, wanted in zip(spacing, configuration.spacing, strict=True)

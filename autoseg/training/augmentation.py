@@ -41,7 +41,7 @@ Step = Callable[[Tensor, Draw], Tensor]  # (n, C, *P) -> (n, C, *P)
 
 
 def build_augmentation(
-    design: Design, config: TrainConfig, labels: Labels, left_right_axis: int
+    design: Design, config: TrainConfig, labels: Labels, left_right_axis: int | None
 ) -> Augmentation:
     """Return `(Batch, generator) -> Batch` by the name in `config.augmentation`.
 
@@ -54,7 +54,7 @@ def build_augmentation(
 
 
 def make_default(
-    design: Design, config: TrainConfig, labels: Labels, left_right_axis: int
+    design: Design, config: TrainConfig, labels: Labels, left_right_axis: int | None
 ) -> Augmentation:
     """Rotate and scale, blur and add noise, change intensities, mirror."""
     axes = config.mirror_axes
@@ -81,7 +81,7 @@ def make_default(
 
 
 def make_none(
-    design: Design, config: TrainConfig, labels: Labels, left_right_axis: int
+    design: Design, config: TrainConfig, labels: Labels, left_right_axis: int | None
 ) -> Augmentation:
     """Leave every batch as it is."""
     return lambda batch, generator: batch

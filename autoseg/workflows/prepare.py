@@ -14,7 +14,7 @@ import numpy as np
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import ResourceError
 from autoseg.hardware import cores, free_disk_bytes, memory_bytes
-from autoseg.image import Image, canonical_orientation, reorient
+from autoseg.image import Image, orientation_of, reorient
 from autoseg.io import read_case, read_labels
 from autoseg.parallel import map_cases
 from autoseg.plan import Configuration, Fingerprint, Plan
@@ -98,9 +98,10 @@ def _spacing_for(
 ) -> tuple[float, float, float]:
     """Return the spacing in mm to which this scan goes: its own where the plan leaves it open."""
     geometry = image.geometry
-    canonical = reorient(geometry, canonical_orientation(geometry.direction_matrix)).spacing
+    orientation = orientation_of(geometry.direction_matrix, plan.orientation)
+    oriented = reorient(geometry, orientation).spacing
     z, y, x = (
-        canonical[axis] if wanted is None else wanted
+        oriented[axis] if wanted is None else wanted
         for axis, wanted in zip(plan.axis_order, configuration.spacing, strict=True)
     )
     return z, y, x
