@@ -10,11 +10,11 @@ import numpy as np
 
 from autoseg.errors import DataError, Problem, UsageError, suggest
 from autoseg.evaluation.means import MISSES, means_of_targets, value_of
-from autoseg.evaluation.metrics import COUNTS
 from autoseg.evaluation.paired import (
     FALSE_ALARM,
     LOWER_IS_BETTER,
     MISSED,
+    NO_BETTER_END,
     MissTest,
     PairedTest,
     Scored,
@@ -30,7 +30,6 @@ from autoseg.evaluation.summary import patients_of
 from autoseg.results import BOTH_EMPTY, CaseScores, Mean, Summary
 
 TESTED = ("dice", "nsd", "hd95")
-SIGNED = ("rve", "vol_diff_ml")  # best at 0: neither end is better
 SETTINGS = ("mode", "nsd_tolerance_mm", "targets", "ignore", "both_empty")  # must agree
 CONDITIONAL = (
     "The tests are conditional on one training run of each model: how much another seed would "
@@ -176,12 +175,12 @@ def _reference_problems(cases: Mapping[str, CaseScores]) -> list[Problem]:
 
 def _check_metrics(metrics: Sequence[str], scored: Scored) -> None:
     for metric in metrics:
-        if metric in (*COUNTS, *SIGNED):
+        if metric in NO_BETTER_END:
             raise UsageError(f"'{metric}' has no better end", expected="a score, such as dice")
         for name, cases in scored.items():
             known = {name for case in cases for found in case.metrics.values() for name in found}
             if metric not in known:
-                names = known - {*COUNTS, *SIGNED}
+                names = known - set(NO_BETTER_END)
                 raise UsageError(f"{name} has no metric '{metric}'", remedy=suggest(metric, names))
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from autoseg.evaluation.means import penalised_value, value_of
-from autoseg.evaluation.metrics import DISTANCES
+from autoseg.evaluation.metrics import COUNTS, DISTANCES
 from autoseg.evaluation.statistics import (
     FEWEST_PAIRS,
     Draws,
@@ -27,7 +27,11 @@ from autoseg.results import MISSING_PRED, PRED_EMPTY, REF_EMPTY, CaseScores
 
 LOWER_IS_BETTER = (
     *DISTANCES, "hd95_mean", "abs_rve", "added_path_length_mm", "ece", "brier", "nll", "lesion_fp",
-    "lesion_fn", "lesion_fp_volume_ml", "lesion_fn_volume_ml",
+    "lesion_fn", "lesion_fp_volume_ml", "lesion_fn_volume_ml", "lesion_brats_hd95",
+)  # fmt: skip
+NO_BETTER_END = (
+    *COUNTS, "rve", "lesion_n_ref", "lesion_n_pred", "lesion_small_ref", "lesion_small_pred",
+    "cldice_grid_mm",
 )  # fmt: skip
 MISSED, FALSE_ALARM = "missed", "false alarm"
 WITHIN_CASES = "mean within cases"

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autoseg.evaluation.comparison import SIGNED
-from autoseg.evaluation.metrics import SCORES
+from autoseg.evaluation.calibration import CALIBRATION_METRICS
+from autoseg.evaluation.lesions import BRATS_METRICS, LESION_METRICS
+from autoseg.evaluation.metrics import METRICS, VERTEX_ONLY
 from autoseg.evaluation.paired import (
     FALSE_ALARM,
     LOWER_IS_BETTER,
     MISSED,
+    NO_BETTER_END,
     adjusted,
     compare_case_means,
     compare_misses,
@@ -21,6 +23,7 @@ from autoseg.evaluation.paired import (
 )
 from autoseg.evaluation.statistics import draw_patients
 from autoseg.evaluation.summary import patients_of
+from autoseg.evaluation.topology import TOPOLOGY_METRICS
 from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY
 from tests.evaluation.scores import case
 
@@ -121,14 +124,17 @@ def test_case_means_are_over_the_targets_that_both_have():
 
 HIGHER_IS_BETTER = {
     "dice", "iou", "nsd", "sensitivity", "precision", "specificity", "vs", "mcc", "kappa",
-    "cldice", "lesion_f1", "lesion_pq", "lesion_sq", "lesion_sensitivity",
+    "cldice", "lesion_f1", "lesion_pq", "lesion_sq", "lesion_rq", "lesion_sensitivity",
+    "lesion_precision", "lesion_tp", "lesion_brats_dice",
 }  # fmt: skip
 
 
-def test_every_score_has_a_better_end_or_none():
-    # Who adds a metric says here, or in LOWER_IS_BETTER, which way is better.
-    assert set(SCORES) <= HIGHER_IS_BETTER | set(LOWER_IS_BETTER) | set(SIGNED)
-    assert not HIGHER_IS_BETTER & set(LOWER_IS_BETTER)
+def test_every_metric_has_a_better_end_or_none():
+    # Who adds a metric says here or in paired.py which way is better.
+    optional = {*LESION_METRICS, *BRATS_METRICS, *TOPOLOGY_METRICS, *CALIBRATION_METRICS}
+    ends = [HIGHER_IS_BETTER, set(LOWER_IS_BETTER), set(NO_BETTER_END)]
+    for metric in {*METRICS, *VERTEX_ONLY, *optional}:
+        assert sum(metric in end for end in ends) == 1, metric
 
 
 # --- misses --------------------------------------------------------------------------------------
