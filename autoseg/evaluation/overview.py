@@ -71,7 +71,9 @@ def count_cases(cases: int, patients: int | None = None) -> str:
 
 def digits(metric: str) -> int:
     """Return how many decimals a value of this metric deserves."""
-    return 2 if metric in DISTANCES or metric.endswith(("_mm", "_ml", "hd95")) else 4
+    if metric.endswith("_ml"):
+        return 3  # a voxel is often a microlitre
+    return 2 if metric in DISTANCES or metric.endswith(("_mm", "hd95")) else 4
 
 
 def number(value: float | None, metric: str) -> str:
