@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from autoseg.errors import UsageError
 from autoseg.evaluation.optimism import Decision, estimate_optimism
-from autoseg.evaluation.rules import Measured, PredictedCase, search_rules
+from autoseg.evaluation.rules import Decode, Measured, PredictedCase, search_rules
 from autoseg.evaluation.score import score_case
 from autoseg.evaluation.select import (
     PLUS,
@@ -55,6 +55,7 @@ class CrossValidation:
     of: int  # folds there are
     choice: Choice
     notes: tuple[str, ...] = ()
+    measured: Mapping[str, Measured] = field(default_factory=dict)  # models with all label maps
     final: Summary | None = None  # the chosen model's cases with its rules applied, if it has any
 
     @property
@@ -105,19 +106,21 @@ def decide(
     split: Sequence[Sequence[str]],
     prepared: Path | None = None,
     workers: int = 0,
+    decoders: Mapping[str, Decode] | None = None,
 ) -> CrossValidation:
     """Choose a model or a pair, then its rules, and estimate how much that choice flatters itself.
 
-    `prepared` holds the references (`labels/<case>.npz`); None: no rules are tried.
+    `prepared` holds the references (`labels/<case>.npz`); None: no rules are tried. `decoders` of
+    models of overlapping targets whose scores were kept: thresholds are tried with them.
     """
     choice = choose_best(trained.summaries, labels)
-    notes = list(trained.notes)
+    notes, measured = list(trained.notes), dict[str, Measured]()
     if choice.models:
-        measured, lacking = _measurable(trained, labels, prepared, workers)
+        measured, lacking = _measurable(trained, labels, prepared, workers, decoders or {})
         notes += lacking
         choice = _add_rules(choice, trained, labels, measured)
     return CrossValidation(
-        dataset, trained.summaries, trained.folds, len(split), choice, tuple(notes)
+        dataset, trained.summaries, trained.folds, len(split), choice, tuple(notes), measured
     )
 
 
@@ -190,7 +193,11 @@ def _describe(decision: Decision) -> str:
 
 
 def _measurable(
-    trained: Trained, labels: Labels, prepared: Path | None, workers: int
+    trained: Trained,
+    labels: Labels,
+    prepared: Path | None,
+    workers: int,
+    decoders: Mapping[str, Decode],
 ) -> tuple[dict[str, Measured], list[str]]:
     """Return the models of which all label maps and references are there, and what is lacking."""
     found: dict[str, Measured] = {}
@@ -210,7 +217,7 @@ def _measurable(
             names = ", ".join(absent[:5])
             notes.append(f"{model}: no rules tried, {len(absent)} label maps are gone: {names}")
         else:
-            found[model] = Measured(cases, labels, workers)
+            found[model] = Measured(cases, labels, workers, decoders.get(model))
     return found, notes
 
 

@@ -1,7 +1,9 @@
 """Which rules raise the Dice of a model's out-of-fold predictions and lower that of no target.
 
-Tried in the order of their cost, each on top of what was adopted before:
+Tried in the order of application, which is that of their cost but for the first, each on top of
+what was adopted before:
 
+0. for overlapping targets whose scores were kept: other probabilities than 0.5;
 1. the largest component of all targets together, then of each target, or a smallest size of its
    components: from the component tables;
 2. holes filled, target by target;
@@ -13,7 +15,7 @@ falls and some target's rises by more than `MARGIN`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ import numpy as np
 from autoseg.evaluation.components import (
     CaseTable,
     Counts,
+    count,
     counts_with,
     counts_without,
     tabulate,
@@ -31,7 +34,7 @@ from autoseg.files import fingerprint_of
 from autoseg.io import read_labels
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
-from autoseg.postprocess import ALL, Rule, Rules, apply_rules, rules_json
+from autoseg.postprocess import ALL, Rule, Rules, apply_rules, rules_json, thresholds
 from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.npz import read_label_map
 from autoseg.results import RuleTrial
@@ -39,9 +42,11 @@ from autoseg.results import RuleTrial
 MARGIN = 0.001  # of mean Dice: less is not worth a rule, nor a second model
 MOST_SIZES = 20  # smallest sizes that are tried for one target
 BALL_VOXELS = (1, 2)  # radii of closing and opening, in the cases' usual finest spacing
+PROBABILITIES = (0.4, 0.6, 0.3, 0.7)  # tried instead of 0.5; in a tie the first
 _ROUNDING = 1e-12
 
 Candidate = tuple[str, Rule]  # what it applies to, and the rule
+Decode = Callable[[str, Sequence[float]], np.ndarray]  # case, thresholds (K,) -> label map
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,20 @@ class Measured:
     cases: tuple[PredictedCase, ...]
     labels: Labels
     workers: int = 0
+    decode: Decode | None = None  # from kept scores, with other thresholds; it pickles
     _tables: dict[str, tuple[CaseTable, ...]] = field(default_factory=dict)
     _trials: dict[str, tuple[tuple[Counts, ...], ...]] = field(default_factory=dict)
+
+    @property
+    def _bare(self) -> Measured:
+        """What a worker needs: neither the other cases nor what is known about them."""
+        return Measured((), self.labels, decode=self.decode)
 
     def tables(self, rules: Rules) -> tuple[CaseTable, ...]:
         """Return a table for each case, of its prediction after `rules`."""
         key = fingerprint_of(rules_json(rules))
         if key not in self._tables:
-            work = partial(_tabulate, labels=self.labels, rules=rules)
+            work = partial(_tabulate, data=self._bare, rules=rules)
             found = map_cases(work, self.cases, workers=self.workers, title="components")
             self._tables[key] = tuple(outcome.result() for outcome in found)
         return self._tables[key]
@@ -81,7 +92,7 @@ class Measured:
         key = fingerprint_of([rules_json(rules), [[s, str(rule)] for s, rule in candidates]])
         if key not in self._trials:
             before = [table.counts for table in self.tables(rules)]
-            work = partial(_try, labels=self.labels, rules=rules, candidates=tuple(candidates))
+            work = partial(_try, data=self._bare, rules=rules, candidates=tuple(candidates))
             items = list(zip(self.cases, before, strict=True))
             found = map_cases(work, items, workers=self.workers, title="rules", name=_case_of)
             self._trials[key] = tuple(outcome.result() for outcome in found)
@@ -112,6 +123,8 @@ class _Stage:
 
 def _stages(data: Measured) -> Iterator[_Stage]:
     names = data.labels.names
+    if data.decode is not None and not data.labels.exclusive:
+        yield _Stage(names, tuple(Rule("threshold", p) for p in PROBABILITIES))
     if len(names) > 1:
         yield _Stage((ALL,), None)
     yield _Stage(names, None)
@@ -208,13 +221,21 @@ def _by_name(values: np.ndarray, labels: Labels) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else float(value) for name, value in pairs}
 
 
-def _load(case: PredictedCase, labels: Labels, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+def _load(case: PredictedCase, data: Measured, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     """Return the label maps (Z, Y, X) of a case: predicted, after `rules`, and true."""
-    found = read_prediction(case.prediction)
+    return predict_again(case, data, rules), read_native(case.prepared, case.id)
+
+
+def predict_again(case: PredictedCase, data: Measured, rules: Rules) -> np.ndarray:
+    """Return the predicted label map (Z, Y, X) of a case after `rules`, thresholds included."""
+    labels, limits = data.labels, thresholds(rules, data.labels)
+    if limits is not None and data.decode is not None:
+        found = data.decode(case.id, limits)
+    else:
+        found = read_prediction(case.prediction)
     if labels.ignore is not None:
         found = np.where(found == labels.ignore, 0, found)
-    reference = read_native(case.prepared, case.id)
-    return apply_rules(found, case.spacing, labels, rules), reference
+    return apply_rules(found, case.spacing, labels, rules)
 
 
 def read_prediction(path: Path) -> np.ndarray:
@@ -222,23 +243,33 @@ def read_prediction(path: Path) -> np.ndarray:
     return read_label_map(path) if path.suffix == ".npz" else read_labels(path).array[0]
 
 
-def _tabulate(case: PredictedCase, labels: Labels, rules: Rules) -> CaseTable:
-    found, reference = _load(case, labels, rules)
-    return tabulate(case.id, found, reference, case.spacing, labels, case.annotated)
+def _tabulate(case: PredictedCase, data: Measured, rules: Rules) -> CaseTable:
+    found, reference = _load(case, data, rules)
+    return tabulate(case.id, found, reference, case.spacing, data.labels, case.annotated)
 
 
 def _try(
     item: tuple[PredictedCase, Counts],
-    labels: Labels,
+    data: Measured,
     rules: Rules,
     candidates: tuple[Candidate, ...],
 ) -> tuple[Counts, ...]:
     case, before = item
-    found, reference = _load(case, labels, rules)
+    if candidates[0][1].name == "threshold":
+        return tuple(_decoded_counts(case, data, rules, *candidate) for candidate in candidates)
+    found, reference = _load(case, data, rules)
     return tuple(
-        counts_with(found, reference, case.spacing, labels, before, scope, rule)
+        counts_with(found, reference, case.spacing, data.labels, before, scope, rule)
         for scope, rule in candidates
     )
+
+
+def _decoded_counts(
+    case: PredictedCase, data: Measured, rules: Rules, scope: str, rule: Rule
+) -> Counts:
+    found, reference = _load(case, data, {**rules, scope: (*rules.get(scope, ()), rule)})
+    truth = data.labels.encode(reference)
+    return count(data.labels.encode(found), truth, data.labels, case.annotated)
 
 
 def _case_of(item: tuple[PredictedCase, Counts]) -> str:

@@ -15,7 +15,7 @@ from autoseg.evaluation.crossvalidation import (
     decide,
     score_again,
 )
-from autoseg.evaluation.rules import read_prediction
+from autoseg.evaluation.rules import Decode, predict_again, read_prediction
 from autoseg.evaluation.select import PLUS, usable
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import write_summary
@@ -24,7 +24,7 @@ from autoseg.hardware import cores
 from autoseg.labels import Labels
 from autoseg.plan import load_plan
 from autoseg.planning.folds import load_folds
-from autoseg.postprocess import apply_rules, read_rules
+from autoseg.postprocess import read_rules
 from autoseg.results import Summary
 from autoseg.workspace import Workspace
 
@@ -53,9 +53,10 @@ def evaluate_crossvalidation(
     prepared = workspace.prepared(name)
     trained = _add_pairs(trained, models, prepared, labels)
     workers = _choose_workers(trained) if workers is None else workers
-    result = decide(name, trained, labels, split, prepared, workers)
+    decoders = _decoders(trained, models, labels)
+    result = decide(name, trained, labels, split, prepared, workers, decoders)
     if result.choice.rules:
-        final = _score_with_rules(result, trained, labels, prepared)
+        final = _score_with_rules(result, labels, prepared)
         write_summary(models / "best", final)
         result = replace(result, final=final)
     if result.choice.models:
@@ -85,16 +86,29 @@ def _add_pairs(trained: Trained, models: Path, prepared: Path, labels: Labels) -
     return replace(trained, summaries=summaries, folds=folds, label_maps=maps, notes=tuple(notes))
 
 
-def _score_with_rules(
-    result: CrossValidation, trained: Trained, labels: Labels, prepared: Path
-) -> Summary:
+def _decoders(trained: Trained, models: Path, labels: Labels) -> dict[str, Decode]:
+    """Return what decodes the kept scores of each model anew; for overlapping targets only."""
+    if labels.exclusive:
+        return {}
+    from autoseg.workflows.pairs import make_decoder
+
+    found: dict[str, Decode] = {}
+    for name, summary in usable(trained.summaries).items():
+        cases = [case.case for case in summary.cases]
+        decoder = make_decoder(name.split(PLUS), cases, trained, models, labels)
+        if decoder is not None:
+            found[name] = decoder
+    return found
+
+
+def _score_with_rules(result: CrossValidation, labels: Labels, prepared: Path) -> Summary:
     """Return the summary of the chosen model's cases after its rules, with every metric."""
     rules = read_rules(result.choice.rules, labels, "best.json")
     chosen = result.chosen
-    maps = trained.label_maps[PLUS.join(result.choice.models)]
+    data = result.measured[PLUS.join(result.choice.models)]
     scores = []
-    for case in chosen.cases:
-        label_map = apply_rules(read_prediction(maps[case.case]), case.spacing, labels, rules)
+    for case, predicted in zip(chosen.cases, data.cases, strict=True):
+        label_map = predict_again(predicted, data, rules)
         scores.append(score_again(label_map, case, labels, prepared, chosen.header))
     return summarise(scores, labels, {**chosen.header, "rules": result.choice.rules})
 

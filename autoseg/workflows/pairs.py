@@ -1,10 +1,11 @@
-"""Two models together: the mean of their validation probabilities, decoded and scored."""
+"""Kept validation scores, decoded again: two models together, or with other thresholds."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from autoseg.evaluation.select import PLUS
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import SUMMARY, read_summary, write_summary
 from autoseg.files import fingerprint_of, locked
-from autoseg.image import Geometry
 from autoseg.inference.export import decode_mean
 from autoseg.inference.scores import FOLDER, KeptScores, read_index, read_scores
 from autoseg.labels import Labels
@@ -26,6 +26,33 @@ from autoseg.workflows.validation import write_label_map
 log = logging.getLogger(__name__)
 
 Kept = Mapping[str, tuple[Path, KeptScores]]  # case -> folder and entry of its scores
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The label maps of validated cases, from the kept scores of one model or several."""
+
+    members: tuple[Kept, ...]  # of each model
+    labels: Labels
+
+    def __call__(self, case: str, thresholds: Sequence[float] | None = None) -> np.ndarray:
+        """Return the label map (Z, Y, X) of a case; `thresholds` (K,) as in `decode_mean`."""
+        scores = []
+        for kept in self.members:
+            folder, entry = kept[case]
+            array = read_scores(folder, case, entry, self.labels)
+            scores.append((torch.from_numpy(array), entry.frame))
+        return decode_mean(scores, self.labels, thresholds)
+
+
+def make_decoder(
+    members: Sequence[str], cases: Sequence[str], trained: Trained, models: Path, labels: Labels
+) -> Decoder | None:
+    """Return the decoder of a model or pair; None when it has not kept the scores of all cases."""
+    kept = [_kept_scores(models / model, trained.folds[model]) for model in members]
+    if not all(case in found for case in cases for found in kept):
+        return None
+    return Decoder(tuple(kept), labels)
 
 
 def score_pair(
@@ -99,15 +126,10 @@ def _score_case(
     folder: Path,
     header: Mapping[str, object],
 ) -> CaseScores:
-    members = []
-    for found in kept:
-        place, entry = found[case.case]
-        scores = read_scores(place, case.case, entry, labels)
-        members.append((torch.from_numpy(scores), entry.frame))
-    label_map = decode_mean(members, labels)
-    source: Geometry = members[0][1].source
+    label_map = Decoder(tuple(kept), labels)(case.case)
+    source = kept[0][case.case][1].frame.source
     path = folder / case.prediction_file
     if path.suffix != ".npz" and importlib.util.find_spec("SimpleITK") is None:
         path = folder / f"{case.case}.npz"
-    write_label_map(path, np.asarray(label_map), source)
+    write_label_map(path, label_map, source)
     return score_again(label_map, case, labels, prepared, header, path.name)

@@ -147,6 +147,27 @@ def test_label_maps_are_read_once_while_nothing_is_adopted(tmp_path, monkeypatch
     assert len(reads) == 3 * 3  # components, holes, balls; the second search reads nothing
 
 
+def test_another_threshold_is_tried_where_scores_were_kept(tmp_path):
+    labels = Labels({"kidney": (1, 2), "tumour": (2,)})
+    truth = np.where(organs() > 0, 1, 0).astype(np.uint8)
+    truth[3:5, 3:6, 3:6] = 2  # the network gives it a probability of 0.45
+
+    def decode(case, limits):
+        found = truth.copy()
+        if limits[1] > 0.45:
+            found[found == 2] = 1
+        if limits[0] < 0.5:
+            found[0] = 1  # a kidney all over the first slice
+        return found
+
+    data = write(tmp_path, [(decode("", (0.5, 0.5)), truth)], labels)
+    assert search_rules(data, every(data))[0] == {}
+    data = Measured(data.cases, labels, decode=decode)
+    rules, trials = search_rules(data, every(data))
+    assert rules == {"tumour": (Rule("threshold", 0.4),)}  # of two that help, the one named first
+    assert (trials[1].before["tumour"], trials[1].after["tumour"]) == (0, 1)
+
+
 def test_few_sizes_are_tried_of_many(tmp_path):
     found = np.zeros((1, 2, 4000), dtype=np.uint8)
     for size in range(1, 60):

@@ -120,3 +120,16 @@ def test_a_turned_scan_gets_its_labels_in_its_own_axes():
     turned = frame.turn(truth)
     scores = torch.stack([torch.from_numpy((turned == v).astype(np.float32)) for v in (0, 1, 7, 3)])
     assert np.array_equal(decode_restored(scores, frame, EXCLUSIVE), truth)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_thresholds_are_probabilities_whatever_the_number_of_models(members):
+    frame = make_frame((4, 5, 6), (4, 5, 6), margin=0)
+    chances = np.random.default_rng(1).uniform(0.05, 0.95, (2, 4, 5, 6))
+    logits = torch.from_numpy(np.log(chances / (1 - chances)).astype(np.float32))
+    found = decode_mean([(logits, frame)] * members, OVERLAPPING, (0.7, 0.2))
+    expected = np.where(chances[1] > 0.2, 2, np.where(chances[0] > 0.7, 1, 0))
+    assert np.array_equal(found, frame.turn_back(expected))
+    by_default = decode_mean([(logits, frame)] * members, OVERLAPPING)
+    same = decode_mean([(logits, frame)] * members, OVERLAPPING, (0.5, 0.5))
+    assert np.array_equal(by_default, same)

@@ -13,11 +13,15 @@ from autoseg.evaluation.select import PLUS
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.files import from_json
-from autoseg.inference.scores import FOLDER, ScoreKeeper
+from autoseg.image import Geometry, Orientation
+from autoseg.inference.scores import FOLDER, ScoreKeeper, read_index
+from autoseg.labels import Labels
 from autoseg.preprocessing.native import read_native
+from autoseg.preprocessing.prepare import Frame
 from autoseg.preprocessing.store import open_prepared
 from autoseg.results import Choice
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
+from autoseg.workflows.pairs import Decoder
 from autoseg.workflows.predict_choice import choose_models
 from autoseg.workflows.validation import score, write_label_map
 from autoseg.workspace import Workspace
@@ -164,3 +168,22 @@ def test_one_fold_says_so_and_estimates_from_its_patients(workspace):
     assert "3d_fullres-S: not validated yet: fold 1" in text
     assert result.choice.estimate.by == "part of the patients"
     assert "rules: none of those tried helped" in text
+
+
+def test_kept_scores_are_decoded_with_other_thresholds(tmp_path):
+    regions = Labels({"kidney": (1, 2), "tumour": (2,)})
+    whole = ((0, 2), (0, 3), (0, 4))
+    frame = Frame(Geometry((2, 3, 4)), Orientation(), (0, 1, 2), whole, (2, 3, 4), (1, 1, 1),
+                  (1, 1, 1))  # fmt: skip
+    logits = np.full((2, 2, 3, 4), -20.0, dtype=np.float32)
+    logits[0, 1], logits[1, 1, 1] = 3.0, -0.5  # a tumour with a probability of 0.38
+    folder = tmp_path / "scores"
+    keeper = ScoreKeeper(folder, regions)
+    keeper.keep("x", logits, frame)
+    keeper.close()
+    decoder = Decoder(({"x": (folder, read_index(folder).cases["x"])},), regions)
+    assert np.unique(decoder("x")).tolist() == [0, 1]
+    found = decoder("x", (0.5, 0.3))
+    assert found[1, 1].tolist() == [2] * 4
+    assert found[1, 0].tolist() == [1] * 4
+    assert not found[0].any()

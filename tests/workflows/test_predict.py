@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from autoseg.errors import DataError, LockedError, PartlyDone, Stopped, UsageError
+from autoseg.errors import CorruptError, DataError, LockedError, PartlyDone, Stopped, UsageError
 from autoseg.files import locked, write_json
 from autoseg.image import Geometry, Image
 from autoseg.io import read_header, read_labels, write_image
@@ -227,6 +227,36 @@ def test_several_models_need_a_choice_and_best_json_makes_it(workspace, images, 
     write_json(workspace.best("TOY"), Choice(("3d_fullres-S",), {"3d_fullres-S": 0.9}))
     predict(workspace, images, tmp_path / "out")
     assert "the best known choice (best.json)" in caplog.text
+
+
+def test_rules_of_best_json_are_followed_said_and_can_be_left_out(
+    workspace, images, tmp_path, caplog
+):
+    caplog.set_level("INFO", "autoseg")
+    plain = predict(workspace, images, tmp_path / "plain", settings=["rules=none"])
+    before = read_labels(tmp_path / "plain" / "case_0.nii.gz").array
+    value = int(before.max())  # of random weights: one target at least is there
+    rules = {("anterior", "posterior")[value - 1]: [{"rule": "min_component", "mm3": 1e9}]}
+    write_json(workspace.best("TOY"), Choice(("3d_fullres-S",), {}, (), rules))
+    assert plain["rules"] == {}
+    manifest = predict(workspace, images, tmp_path / "out")
+    assert manifest["rules"] == rules
+    assert "rules (best.json): " in caplog.text
+    after = read_labels(tmp_path / "out" / "case_0.nii.gz").array
+    assert value not in after
+    assert np.array_equal(np.where(before == value, 0, before), after)
+    assert predict(workspace, images, tmp_path / "a", settings=["rules=none"])["rules"] == {}
+    assert predict(workspace, images, tmp_path / "b", configuration="3d_fullres")["rules"] == {}
+
+
+def test_wrong_rules_are_answered_before_anything_is_loaded(workspace, images, tmp_path):
+    rules = {"anterior": [{"rule": "closing", "mm": "two"}]}
+    write_json(workspace.best("TOY"), Choice(("3d_fullres-S",), {}, (), rules))
+    with pytest.raises(CorruptError, match="closing of 'anterior'"):
+        predict(workspace, images, tmp_path / "out")
+    with pytest.raises(UsageError, match="rules mine"):
+        predict(workspace, images, tmp_path / "out", settings=["rules=mine"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_ensemble_of_two_models_is_their_mean_probability(workspace, images, tmp_path):
