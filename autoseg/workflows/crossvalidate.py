@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from math import prod
@@ -55,6 +56,7 @@ def evaluate_crossvalidation(
     workers = _choose_workers(trained) if workers is None else workers
     decoders = _decoders(trained, models, labels)
     result = decide(name, trained, labels, split, prepared, workers, decoders)
+    shutil.rmtree(models / "best", ignore_errors=True)  # of an earlier choice
     if result.choice.rules:
         final = _score_with_rules(result, labels, prepared)
         write_summary(models / "best", final)

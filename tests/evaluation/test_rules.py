@@ -168,6 +168,33 @@ def test_another_threshold_is_tried_where_scores_were_kept(tmp_path):
     assert (trials[1].before["tumour"], trials[1].after["tumour"]) == (0, 1)
 
 
+def test_rules_of_exclusive_targets_are_measured_in_one_pass(tmp_path, monkeypatch):
+    found = with_specks()
+    found[0, 0, 0:12] = 2
+    data = write(tmp_path, [(found, organs())])
+    reads = []
+    honest = module.read_prediction
+    monkeypatch.setattr(module, "read_prediction", lambda p: reads.append(p) or honest(p))
+    rules, _ = search_rules(data, every(data))
+    assert set(rules) == {"liver", "spleen"}
+    assert len(reads) == 4  # components, again with both rules, holes, balls
+
+
+def test_rules_that_only_work_alone_are_taken_one_by_one(tmp_path, monkeypatch):
+    data = write(tmp_path, [(with_specks(), organs())])
+    asked = []
+    honest = module._adopt
+
+    def watch(*arguments, **named):
+        asked.append(named.get("together", arguments[-1]))
+        return honest(*arguments, **named)
+
+    monkeypatch.setattr(module, "_adopt", watch)
+    monkeypatch.setattr(module, "_is_worse", lambda data, rules, found, among: found != rules)
+    search_rules(data, every(data))
+    assert asked.count(False) == 1
+
+
 def test_few_sizes_are_tried_of_many(tmp_path):
     found = np.zeros((1, 2, 4000), dtype=np.uint8)
     for size in range(1, 60):
