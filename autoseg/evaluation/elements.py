@@ -14,7 +14,8 @@ import numpy as np
 
 # Bit i of a neighbourhood's code belongs to corner i = 4 z + 2 y + x.
 _CORNERS = tuple(product((0, 1), repeat=3))
-_SLICE_CODE = np.uint8(0b1111)  # the bits of the lower slice in a 2x2x2 neighbourhood's code
+_SQUARE = 1e-3  # relative difference of two spacings that are the same
+_FULL_SLICE = 0b1111  # the code of a full 2x2 neighbourhood
 
 
 def neighbourhood_codes(mask: np.ndarray) -> np.ndarray:
@@ -52,8 +53,8 @@ def added_path_length(
 ) -> float:
     """Return the length (mm) of the reference's contours that the prediction's contours lack.
 
-    Contours are drawn in the slices along the first axis of (Z, Y, X), or in the one image (Y, X);
-    an element is lacking where the prediction has no contour in the same 2x2 pixels. What an expert
+    Contours are drawn in the slices of (Z, Y, X) along `slice_axis`, or in the one image (Y, X); an
+    element is lacking where the prediction has no contour in the same 2x2 pixels. What an expert
     has to draw anew: Vaassen et al., Physics and Imaging in Radiation Oncology 13 (2020), who count
     pixels of the contour instead of its length.
     """
@@ -64,10 +65,31 @@ def added_path_length(
 
 def added_path(ours: np.ndarray, theirs: np.ndarray, spacing: Sequence[float]) -> float:
     """Return `added_path_length` from the codes of both masks where the reference's are mixed."""
-    if len(spacing) == 3:  # every contour passes through the lower slice of a mixed neighbourhood
-        ours, theirs = ours & _SLICE_CODE, theirs & _SLICE_CODE
-    lacking = (theirs == 0) | (theirs == _SLICE_CODE)
-    return float(element_weights(spacing[-2:]).take(ours[lacking]).sum())
+    plane = tuple(spacing)
+    if len(plane) == 3:  # every contour passes through the lower slice of a mixed neighbourhood
+        axis = slice_axis(plane)
+        ours, theirs = _lower_slice(axis)[ours], _lower_slice(axis)[theirs]
+        plane = plane[:axis] + plane[axis + 1 :]
+    lacking = (theirs == 0) | (theirs == _FULL_SLICE)
+    return float(element_weights(plane).take(ours[lacking]).sum())
+
+
+def slice_axis(spacing: Sequence[float]) -> int:
+    """Return the axis across the slices of (Z, Y, X): pixels are square, so the one whose spacing
+    differs from two that are equal; the first if none does."""
+    others = [(spacing[1], spacing[2]), (spacing[0], spacing[2]), (spacing[0], spacing[1])]
+    square = [bool(np.isclose(*pair, rtol=_SQUARE, atol=0)) for pair in others]
+    return square.index(True) if sum(square) == 1 else 0
+
+
+@lru_cache(maxsize=3)
+def _lower_slice(axis: int) -> np.ndarray:
+    """Return for each of the 256 codes that of the 2x2 neighbourhood in the lower slice."""
+    bits = [bit for bit, corner in enumerate(_CORNERS) if corner[axis] == 0]
+    table = np.zeros(256, dtype=np.uint8)
+    for place, bit in enumerate(bits):
+        table |= (np.arange(256, dtype=np.uint8) >> np.uint8(bit) & np.uint8(1)) << np.uint8(place)
+    return table
 
 
 # --- area and length of each neighbourhood -----------------------------------------------------

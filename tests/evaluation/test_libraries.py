@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from autoseg.evaluation import metrics as m
-from autoseg.evaluation.lesions import LesionRules, measure_lesions
+from autoseg.evaluation.lesions import LesionRules, components, measure_lesions
 from autoseg.evaluation.nnunet_view import nnunet_summary
 from autoseg.evaluation.pair import Pair
 from autoseg.evaluation.pairing import score_pair
@@ -162,19 +162,24 @@ def test_monai_agrees_within_its_float32(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_lesions_agree_with_panoptica(seed):
+    """On the same components: whether diagonal neighbours belong together differs."""
     panoptica = pytest.importorskip("panoptica", reason="panoptica is not installed")
     reference, prediction, spacing = random_pair(seed)
-    rules = LesionRules(detection_iou=0.5)
+    half = 0.5 - 1e-9  # an IoU of exactly 0.5 is a match there
+    rules = LesionRules(detection_iou=half, panoptic_iou=half)
     found = measure_lesions(reference, prediction, spacing, rules)
     evaluator = panoptica.Panoptica_Evaluator(
-        expected_input=panoptica.InputType.SEMANTIC,
-        instance_approximator=panoptica.ConnectedComponentsInstanceApproximator(),
+        expected_input=panoptica.InputType.UNMATCHED_INSTANCE,
         instance_matcher=panoptica.NaiveThresholdMatching(matching_threshold=0.5),
     )
-    result = evaluator.evaluate(prediction.astype(np.uint8), reference.astype(np.uint8))
-    theirs = next(iter(result.values())) if isinstance(result, dict) else result
-    assert (found["lesion_tp"].value, found["lesion_fp"].value) == (theirs.tp, theirs.fp)
-    assert found["lesion_fn"].value == theirs.fn
+    instances = (components(mask)[0].astype(np.uint16) for mask in (prediction, reference))
+    theirs = next(iter(evaluator.evaluate(*instances).values()))
+    counts = [found[f"lesion_{key}"].value for key in ("tp", "fp", "fn")]
+    assert counts == [theirs.tp, theirs.fp, theirs.fn]
+    assert found["lesion_rq"].value == pytest.approx(theirs.rq, abs=1e-12)
+    if theirs.tp:
+        assert found["lesion_sq"].value == pytest.approx(theirs.sq, abs=1e-12)
+        assert found["lesion_pq"].value == pytest.approx(theirs.pq, abs=1e-12)
 
 
 def test_nnunet_reads_its_view_and_computes_the_same(tmp_path):

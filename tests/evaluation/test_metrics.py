@@ -249,6 +249,22 @@ def test_the_added_path_is_the_contour_that_has_to_be_drawn_anew(mode):
     assert along["added_path_length_mm"] == pytest.approx(2 * whole)  # two slices without contour
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_contours_lie_in_the_slices_wherever_these_are_in_the_file(mode):
+    """Slices of square pixels may be stored along any axis, as in KiTS19."""
+    reference, prediction, _ = random_pair(11)
+    for thickness in (3.0, 0.4):
+        along = {}
+        for axis, order in enumerate(((0, 1, 2), (1, 0, 2), (1, 2, 0))):
+            spacing = [0.8, 0.8, 0.8]
+            spacing[axis] = thickness
+            masks = (mask.transpose(order) for mask in (reference, prediction))
+            along[axis] = measure(*masks, spacing, mode=mode)["added_path_length_mm"]
+        assert along[1] == pytest.approx(along[0], rel=1e-12)
+        assert along[2] == pytest.approx(along[0], rel=1e-12)
+        assert along[0] == pytest.approx(slow_added_path(reference, prediction, (1, 0.8, 0.8)))
+
+
 def slow_added_path(reference, prediction, spacing):
     total = 0.0
     for ours, theirs in zip(reference, prediction, strict=True):
