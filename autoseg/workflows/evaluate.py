@@ -126,7 +126,7 @@ def evaluate(
     scores, failed = _score(inputs, header["nsd_tolerance_mm"], mode, workers, extras.optional)
     if extras.both_empty == "one":
         scores = [count_both_empty_as_one(case) for case in scores]
-    if extras.compat:
+    if extras.compat and (allow_missing or not failed):  # else there are no means at all
         header["compat"] = _compat(extras.compat, scores, inputs, workers)
     summary = summarise(scores, labels, header, failed, allow_missing)
     write_summary(folder, summary)
@@ -201,8 +201,12 @@ def _compat(
     if needs_slices(names):
         pairs = _scored(inputs.pairs, scores)
         function = partial(slice_sums, labels=inputs.labels)
-        outcomes = map_cases(function, pairs, workers=workers, title="counting slices")
-        slices = [outcome.result() for outcome in outcomes]
+        outcomes = list(map_cases(function, pairs, workers=workers, title="counting slices"))
+        slices = [outcome.result() for outcome in outcomes if not outcome.error]
+        if len(slices) < len(outcomes):
+            why = next(f"{o.item.id}: {o.error}" for o in outcomes if o.error)
+            log.warning("--compat: no numbers of slices, they could not be counted (%s)", why)
+            names = [name for name in names if not needs_slices([name])]
     return compat_scores(names, scores, slices)
 
 
@@ -211,7 +215,7 @@ def _write_extras(
 ) -> list[Problem]:
     """Write the other files that are wanted; return which cases are not in them, and why."""
     problems: list[Problem] = []
-    if extras.nnunet_summary:
+    if extras.nnunet_summary and summary.mean:
         write_json(folder / FILE, nnunet_summary(summary, inputs.labels))
         log.info("written: %s", folder / FILE)
     if extras.export_npz and summary.cases:

@@ -203,7 +203,7 @@ def _targets(
 ) -> tuple[Labels | None, str]:
     """Return the declared targets, if there are any, and where they come from."""
     if targets is not None:
-        return targets, "argument"
+        return _with_tolerances(targets, declaration), "argument"
     if dataset is not None:
         workspace = workspace or Workspace(Path())
         name = workspace.find_planned(dataset)
@@ -211,6 +211,17 @@ def _targets(
     if declaration is not None:
         return declaration.labels, "dataset.json"
     return None, "values found"
+
+
+def _with_tolerances(targets: Labels, declaration: Declaration | None) -> Labels:
+    """Return `targets` with the NSD tolerances declared for the same names and values."""
+    declared = declaration.labels if declaration else targets
+    tolerances = {
+        name: tolerance
+        for name, tolerance in declared.nsd_tolerance_mm.items()
+        if set(targets.targets.get(name, ())) == set(declared.targets[name])
+    }
+    return replace(targets, nsd_tolerance_mm=tolerances)
 
 
 def _inspect(

@@ -223,13 +223,12 @@ def test_an_extra_prediction_is_only_warned_of(folders, caplog):
     assert "1 predictions have no reference: zz" in caplog.text
 
 
-@pytest.mark.parametrize("stage", ["score_pair", "npz"])
-def test_a_crash_on_one_case_keeps_the_others_and_exits_5(folders, monkeypatch, stage):
+@pytest.mark.parametrize("name", ["score_pair", "npz_rows"])
+def test_a_crash_on_one_case_keeps_the_others_and_exits_5(folders, monkeypatch, name):
     predictions, references = folders
     write_labels(references / "worse.nii.gz", LABELS, GRID)
     write_labels(predictions / "worse.nii.gz", LABELS, GRID)
     export = predictions / "npz"
-    name = "score_pair" if stage == "score_pair" else "npz_rows"
     honest = getattr(verb, name)
 
     def crash(pair, **settings):
@@ -238,15 +237,30 @@ def test_a_crash_on_one_case_keeps_the_others_and_exits_5(folders, monkeypatch, 
         return honest(pair, **settings)
 
     monkeypatch.setattr(verb, name, crash)
-    extras = Extras(export_npz=export)
+    extras = Extras(export_npz=export, nnunet_summary=True, compat=("pooled",))
     with pytest.raises(PartlyDone, match=r"worse.*the disk came loose") as caught:
         evaluate(predictions=predictions, references=references, extras=extras)
     assert caught.value.exit_code == 5
     record = json.loads((predictions / "summary.json").read_text())
-    scored = ["good"] if stage == "score_pair" else ["good", "worse"]
+    scored = ["good"] if name == "score_pair" else ["good", "worse"]
     assert [case["case"] for case in record["metric_per_case"]] == scored
+    complete = name == "npz_rows"  # else there is no mean of any kind
+    assert bool(record["mean"]) == complete
+    assert ("compat" in record["header"]) == complete
+    assert (predictions / "nnunet_summary.json").exists() == complete
     with np.load(export / "3d_dice.npz", allow_pickle=False) as stored:
         assert list(stored) == ["good"]
+
+
+def test_a_crash_while_slices_are_counted_costs_only_their_numbers(folders, monkeypatch, caplog):
+    def crash(pair, **settings):
+        raise RuntimeError("the disk came loose")
+
+    monkeypatch.setattr(verb, "slice_sums", crash)
+    extras = Extras(compat=("pooled", "empty-is-one"))
+    summary = evaluate(predictions=folders[0], references=folders[1], extras=extras)
+    assert list(summary.header["compat"]) == ["pooled"]
+    assert "no numbers of slices, they could not be counted (good: the disk" in caplog.text
 
 
 def test_a_crash_while_values_are_read_keeps_the_others(folders, monkeypatch):

@@ -154,12 +154,14 @@ def test_targets_of_the_command_line_keep_patients_tags_and_what_is_annotated(tm
             write(tmp_path / folder / f"{name}.nii.gz")
     cases = {"a": {"group": "patient 1", "tags": ["site"], "annotated": ["organ"]}}
     declared = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "organ": 1, "lesion": 2}}
-    (tmp_path / "g" / "dataset.json").write_text(json.dumps(declared | {"cases": cases}))
+    declared |= {"cases": cases, "nsd_tolerance_mm": {"organ": 0.7, "lesion": 0.6}}
+    (tmp_path / "g" / "dataset.json").write_text(json.dumps(declared))
     summary = evaluate(
         predictions=tmp_path / "p",
         references=tmp_path / "g",
         targets=Labels({"whole": (1, 2), "organ": (1,)}),
     )
+    assert summary.header["nsd_tolerance_mm"] == {"whole": 2.0, "organ": 0.7}
     first, second = summary.cases
     assert (first.group, first.tags, second.group) == ("patient 1", ("site",), None)
     assert first.metrics["whole"]["dice"].status == "skipped"  # its lesion was not drawn
