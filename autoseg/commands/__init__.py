@@ -10,7 +10,17 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from autoseg.commands import check, compare, demo, evaluate, import_data, plan, predict, train
+from autoseg.commands import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    export,
+    import_data,
+    plan,
+    predict,
+    train,
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,11 @@ COMMANDS = {
         compare.run,
     ),
     "import": Command(
-        "bring images and labels into raw/", import_data.add_options, import_data.run
+        "bring images and labels into raw/, or a model of nnU-Net",
+        import_data.add_options,
+        import_data.run,
     ),
+    "export": Command("give a model to another program", export.add_options, export.run),
     "check": Command("list every problem of a dataset", check.add_options, check.run),
     "demo": Command("run every stage on phantom CTs", demo.add_options, demo.run),
 }

@@ -1,0 +1,103 @@
+"""A bundle as a results folder that nnU-Net v2 predicts with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from autoseg.bundle import Bundle
+from autoseg.errors import UsageError
+from autoseg.files import write_json
+from autoseg.image import CANONICAL, RAS, STORED
+from autoseg.plan import FULL, NetworkSpec
+from autoseg.sharing.mirrored_network import mirror_network
+from autoseg.sharing.nnunet_checkpoint import Checkpoint, write_checkpoint
+from autoseg.sharing.nnunet_models import ALL, CHECKPOINT, TRAINER
+from autoseg.sharing.nnunet_plans import PICTURES, write_dataset, write_plans
+from autoseg.sharing.nnunet_weights import weights_to_nnunet
+
+
+def write_model(bundle: Bundle, folder: Path) -> tuple[str, ...]:
+    """Write dataset.json, plans.json and a checkpoint per fold; return what the user must know.
+
+    Nothing of our machine or of the training cases is written. Raises UsageError for what nnU-Net
+    does not have.
+    """
+    plan, settings, design = bundle.plan, bundle.settings, bundle.design
+    if settings.previous is not None:
+        raise UsageError(f"{settings.name} continues the prediction of {settings.previous}")
+    orientation, flips = _orientation(bundle)
+    order = _order(bundle)
+    spec, axes = design.network, _mirror_axes(bundle)
+    for fold, state in bundle.weights.items():
+        spec, theirs = _convert(bundle, state, order, flips)
+        name = ALL if fold == FULL else fold
+        content = Checkpoint(theirs, settings.name, TRAINER, axes, None)
+        number = int(name) if name.isdigit() else name
+        write_checkpoint(folder / f"fold_{name}" / CHECKPOINT, content, number)
+    write_json(folder / "plans.json", write_plans(plan, settings, design, spec, orientation))
+    write_json(folder / "dataset.json", write_dataset(plan, order))
+    return tuple(_remarks(bundle, order, flips))
+
+
+def _orientation(bundle: Bundle) -> tuple[str, tuple[int, ...]]:
+    """Return how nnU-Net shall turn scans, and the axes along which that mirrors what we see."""
+    plan = bundle.plan
+    if plan.orientation != CANONICAL:
+        return plan.orientation, ()
+    if plan.file_ending in PICTURES:
+        return STORED, ()  # pictures have one orientation only
+    # nnU-Net can turn to one orientation: ours, with Y and X the other way round.
+    return RAS, tuple(axis for axis, source in enumerate(plan.axis_order) if source in (1, 2))
+
+
+def _order(bundle: Bundle) -> tuple[str, ...]:
+    """Return the targets in the order of nnU-Net's outputs."""
+    labels = bundle.plan.labels
+    if not labels.exclusive:
+        if all(len(values) == 1 for values in labels.targets.values()):
+            raise UsageError("overlapping targets of one value each", expected="regions")
+        return labels.names
+    return tuple(sorted(labels.names, key=lambda name: labels.targets[name][0]))
+
+
+def _convert(
+    bundle: Bundle, state: Mapping[str, Tensor], order: tuple[str, ...], flips: tuple[int, ...]
+) -> tuple[NetworkSpec, dict[str, Tensor]]:
+    labels = bundle.plan.labels
+    outputs = [labels.names.index(name) for name in order]
+    if labels.exclusive:
+        outputs = [0, *(output + 1 for output in outputs)]
+    index = torch.tensor(outputs)
+    sorted_state = {n: t[index] if n.startswith("heads.") else t for n, t in state.items()}
+    spec, mirrored = mirror_network(bundle.design.network, sorted_state, flips)
+    return spec, weights_to_nnunet(mirrored, spec)
+
+
+def _mirror_axes(bundle: Bundle) -> tuple[int, ...]:
+    """Return the axes of nnU-Net's arrays along which it may average mirror images."""
+    plan, is_2d = bundle.plan, bundle.design.is_2d
+    axes = bundle.config.mirror_axes
+    if axes is None:
+        axes = (1, 2) if is_2d else (0, 1, 2)
+    if plan.labels.pairs:  # nnU-Net does not exchange left and right
+        axes = tuple(axis for axis in axes if axis != plan.left_right_axis)
+    return tuple(axis - is_2d for axis in axes if axis >= is_2d)
+
+
+def _remarks(bundle: Bundle, order: tuple[str, ...], flips: tuple[int, ...]) -> list[str]:
+    labels = bundle.plan.labels
+    remarks = []
+    if flips:
+        remarks.append("nnU-Net turns scans to RAS, so it gets the mirrored network (same scores)")
+    if labels.exclusive:
+        written = [labels.targets[name][0] for name in order]
+        if written != list(range(1, len(order) + 1)):
+            values = ", ".join(f"{value} as {i}" for i, value in enumerate(written, start=1))
+            remarks.append(f"nnU-Net numbers labels without gaps: it will write {values}")
+    if labels.pairs and bundle.plan.left_right_axis is not None:
+        remarks.append("nnU-Net cannot exchange left and right: no left-right mirror images")
+    return remarks
