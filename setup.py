@@ -35,7 +35,7 @@ setup(
         "search": ["optuna"],
         "cluster": ["distributed", "dask-jobqueue"],
         "networks": ["monai"],
-        # ruff's version decides the format; the last three are oracles in tests.
+        # ruff's version decides the format; the last five are oracles in tests, or tested.
         "dev": [
             "pytest>=8",
             "ruff==0.17.5",
@@ -43,6 +43,8 @@ setup(
             "scikit-image",
             "medpy",
             "surface-distance",
+            "pydicom",
+            "highdicom",
         ],
     },
     entry_points={

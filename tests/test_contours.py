@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from autoseg.contours import fill, trace
 
@@ -55,6 +56,10 @@ def test_islands_that_touch_at_a_corner_are_two():
     mask = from_rows("....", ".#..", "..#.", "....")
     assert len(trace(mask)) == 2
     np.testing.assert_array_equal(fill(trace(mask), mask.shape), mask)
+    # An island in a hole that touches the hole's edge at a corner has an outline of its own.
+    mask = from_rows("#######", "##....#", "#.#...#", "#.....#", "#######")
+    assert sorted(len(outline) for outline in trace(mask))[0] == 4
+    np.testing.assert_array_equal(fill(trace(mask), mask.shape), mask)
 
 
 @pytest.mark.parametrize("density", [0.1, 0.5, 0.9])
@@ -62,6 +67,7 @@ def test_any_mask_comes_back_as_it_was(density):
     for _ in range(20):
         mask = RNG.random((17, 23)) < density
         np.testing.assert_array_equal(fill(trace(mask), mask.shape), mask)
+        assert len(trace(mask)) == ndimage.label(mask)[1]
 
 
 def test_masks_at_the_border_and_empty_ones():
@@ -80,6 +86,22 @@ def test_separate_outlines_inside_one_another_are_holes_by_turns():
     expected[3:7, 3:7] = False
     expected[4:6, 4:6] = True
     np.testing.assert_array_equal(mask, expected)
+
+
+def test_centres_on_an_outline_are_inside_but_not_those_on_a_cut():
+    # As drawn by programs whose outlines pass through the outermost voxels.
+    outer = np.array([(2, 2), (2, 12), (12, 12), (12, 2)])
+    expected = np.zeros((15, 15), bool)
+    expected[2:13, 2:13] = True
+    np.testing.assert_array_equal(fill([outer], (15, 15)), expected)
+    slanted = np.array([(2, 7), (7, 12), (12, 7), (7, 2)])
+    y, x = np.mgrid[:15, :15]
+    np.testing.assert_array_equal(fill([slanted], (15, 15)), abs(y - 7) + abs(x - 7) <= 5)
+    hole = np.array([(5.5, 5.5), (8.5, 5.5), (8.5, 8.5), (5.5, 8.5)])
+    # The cut goes from the corner (2, 2) to the corner (8.5, 8.5), through centres of the hole.
+    keyhole = np.concatenate([outer[:1], hole[2:], hole[:3], outer])
+    expected[6:9, 6:9] = False
+    np.testing.assert_array_equal(fill([keyhole], (15, 15)), expected)
 
 
 def test_an_outline_that_leaves_the_image_is_clipped():
