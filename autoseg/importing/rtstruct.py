@@ -61,13 +61,15 @@ def _by_slice(
     found: dict[int, list[np.ndarray]] = {}
     left_out = 0
     for contour in contours:
-        data = np.asarray(contour.get("ContourData") or (), dtype=np.float64)
-        if contour.get("ContourGeometricType", CLOSED[0]) not in CLOSED or data.size < 9:
+        data = _numbers(contour.get("ContourData") or ())
+        closed = contour.get("ContourGeometricType", CLOSED[0]) in CLOSED
+        wrong = data.size % 3 or not np.isfinite(data).all()
+        if not closed or (data.size < 9 and not wrong):
             left_out += 1
             continue
-        if data.size % 3 or not np.isfinite(data).all():
-            fact = f"structure '{name}' has an outline of {data.size} numbers"
-            raise DataError(fact, place=str(path), expected="x, y, z for each point")
+        if wrong:
+            fact = f"structure '{name}' has an outline that is not made of points"
+            raise DataError(fact, place=str(path), expected="x, y, z for each one")
         points = series.geometry.index(data.reshape(-1, 3)[:, ::-1])
         z = round(float(points[:, 0].mean()))
         if np.abs(points[:, 0] - z).max() > PLANE_TOLERANCE:
@@ -84,6 +86,16 @@ def _by_slice(
     if left_out:
         log.info("%s: %d points and open lines of '%s' left out", path.name, left_out, name)
     return found
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """Return contour data as numbers; long ones in explicit files are bytes of unknown type."""
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace").strip("\0 ").split("\\")
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except ValueError:
+        return np.full(3, np.nan)
 
 
 def _tell_gaps(path: Path, name: str, mask: np.ndarray) -> None:

@@ -45,13 +45,14 @@ def write_rtstruct(path: Path, label_map: np.ndarray, labels: Labels, series: Se
 
 def _structure_set(series: Series) -> Any:
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import UID, ImplicitVRLittleEndian, generate_uid
 
     headers = headers_of(series)
     now = datetime.now()
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # Explicit lengths have 16 bits: an outline of 2,000 points would not fit.
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     take_over(headers[0], dataset)
     dataset.SOPClassUID = UID(RTSTRUCT)
     dataset.SOPInstanceUID = generate_uid(prefix=None)
