@@ -42,10 +42,11 @@ def need_packages(*packages: str) -> None:
 def read_series(folder: Path) -> Series:
     """Return the series in `folder` from the headers of its slices; see `arrange` for what fails.
 
-    The first slice is decoded too: a compression that cannot be read shows before the work begins.
+    One slice of each compression is decoded too: what cannot be read shows before the work begins.
     """
     series = arrange(_read_headers(series_files(folder)), folder)
-    _read_pixels(series.slices[0])
+    for one in {one.syntax: one for one in reversed(series.slices)}.values():
+        _read_pixels(one)
     return series
 
 
@@ -131,6 +132,7 @@ def _read_header(path: Path) -> Slice:
         rescale=(slope, intercept),
         thickness=thickness,
         tilt=tilt,
+        syntax=meta.get(TRANSFER_SYNTAX, ""),
     )
 
 

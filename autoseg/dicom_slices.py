@@ -51,6 +51,7 @@ class Slice:
     rescale: tuple[float, float] = (1.0, 0.0)  # slope, intercept
     thickness: float | None = None
     tilt: float = 0.0  # degrees, as the gantry reported it
+    syntax: str = ""  # TransferSyntaxUID: how the voxels are compressed
 
     @property
     def series_name(self) -> str:
