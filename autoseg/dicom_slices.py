@@ -91,7 +91,7 @@ def arrange(slices: Sequence[Slice], folder: Path) -> Series:
     tilted gantry.
     """
     if not slices:
-        raise DataError("holds no DICOM images", place=str(folder))
+        raise DataError("is a folder without DICOM images", place=str(folder))
     _one_series(slices, folder)
     _alike(slices, "the size", lambda one: one.shape)
     _alike(slices, "the pixel spacing", lambda one: one.spacing, 1e-3)

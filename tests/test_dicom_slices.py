@@ -156,7 +156,7 @@ def test_one_slice_needs_a_thickness():
 
 
 def test_no_slices_and_skewed_axes():
-    assert "scan: holds no DICOM images" in refused([])
+    assert "scan: is a folder without DICOM images" in refused([])
     skewed = [replace(one, along_y=(0.0, 0.9, 0.5)) for one in straight()]
     assert "not at right angles" in refused(skewed)
 

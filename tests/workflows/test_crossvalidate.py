@@ -94,6 +94,7 @@ def test_two_models_with_other_errors_are_better_together(workspace, caplog):
     assert stored == result.choice
 
     caplog.set_level("INFO", "autoseg")
+    caplog.clear()
     evaluate_crossvalidation(workspace)
     assert "scoring" not in caplog.text  # read from where it was written
     validate(workspace, B, dict.fromkeys(names, 0))
