@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 
 import torch
 from torch import Tensor, nn
@@ -93,13 +94,16 @@ def make_executor(load: Load) -> Executor | None:
     """
     if load.workers == 1:
         return None
-    own = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        load.workers, "predict", initializer=torch.set_num_threads, initargs=(load.threads,)
-    )
-    # Start every thread now: `set_num_threads` also sets the default of threads that start later.
-    list(pool.map(lambda _: torch.get_num_threads(), range(4 * load.workers)))
-    torch.set_num_threads(own)
+    own, all_started = torch.get_num_threads(), Barrier(load.workers)
+    pool = ThreadPoolExecutor(load.workers, "predict")
+
+    def start(_: int) -> None:
+        torch.get_num_threads()  # else the first operator would set this thread's number again
+        torch.set_num_threads(load.threads)
+        all_started.wait()  # so that no thread starts two of these, and another none
+
+    list(pool.map(start, range(load.workers)))
+    torch.set_num_threads(own)  # it is also the default of threads that start later
     return pool
 
 
