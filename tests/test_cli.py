@@ -270,4 +270,4 @@ def test_every_option_that_a_message_advises_exists():
 def test_every_page_of_the_documentation_is_in_its_index():
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\(([a-z_]+\.md)\)", index)) == pages
+    assert set(re.findall(r"\(([a-z_-]+\.md)\)", index)) == pages

@@ -1,0 +1,62 @@
+"""One patch through nnU-Net itself and through the converted network, and the way back.
+
+Needs a virtual environment with nnU-Net 2.8.1; `benchmarks/models_vs_nnunet.py` compares labels.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.bundle import load_bundle
+from autoseg.inference.predictor import load_networks
+from autoseg.workflows.export import export
+from autoseg.workflows.import_model import import_model
+from autoseg.workspace import Workspace
+from tests.sharing.nnunet_folders import KINDS, make_folder
+
+PYTHON = Path("/tmp/nnunet_venv/bin/python")
+THEIRS = """
+import sys, numpy, torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+for folder in sys.argv[1:]:
+    predictor = nnUNetPredictor(device=torch.device("cpu"))
+    predictor.initialize_from_trained_model_folder(folder, (0,))
+    x = torch.from_numpy(numpy.load(f"{folder}/x.npy"))
+    with torch.inference_mode():
+        numpy.save(f"{folder}/y.npy", predictor.network.eval()(x).numpy())
+"""
+
+
+def ask_nnunet(*folders: Path) -> list[np.ndarray]:
+    words = [str(PYTHON), "-c", THEIRS, *map(str, folders)]
+    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+    variables = {name: str(folders[0].parent) for name in names}
+    done = subprocess.run(words, env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [np.load(folder / "y.npy") for folder in folders]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PYTHON.exists(), reason="no virtual environment with nnU-Net")
+def test_one_patch_through_both_programs_in_both_directions(tmp_path):
+    folders, bundles = [], []
+    for kind in KINDS:
+        for axes in (2, 3):
+            folder = make_folder(tmp_path / f"{kind}{axes}", kind, axes)
+            bundle = import_model(Workspace(tmp_path), folder, output=tmp_path / f"b{kind}{axes}")
+            again = export(bundle, tmp_path / f"{kind}{axes}_again")
+            torch.manual_seed(axes)
+            for place in (folder, again):
+                np.save(place / "x.npy", torch.randn(1, 1, *(8, 16, 16)[3 - axes :]).numpy())
+            folders += [folder, again]
+            bundles += [bundle, bundle]
+    for folder, bundle, theirs in zip(folders, bundles, ask_nnunet(*folders), strict=True):
+        x = torch.from_numpy(np.load(folder / "x.npy"))
+        network = load_networks(load_bundle(bundle))[0].eval()
+        with torch.no_grad():
+            ours = network(x if x.ndim == 5 else x.unsqueeze(2))[0].reshape(theirs.shape)
+        assert np.abs(ours.numpy() - theirs).max() < 1e-4, folder.name
