@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 # The verb `plan` is named `plan_dataset` here because `autoseg.plan` is the module of the nouns.
 _HOMES = {
     "import_data": "autoseg.workflows.import_data:import_data",
+    "import_model": "autoseg.workflows.import_model:import_model",
+    "export": "autoseg.workflows.export:export",
     "check": "autoseg.workflows.check:check",
     "plan_dataset": "autoseg.workflows.plan:plan",
     "train": "autoseg.workflows.train:train",

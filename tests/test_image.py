@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from autoseg.image import (
+    CANONICAL,
+    RAS,
+    STORED,
     Geometry,
+    Orientation,
     canonical_orientation,
     grid_differences,
+    orientation_of,
     reorient,
     same_grid,
 )
@@ -109,3 +114,16 @@ def test_rounding_in_headers_is_no_difference():
     grid = Geometry((3, 4, 5), (3.0, 1.0, 0.5))
     other = Geometry((3, 4, 5), (3.0, 1.0, 0.50004), (0.0, 0.0, 3e-4))
     assert same_grid(other, grid)
+
+
+@pytest.mark.parametrize("signs", list(itertools.product((1, -1), repeat=3)))
+def test_ras_is_canonical_with_front_and_right_first_and_stored_is_untouched(signs):
+    direction = np.diag(signs).astype(float)
+    turned = reorient(
+        Geometry((2, 3, 4), direction=tuple(direction.ravel())), orientation_of(direction, RAS)
+    )
+    assert np.array_equal(turned.direction_matrix, np.diag([1.0, -1.0, -1.0]))
+    assert orientation_of(direction, CANONICAL) == canonical_orientation(direction)
+    assert orientation_of(direction, STORED) == Orientation()
+    with pytest.raises(ValueError, match="orientation 'LAS' is not canonical, stored or RAS"):
+        orientation_of(direction, "LAS")

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from autoseg.errors import CorruptError, DataError, UsageError
+from autoseg.image import RAS, STORED
 from autoseg.labels import Labels
 from autoseg.plan import (
     Configuration,
@@ -124,6 +125,16 @@ def test_unknown_configurations_and_sizes_are_usage_errors():
 def test_left_and_right_lie_along_the_reordered_axis():
     assert PLAN.left_right_axis == 2
     assert dataclasses.replace(PLAN, axis_order=(2, 0, 1)).left_right_axis == 0
+
+
+@pytest.mark.parametrize("orientation", [STORED, RAS])
+def test_scans_that_are_turned_otherwise_exchange_nothing_in_mirror_images(orientation):
+    assert dataclasses.replace(PLAN, orientation=orientation).left_right_axis is None
+
+
+def test_an_orientation_that_is_none_is_refused(tmp_path):
+    with pytest.raises(DataError, match="orientation is 'LAS', expected canonical, stored or RAS"):
+        load_plan(edited(tmp_path, lambda plan: plan.update(orientation="LAS")))
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def _best_choice(path: Path, trained: list[str]) -> Choice | None:
 def _check_together(infos: list[BundleInfo]) -> tuple[BundleInfo, ...]:
     first = infos[0].plan
     for info in infos[1:]:
-        for what in ("channels", "labels", "axis_order"):
+        for what in ("channels", "labels", "axis_order", "orientation"):
             # The order of the targets is that of the scores; equal mappings may differ in it.
             same_order = what != "labels" or info.plan.labels.names == first.labels.names
             if getattr(info.plan, what) != getattr(first, what) or not same_order:
