@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=4, help="KiTS cases (default: 4)")
     parser.add_argument("--pairs", type=int, default=50, help="of `workers` (default: 50)")
     options = parser.parse_args()
+    if not options.data.is_dir():
+        parser.error(f"{options.data}: no such folder; name it with --data")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     for part in options.parts:
         PARTS[part](options)
