@@ -30,8 +30,11 @@ class Muon(torch.optim.Optimizer):
 
     The momentum of a convolution (out, in, *kernel) is one matrix of `out` rows. A step for which
     `found_inf` (a scalar tensor, 1 where a gradient is not finite) is set changes nothing, without
-    waiting for the device.
+    waiting for the device; torch's GradScaler sets it too. Gradients must be unscaled already.
     """
+
+    found_inf: Tensor | None = None  # of the class: GradScaler deletes what it has set
+    _step_supports_amp_scaling = True  # GradScaler: no look at the device in every step
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
         everything = list(parameters)
@@ -43,7 +46,6 @@ class Muon(torch.optim.Optimizer):
             {"params": others, "weight_decay": 0.0},
         ]
         super().__init__([group for group in groups if group["params"]], {"lr": lr})
-        self.found_inf: Tensor | None = None
         for p in inner:
             self.state[p]["momentum"] = torch.zeros_like(p)
         for p in others:
@@ -78,7 +80,8 @@ def _orthogonal(gradient: Tensor, state: dict[str, Tensor], finite: Tensor, rate
 
 
 def _adam(gradient: Tensor, state: dict[str, Tensor], finite: Tensor, rate: Tensor) -> Tensor:
-    state["step"] += finite
+    # torch leaves the "step" of a loaded state on the CPU.
+    state["step"] = state["step"].to(finite.device) + finite
     state["mean"].lerp_(gradient, (1 - ADAM_BETAS[0]) * finite)
     state["square"].lerp_(gradient.square(), (1 - ADAM_BETAS[1]) * finite)
     step = state["step"].clamp_min(1)

@@ -123,3 +123,33 @@ def test_a_checkpoint_holds_all_of_its_state():
     stepped(optimizer, ours, 2)
     stepped(other, theirs, 2)
     assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+
+
+def test_a_loaded_state_goes_to_the_device_of_its_parameters():
+    ours = nn.Parameter(random(16))
+    ours.grad = random(16, seed=1)
+    optimizer = Muon([ours], lr=0.1, weight_decay=0.5)
+    optimizer.step()
+    elsewhere = nn.Parameter(torch.zeros(16, device="meta"))
+    elsewhere.grad = torch.zeros(16, device="meta")
+    other = Muon([elsewhere], lr=0.1, weight_decay=0.5)
+    unpack_optimizer(other, pack_optimizer(optimizer))
+    other.step()
+    assert {t.device.type for t in other.state[elsewhere].values()} == {"meta"}
+
+
+def test_a_grad_scaler_skips_overflows_without_looking_at_the_device(monkeypatch):
+    parameters = [nn.Parameter(random(16, 16, 3, 3, 3)), nn.Parameter(random(16))]
+    optimizer = Muon(parameters, lr=0.1, weight_decay=0.5)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    monkeypatch.setattr(scaler, "_maybe_opt_step", lambda *_: pytest.fail("a look at the device"))
+    moved = []
+    for factor in (1.0, torch.inf, 1.0):
+        before = [p.detach().clone() for p in parameters]
+        optimizer.zero_grad()
+        scaler.scale(sum((p * factor).sum() for p in parameters)).backward()
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        moved.append([not torch.equal(p, b) for p, b in zip(parameters, before, strict=True)])
+    assert moved == [[True, True], [False, False], [True, True]]
