@@ -6,6 +6,7 @@ names ICC(2,1) and ICC(3,1) are McGraw and Wong's ICC(A,1) and ICC(C,1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,19 +77,22 @@ def intraclass(
 def _absolute_bounds(
     rows: float, columns: float, error: float, n: int, k: int, icc: float
 ) -> Bounds | None:
-    """Return Shrout and Fleiss's interval of ICC(2,1), with Satterthwaite's degrees of freedom."""
+    """Return Shrout and Fleiss's interval of ICC(2,1), with Satterthwaite's degrees of freedom.
+
+    None where these vanish, as they can with few rows that disagree: F is without bounds there.
+    """
     if error <= 0 or rows <= 0:
         return None
     ratio = columns / error
     above = k * icc * ratio + n * (1 + (k - 1) * icc) - k * icc
     below = (n - 1) * k**2 * icc**2 * ratio**2 + (n * (1 + (k - 1) * icc) - k * icc) ** 2
     freedom = (k - 1) * (n - 1) * above**2 / below
-    lower_f = fdtri(n - 1, freedom, _TAIL)
-    upper_f = fdtri(freedom, n - 1, _TAIL)
+    lower_f = float(fdtri(n - 1, freedom, _TAIL))
+    upper_f = float(fdtri(freedom, n - 1, _TAIL))
     shared = k * columns + (k * n - k - n) * error
     low = n * (rows - lower_f * error) / (lower_f * shared + n * rows)
     high = n * (upper_f * rows - error) / (shared + n * upper_f * rows)
-    return float(low), float(high)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def _consistent_bounds(rows: float, error: float, n: int, k: int) -> Bounds | None:

@@ -44,6 +44,18 @@ def test_without_variation_or_rows_nothing_is_claimed(table):
     assert intraclass(table) == (None, None, None, None)
 
 
+@pytest.mark.filterwarnings("error")
+def test_rows_that_disagree_have_finite_intervals_or_none():
+    # Volumes of a hippocampus model after 40 steps: no degrees of freedom are left for ICC(2,1).
+    table = np.array([[1.308, 4.051], [1.82, 3.522], [1.43, 3.653]])
+    icc2, icc2_bounds, icc3, icc3_bounds = intraclass(table)
+    assert icc2_bounds is None
+    assert np.isfinite([icc2, icc3, *icc3_bounds]).all()
+    draws = np.random.default_rng(0).integers(0, 4, (500, 3, 2)).astype(float)
+    for found in map(intraclass, draws):
+        assert all(v is None or np.isfinite(v).all() for v in found)
+
+
 def test_bias_and_limits_by_hand():
     bias, interval, limits = bland_altman(np.array([1.0, 2.0, 3.0]))  # standard deviation 1
     assert bias == 2.0
