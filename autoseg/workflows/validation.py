@@ -96,6 +96,7 @@ def validate(
     if importlib.util.find_spec("SimpleITK") is None:
         log.info("SimpleITK is not installed here: validation label maps are written as .npz")
         ending = ".npz"
+    log.info("predicting and scoring %d validation cases in full", len(cases))
     keeper = ScoreKeeper(output / FOLDER, plan.labels)
     scores, begin, said = [], time.monotonic(), time.monotonic()
     for number, case in enumerate(cases, start=1):
