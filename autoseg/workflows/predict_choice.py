@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from autoseg.files import from_json, read_json
 from autoseg.postprocess import Rules, read_rules
 from autoseg.results import Choice
 from autoseg.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,9 @@ def _choose_names(
         if best:
             return list(best.models), "the best known choice (best.json)", best
         if len(trained) == 1:
-            why = "the only model trained so far; there is no best.json to choose by"
+            told = workspace.best(dataset).is_file()
+            why = "the only model trained so far"
+            why += "" if told else "; there is no best.json to choose by"
             return trained, why, None
     if len(asked) == 1:
         return asked, "as asked", None
@@ -132,7 +137,14 @@ def _best_choice(path: Path, trained: list[str]) -> Choice | None:
     if not path.is_file():
         return None
     choice = from_json(Choice, read_json(path), str(path))
-    return choice if choice.models and all(name in trained for name in choice.models) else None
+    lost = [name for name in choice.models if name not in trained]
+    if lost:
+        log.warning(
+            "%s is not followed: it chose %s, but %s is not trained (any more) -> "
+            "let autoseg_evaluate choose again",
+            path, " + ".join(choice.models), ", ".join(lost),
+        )  # fmt: skip
+    return choice if choice.models and not lost else None
 
 
 def _check_together(infos: list[BundleInfo]) -> tuple[BundleInfo, ...]:

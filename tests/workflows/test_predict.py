@@ -229,6 +229,16 @@ def test_several_models_need_a_choice_and_best_json_makes_it(workspace, images, 
     assert "the best known choice (best.json)" in caplog.text
 
 
+def test_a_choice_whose_model_is_gone_is_not_followed_and_said_so(
+    workspace, images, tmp_path, caplog
+):
+    caplog.set_level("INFO", "autoseg")
+    write_json(workspace.best("TOY"), Choice(("3d_fullres-M",), {"3d_fullres-M": 0.9}))
+    predict(workspace, images, tmp_path / "out")
+    assert "best.json is not followed: it chose 3d_fullres-M, but 3d_fullres-M is" in caplog.text
+    assert "there is no best.json" not in caplog.text
+
+
 def test_rules_of_best_json_are_followed_said_and_can_be_left_out(
     workspace, images, tmp_path, caplog
 ):
