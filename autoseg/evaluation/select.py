@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,8 +46,17 @@ def pool_folds(folds: Mapping[str, Summary], labels: Labels, model: str) -> Summ
                 )
             origin[case.case] = fold
         failed |= summary.failed
-    cases = [case for summary in folds.values() for case in summary.cases]
+    cases = [
+        replace(case, prediction_file=_from_models(case.prediction_file, model, fold))
+        for fold, summary in folds.items()
+        for case in summary.cases
+    ]
     return summarise(cases, labels, header | {"folds": list(folds)}, failed)
+
+
+def _from_models(file: str, model: str, fold: str) -> str:
+    """Return where a fold's label map lies, seen from the folder of all models."""
+    return f"{model}/run/fold_{fold}/validation/{file}" if file else ""
 
 
 def usable(summaries: Mapping[str, Summary]) -> dict[str, Summary]:

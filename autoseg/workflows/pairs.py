@@ -128,7 +128,7 @@ def _score_case(
 ) -> CaseScores:
     label_map = Decoder(tuple(kept), labels)(case.case)
     source = kept[0][case.case][1].frame.source
-    path = folder / case.prediction_file
+    path = folder / Path(case.prediction_file).name
     if path.suffix != ".npz" and importlib.util.find_spec("SimpleITK") is None:
         path = folder / f"{case.case}.npz"
     write_label_map(path, label_map, source)

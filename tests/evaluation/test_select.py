@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autoseg.errors import DataError
@@ -22,6 +24,14 @@ def test_folds_are_pooled_over_cases_not_over_their_means():
     assert pooled.mean["a"]["dice"].mean == pytest.approx(0.6)
     assert pooled.mean["a"]["dice"].n == 3
     assert pooled.header["folds"] == ["0", "1"]
+
+
+def test_a_pooled_case_tells_where_its_label_map_lies():
+    fold = summary(x=0.9, y=0.8)
+    fold = replace(fold, cases=(replace(fold.cases[0], prediction_file="x.nii.gz"), fold.cases[1]))
+    found = pool_folds({"3": fold}, LABELS, "2d-S")
+    files = [case.prediction_file for case in found.cases]
+    assert files == ["2d-S/run/fold_3/validation/x.nii.gz", ""]
 
 
 def test_a_case_of_two_folds_is_refused():
