@@ -68,7 +68,7 @@ def compare_summaries(
     Raises DataError listing cases that not every model has, references that differ, and settings
     under which numbers cannot be compared; UsageError for an unknown metric.
     """
-    _check_settings(summaries)
+    _check_settings(summaries, metrics)
     scored = _same_cases(summaries)
     first = next(iter(summaries.values()))
     targets = [name for name in first.mean if name not in first.targets_without_reference]
@@ -117,7 +117,7 @@ def compare_summaries(
 # --- what may be compared ------------------------------------------------------------------------
 
 
-def _check_settings(summaries: Mapping[str, Summary]) -> None:
+def _check_settings(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> None:
     (first, reference), *others = summaries.items()
     for name, summary in summaries.items():
         if summary.failed:
@@ -126,8 +126,10 @@ def _check_settings(summaries: Mapping[str, Summary]) -> None:
                 place=name,
                 remedy="mend those cases and evaluate again",
             )
+    of_lesions = any(metric.startswith("lesion_") for metric in metrics)
+    both = all("lesions" in summary.header for summary in summaries.values())
     for name, summary in others:
-        for key in SETTINGS:
+        for key in (*SETTINGS, *(["lesions"] if of_lesions and both else [])):
             ours, theirs = reference.header.get(key), summary.header.get(key)
             if ours != theirs:
                 raise DataError(

@@ -36,7 +36,7 @@ def format_comparison(comparison: Comparison, style: str = "plain") -> str:
 def _pair_table(first: str, second: str, tests: Sequence[PairedTest]) -> Table:
     head = (
         "target", "metric", "n", first, second, f"{second} - {first}", "95 % interval",
-        "median", "H-L", "better/equal/worse", "p", "p (Holm)",
+        "median", "Hodges-Lehmann", "better/equal/worse", "p", "p (Holm)",
     )  # fmt: skip
     rows = [
         (

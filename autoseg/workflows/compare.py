@@ -92,7 +92,9 @@ def _find(model: str, workspace: Workspace, dataset: str | None) -> tuple[Summar
             remedy = f"{METRICS_TABLE} alone does not tell mode and tolerances: evaluate again"
         raise DataError(f"has no {SUMMARY}", place=model, remedy=remedy)
     if path.is_dir():
-        return _pool(path, workspace, path.resolve().parent.name), model
+        dataset, own = path.resolve().parent.name, Workspace(path.resolve().parents[2])
+        there = own.plan(dataset).is_file()
+        return _pool(path, own if there else workspace, dataset), model
     return _find_trained(model, workspace, dataset)
 
 

@@ -60,6 +60,22 @@ def test_references_that_differ_are_found():
         compare(summary(BASE[:2]), other)
 
 
+def test_scores_of_lesions_by_other_rules_are_not_compared():
+    def with_lesions(volume):
+        found = summary(BASE[:8], {"lesions": {"min_volume_mm3": volume}})
+        cases = [
+            replace(c, metrics={t: {**m, "lesion_f1": m["dice"]} for t, m in c.metrics.items()})
+            for c in found.cases
+        ]
+        return replace(found, cases=tuple(cases))
+
+    one, other = with_lesions(0.0), with_lesions(10.0)
+    assert compare(one, other).tests  # Dice is the same by any rules
+    assert compare(one, one, metrics=["lesion_f1"]).tests
+    with pytest.raises(DataError, match="A was scored with lesions"):
+        compare(one, other, metrics=["lesion_f1"])
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [

@@ -105,6 +105,12 @@ def test_an_untrained_model_is_said_so(workspace):
         compare(["2d-M", "2d-S"], workspace)
 
 
+def test_a_model_folder_is_read_with_the_plan_of_its_own_workspace(workspace, tmp_path):
+    models = [workspace.models("HIPPO") / name for name in ("2d-S", "3d_fullres-S")]
+    found = compare(models, Workspace(tmp_path / "elsewhere"), output=tmp_path / "out")
+    assert len(found.cases) == 8
+
+
 def test_one_model_is_not_enough(tmp_path):
     with pytest.raises(UsageError, match="nothing to compare with, expected two folders or models"):
         compare([tmp_path])
