@@ -69,9 +69,11 @@ class _Notes:
 
 
 def parse_declaration(
-    data: Any, place: str
+    data: Any, place: str, images: bool = True
 ) -> tuple[Declaration | None, list[Problem], list[Problem]]:
     """Return (declaration, problems, warnings); the declaration is None when it cannot be used.
+
+    Without `images` (label maps are all there is) channel_names may be missing.
 
     >>> ours, _, _ = parse_declaration(
     ...     {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "liver"}}, "dataset.json")
@@ -85,7 +87,8 @@ def parse_declaration(
     for key in data:
         if key not in KEYS:
             notes.odd(f"unknown key '{key}'", remedy=suggest(key, KEYS))
-    channels = _channels(data, notes)
+    named = images or "channel_names" in data or "modality" in data
+    channels = _channels(data, notes) if named else ()
     labels = _labels(data, notes)
     ending = data.get("file_ending", "")
     if not isinstance(ending, str):
@@ -94,7 +97,7 @@ def parse_declaration(
     entries = _entries(data.get("cases", {}), labels, notes)
     listed = _listed(data.get("dataset"), notes)
     training = data.get("numTraining")
-    if not channels or labels is None or notes.problems:
+    if labels is None or notes.problems:
         return None, notes.problems, notes.warnings
     count = training if isinstance(training, int) else None
     declaration = Declaration(channels, labels, ending, entries, listed, count)

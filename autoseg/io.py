@@ -203,6 +203,8 @@ def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
         remedy = "an interpolated or smoothed label map? resample labels with nearest neighbour"
         if array.min() >= 0 and array.max() <= 1:
             remedy = "these look like probabilities: save labels, the largest or those above 0.5"
+        elif np.isnan(values).all():
+            remedy = "the file is damaged, or was computed: write 0 where there is nothing"
         raise DataError(
             f"{int(wrong.sum()):,} voxels are not whole numbers: {shown}{more}",
             place=str(path),

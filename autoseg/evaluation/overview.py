@@ -12,6 +12,8 @@ from autoseg.evaluation.means import MISSES, foreground_mean, value_of
 from autoseg.evaluation.metrics import DISTANCES, METRICS
 from autoseg.evaluation.statistics import FEWEST_FOR_BCA
 from autoseg.evaluation.summary import WORST, groups, occurs, patients_of
+from autoseg.files import to_json
+from autoseg.pictures import PICTURES
 from autoseg.results import (
     BOTH_EMPTY,
     MISSING_PRED,
@@ -31,6 +33,7 @@ IN_WORDS = {
     OK: "scored", BOTH_EMPTY: "empty in both", REF_EMPTY: "falsely found", PRED_EMPTY: "missed",
     MISSING_PRED: "without a prediction", UNDEFINED: "undefined", SKIPPED: "not annotated",
 }  # fmt: skip
+PIXELS = "pictures without a size (in <case>.json): a pixel counts as 1 mm, a picture as 1 mm thick"
 
 
 def format_table(summary: Summary, style: str = "plain") -> str:
@@ -55,6 +58,7 @@ def format_table(summary: Summary, style: str = "plain") -> str:
         tables += [_worst_table(summary)] if style == "plain" else []
     ends = [f"in no reference: {', '.join(summary.targets_without_reference)}"]
     ends = ends if summary.targets_without_reference else []
+    ends += [PIXELS] if _without_size(summary.cases) else []
     ends += format_compat(summary.header)
     ends += [f"failed: {case}: {reason}" for case, reason in summary.failed.items()]
     tables += [Table(notes=tuple(ends))] if ends else []
@@ -97,6 +101,13 @@ def describe_settings(header: Mapping[str, object]) -> str:
         kinds = sorted({(tolerances[name], sources[name]) for name in tolerances})
         parts.append("NSD within " + ", ".join(f"{mm:g} mm ({source})" for mm, source in kinds))
     return "; ".join(parts)
+
+
+def _without_size(cases: Sequence[CaseScores]) -> bool:
+    """Is any case a picture whose voxel size nobody gave (pictures.spacing_beside)?"""
+    plain = [case for case in cases if case.spacing == (1, 1, 1)]
+    files = (case.reference_file or case.prediction_file for case in plain)
+    return any(file.lower().endswith(PICTURES) for file in files)
 
 
 def _title(summary: Summary) -> str:
@@ -174,9 +185,25 @@ def _further_table(summary: Summary) -> list[Table]:
         for target, means in summary.mean.items()
         for metric, mean in means.items()
         if metric not in METRICS and target not in summary.targets_without_reference
+        if mean.n or metric != "cldice_grid_mm"  # nothing was resampled
     ]  # fmt: skip
     head = ("target", "metric", "n", "mean", "sd", "95 % interval", "median", "min", "max")
-    return [Table("asked for besides", head, tuple(rows), text=(1,))] if rows else []
+    notes = tuple(_about_lesions(summary.header))
+    return [Table("further metrics", head, tuple(rows), notes, text=(1,))] if rows else []
+
+
+def _about_lesions(header: Mapping[str, object]) -> list[str]:
+    """Say by which rules lesions were counted: scores by other rules are others."""
+    rules = to_json(header.get("lesions"))
+    if not isinstance(rules, dict):
+        return []
+    found = rules["detection_iou"]
+    overlap = f"overlap by IoU > {found:g}" if found else "overlap at all"
+    parts = [f"lesions are found that {overlap}; sq, rq, pq: by IoU > {rules['panoptic_iou']:g}"]
+    if rules["min_volume_mm3"]:
+        parts.append(f"below {rules['min_volume_mm3']:g} mm3 left out")
+    parts += [f"preset {rules['preset']}"] if rules["preset"] else []
+    return ["  " + "; ".join(parts)]
 
 
 def _volume_table(summary: Summary) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from autoseg.dataset_json import LARGEST_VALUE, Declaration, parse_declaration
 from autoseg.errors import DataError, UsageError, suggest
 from autoseg.files import read_json
 from autoseg.labels import Labels
+
+log = logging.getLogger(__name__)
 
 EVERY_TARGET = "*"
 
@@ -116,9 +119,13 @@ def find_declaration(*folders: Path) -> Declaration | None:
         for place in (folder / "dataset.json", folder.resolve().parent / "dataset.json"):
             if not place.is_file():
                 continue
-            declaration, problems, _ = parse_declaration(read_json(place), str(place))
+            declaration, problems, warnings = parse_declaration(
+                read_json(place), str(place), images=False
+            )
             if declaration is None:
                 raise DataError("cannot be used", place=str(place), problems=problems)
+            for warning in warnings:
+                log.warning("%s", warning)
             return declaration
     return None
 

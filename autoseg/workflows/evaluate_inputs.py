@@ -76,6 +76,9 @@ def collect_inputs(
     Raises DataError that lists everything wrong with any file: names, grids, values.
     """
     pairing = _pair(places)
+    if pairing.extra:
+        names = ", ".join(pairing.extra[:10])
+        log.warning("%d predictions have no reference: %s", len(pairing.extra), names)
     declaration = find_declaration(_fixed(places.references), _fixed(places.predictions))
     labels, source = _targets(targets, workspace, dataset, declaration)
     pairs = tuple(_described(pair, places, declaration, labels) for pair in pairing.pairs)
@@ -90,9 +93,6 @@ def collect_inputs(
         raise everything_wrong(problems, str(places.predictions))
     if labels is None:
         raise UsageError("no case could be read", place=str(places.predictions))
-    if pairing.extra:
-        names = ", ".join(pairing.extra[:10])
-        log.warning("%d predictions have no reference: %s", len(pairing.extra), names)
     log.info("targets (%s): %s", source, ", ".join(labels.names))
     pairs = tuple(pair for pair in pairs if pair.id not in failed)
     return Inputs(pairs, labels, source, pairing.extra, failed)

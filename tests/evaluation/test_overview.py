@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from autoseg.evaluation.lesions import LesionRules
 from autoseg.evaluation.overview import format_table
 from autoseg.evaluation.score import make_header
 from autoseg.evaluation.summary import summarise
+from autoseg.files import to_json
 from autoseg.labels import Labels
 from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY, Value
 from tests.evaluation.scores import case
@@ -115,7 +117,36 @@ def test_metrics_that_were_asked_for_have_lines_of_their_own():
     text = format_table(summarise(cases, Labels({"a": (1,)})))
     assert re.search(r"^a +lesion_f1 +2 of 3 +0\.3750 ", text, re.MULTILINE)
     assert re.search(r"^a +path_mm +3 +4\.00 ", text, re.MULTILINE)
-    assert "asked for besides" not in format_table(missed())
+    assert "further metrics" not in format_table(missed())
+
+
+def test_the_rules_that_lesions_were_counted_by_are_told():
+    plain = case("1", a=0.9)
+    plain = replace(plain, metrics={"a": {**plain.metrics["a"], "lesion_f1": Value(0.5)}})
+    for rules, said in {
+        LesionRules(): "found that overlap at all; sq, rq, pq: by IoU > 0.5",
+        LesionRules(10.0, 0.1, preset="autopet"): "by IoU > 0.5; below 10 mm3 left out; preset au",
+    }.items():
+        for header in ({"lesions": rules}, {"lesions": to_json(rules)}):
+            assert said in format_table(summarise([plain], Labels({"a": (1,)}), header))
+
+
+def test_a_grid_that_nothing_was_resampled_to_is_no_row():
+    plain = case("1", a=0.9)
+    more = {**plain.metrics["a"], "cldice": Value(0.5), "cldice_grid_mm": Value(None)}
+    text = format_table(summarise([replace(plain, metrics={"a": more})], Labels({"a": (1,)})))
+    assert "cldice " in text
+    assert "cldice_grid_mm" not in text
+
+
+@pytest.mark.parametrize(
+    ("file", "spacing", "said"),
+    [("g/a.PNG", 1.0, True), ("g/a.png", 0.5, False), ("g/a.nii.gz", 1.0, False)],
+)
+def test_millimetres_of_pictures_without_a_size_are_said_to_be_pixels(file, spacing, said):
+    flat = replace(case("a", a=0.9), reference_file=file, spacing=(1.0, spacing, spacing))
+    text = format_table(summarise([flat], Labels({"a": (1,)})))
+    assert ("a pixel counts as 1 mm" in text) is said
 
 
 def test_volumes_of_many_targets_stay_in_the_files():

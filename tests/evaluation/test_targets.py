@@ -32,6 +32,13 @@ def test_targets_come_from_a_dataset_json_beside_or_above(tmp_path):
         find_declaration(folder)
 
 
+def test_what_is_odd_about_a_declaration_is_said(tmp_path, caplog):
+    declared = {"labels": {"background": 0, "liver": 1}, "cases": {"a": {"patient": "P1"}}}
+    (tmp_path / "dataset.json").write_text(json.dumps(declared))
+    assert find_declaration(tmp_path) is not None  # also without names of channels
+    assert "unknown key 'patient' in cases.a" in caplog.text
+
+
 def test_without_a_declaration_the_values_found_are_the_targets():
     assert labels_of_values([({1}, {1, 4}), ({2}, set())], "p").targets == {
         "1": (1,), "2": (2,), "4": (4,)

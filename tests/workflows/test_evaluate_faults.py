@@ -223,6 +223,25 @@ def test_an_extra_prediction_is_only_warned_of(folders, caplog):
     assert "1 predictions have no reference: zz" in caplog.text
 
 
+def test_an_extra_prediction_is_named_also_where_others_are_at_fault(folders, caplog):
+    write_labels(folders[0] / "zz.nii.gz", LABELS, GRID)
+    (folders[0] / "good.nii.gz").unlink()
+    write_labels(references := folders[1] / "better.nii.gz", LABELS, GRID)
+    write_labels(folders[0] / references.name, LABELS, GRID)
+    with pytest.raises(DataError, match="good: no prediction"):
+        evaluate(predictions=folders[0], references=folders[1])
+    assert "1 predictions have no reference: zz" in caplog.text
+
+
+def test_label_maps_are_judged_without_names_of_channels(folders):
+    path = folders[1] / "dataset.json"
+    record = json.loads(path.read_text())
+    del record["channel_names"]
+    path.write_text(json.dumps(record))
+    summary = evaluate(predictions=folders[0], references=folders[1])
+    assert summary.header["targets_source"] == "dataset.json"
+
+
 @pytest.mark.parametrize("name", ["score_pair", "npz_rows"])
 def test_a_crash_on_one_case_keeps_the_others_and_exits_5(folders, monkeypatch, name):
     predictions, references = folders
