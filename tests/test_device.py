@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 
@@ -14,16 +12,35 @@ from autoseg.errors import ResourceError, UsageError
 CPU = torch.device("cpu")
 
 
+class Clock:
+    """A clock that no other process can disturb: only sleeping, and looking at it, takes time."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+    monotonic = perf_counter
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+CLOCK = Clock()
+
+
 @pytest.fixture(autouse=True)
 def _short_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "PROBE_SECONDS", 0.02)
+    monkeypatch.setattr(devices, "time", CLOCK)
 
 
 def sleeper(float32: float, bfloat16: float, calls: list[torch.dtype] | None = None):
     def step(dtype: torch.dtype) -> None:
         if calls is not None:
             calls.append(dtype)
-        time.sleep(float32 if dtype == torch.float32 else bfloat16)
+        CLOCK.sleep(float32 if dtype == torch.float32 else bfloat16)
 
     return step
 
@@ -44,7 +61,7 @@ def test_slower_bfloat16_leads_to_float32_after_a_single_step_of_it():
 
 def test_a_gain_below_ten_per_cent_is_not_worth_the_accuracy():
     assert pick_precision(sleeper(0.0200, 0.0195), CPU)[0] == torch.float32
-    assert not is_faster(lambda: time.sleep(0.0195), lambda: time.sleep(0.02), CPU)
+    assert not is_faster(lambda: CLOCK.sleep(0.0195), lambda: CLOCK.sleep(0.02), CPU)
 
 
 def test_a_precision_that_the_device_refuses_is_not_chosen():
