@@ -70,3 +70,17 @@ def write_series(folder: Path, slices: list[Any] | None = None) -> Path:
     for number, one in enumerate(make_series() if slices is None else slices):
         one.save_as(folder / f"CT.{99 - number}.dcm")
     return folder
+
+
+MAP_SHAPE = (6, 30, 26)
+
+
+def make_map():
+    """Liver with a hole, an island in the hole and one beside it; spleen at the border."""
+    label_map = np.zeros(MAP_SHAPE, np.uint8)
+    label_map[1:5, 2:16, 2:16] = 1
+    label_map[2:4, 5:13, 5:13] = 0
+    label_map[2:4, 8:10, 8:10] = 1
+    label_map[2:4, 20:25, 3:9] = 1
+    label_map[4:, 25:, 20:] = 2
+    return label_map

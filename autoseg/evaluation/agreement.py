@@ -15,6 +15,7 @@ from scipy.special import fdtri, stdtrit
 from autoseg.results import Agreement, CaseScores
 
 LIMITS = 1.96  # standard deviations: 95 % of differences that are normally distributed
+FEWEST = 5  # cases: with fewer a correlation may be anything
 _TAIL = 0.975
 
 Bounds = tuple[float, float]
@@ -24,7 +25,7 @@ def volume_agreement(cases: Sequence[CaseScores], target: str) -> Agreement | No
     """Return how predicted and true volumes of `target` agree, ml; None without any volume.
 
     Cases where neither has a voxel are left out: that both are 0 says nothing of a measurement.
-    Each case counts once, also where a patient has several.
+    Each case counts once, also where a patient has several. No correlation below five cases.
     """
     pairs = []
     for case in cases:
@@ -36,7 +37,8 @@ def volume_agreement(cases: Sequence[CaseScores], target: str) -> Agreement | No
         return None
     table = np.array(pairs, dtype=float)
     bias, bias_ci95, limits = bland_altman(table[:, 1] - table[:, 0])
-    correlations = intraclass(table)
+    enough = len(pairs) >= FEWEST
+    correlations = intraclass(table) if enough else (None, None, None, None)
     return Agreement(len(pairs), bias, bias_ci95, limits, *correlations)
 
 

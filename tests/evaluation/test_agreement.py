@@ -82,4 +82,5 @@ def test_cases_without_any_volume_are_left_out():
     found = volume_agreement(cases, "a")
     assert (found.n, found.bias_ml) == (4, -1.0)
     assert found.limits_ml[0] < -1 < found.limits_ml[1]
+    assert (found.icc2, found.icc3) == (None, None)  # four cases are too few
     assert volume_agreement(cases[4:], "a") is None

@@ -11,7 +11,7 @@ from autoseg.importing.structures import Wanted, is_structures, parse_structures
 from autoseg.labels import Labels
 from autoseg.sharing.dicom_seg import write_seg
 from autoseg.sharing.rtstruct import write_rtstruct
-from tests.dicom_series import make_series, write_series
+from tests.dicom_series import MAP_SHAPE, make_map, make_series, write_series
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -19,23 +19,11 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "dicom_ct"
 LABELS = Labels({"Liver": (1,), "spleen": (2,), "gall bladder": (3,)})
 VALUES = {"Liver": 1, "spleen": 2, "gall bladder": 3}
 WANTED = parse_structures([], VALUES)
-SHAPE = (6, 30, 26)
-
-
-def make_map():
-    """Liver with a hole, an island in the hole and one beside it; spleen at the border."""
-    label_map = np.zeros(SHAPE, np.uint8)
-    label_map[1:5, 2:16, 2:16] = 1
-    label_map[2:4, 5:13, 5:13] = 0
-    label_map[2:4, 8:10, 8:10] = 1
-    label_map[2:4, 20:25, 3:9] = 1
-    label_map[4:, 25:, 20:] = 2
-    return label_map
 
 
 @pytest.fixture
 def series(tmp_path):
-    return read_series(write_series(tmp_path / "ct", make_series(shape=SHAPE)))
+    return read_series(write_series(tmp_path / "ct", make_series(shape=MAP_SHAPE)))
 
 
 def write(kind, tmp_path, series, label_map=None, labels=LABELS):
@@ -59,7 +47,7 @@ def test_there_and_back_not_a_voxel_changes(tmp_path, series, kind):
 @pytest.mark.parametrize("kind", ["seg", "rtstruct"])
 def test_overlapping_targets_and_empty_maps(tmp_path, series, kind):
     labels = Labels({"kidney": (1, 2), "tumour": (2,)})
-    label_map = np.zeros(SHAPE, np.uint8)
+    label_map = np.zeros(MAP_SHAPE, np.uint8)
     label_map[2:5, 5:15, 5:15] = 1
     label_map[3, 8:12, 8:12] = 2
     wanted = parse_structures([], {"kidney": [1, 2], "tumour": 2})
@@ -109,7 +97,7 @@ def test_a_structure_that_is_not_there(tmp_path, series):
 
 @pytest.mark.parametrize("kind", ["seg", "rtstruct"])
 def test_labels_of_another_series_are_refused(tmp_path, series, kind):
-    other = read_series(write_series(tmp_path / "b", make_series(shape=SHAPE, series="1.2.8")))
+    other = read_series(write_series(tmp_path / "b", make_series(shape=MAP_SHAPE, series="1.2.8")))
     with pytest.raises(DataError, match=r"refers to the series 1\.2\.3\.4, expected 1\.2\.8"):
         read_structures(write(kind, tmp_path, series), other, WANTED)
 
@@ -147,7 +135,7 @@ def test_separate_outlines_of_a_hole_are_understood_and_points_are_left_out(tmp_
     from autoseg.contours import trace
 
     def change(dataset):
-        outer, inner = np.zeros((2, *SHAPE[1:]), bool)
+        outer, inner = np.zeros((2, *MAP_SHAPE[1:]), bool)
         outer[2:16, 2:16] = inner[5:13, 5:13] = True
         contours = []
         for mask in (outer, inner):
@@ -165,7 +153,7 @@ def test_separate_outlines_of_a_hole_are_understood_and_points_are_left_out(tmp_
 
     path = spoilt(write("rtstruct", tmp_path, series), change)
     found = read_structures(path, series, WANTED[:1])[0]
-    expected = np.zeros(SHAPE, np.uint8)
+    expected = np.zeros(MAP_SHAPE, np.uint8)
     expected[2, 2:16, 2:16] = 1
     expected[2, 5:13, 5:13] = 0
     np.testing.assert_array_equal(found, expected)
@@ -212,7 +200,7 @@ def test_fractional_segments_count_from_one_half(tmp_path, series):
     from autoseg.sharing.dicom_reference import headers_of
     from autoseg.sharing.dicom_seg import _describe
 
-    fractions = np.zeros(SHAPE, np.float32)
+    fractions = np.zeros(MAP_SHAPE, np.float32)
     fractions[2, 3:6, 3:6], fractions[2, 10:12, 10:12] = 0.9, 0.3
     dataset = highdicom.seg.Segmentation(
         headers_of(series), fractions, "FRACTIONAL", [_describe(1, "liver")],

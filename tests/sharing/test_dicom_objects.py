@@ -7,28 +7,16 @@ from autoseg.dicom import read_series
 from autoseg.labels import Labels
 from autoseg.sharing.dicom_seg import write_seg
 from autoseg.sharing.rtstruct import write_rtstruct
-from tests.dicom_series import FRAME, SERIES, STUDY, make_series, write_series
+from tests.dicom_series import FRAME, MAP_SHAPE, SERIES, STUDY, make_map, make_series, write_series
 
 pydicom = pytest.importorskip("pydicom")
 
-SHAPE = (6, 30, 26)
 LABELS = Labels({"liver": (1,), "spleen": (2,)})
-
-
-def make_map():
-    """Liver with a hole, an island in the hole and one beside it; spleen at the border."""
-    label_map = np.zeros(SHAPE, np.uint8)
-    label_map[1:5, 2:16, 2:16] = 1
-    label_map[2:4, 5:13, 5:13] = 0
-    label_map[2:4, 8:10, 8:10] = 1
-    label_map[2:4, 20:25, 3:9] = 1
-    label_map[4:, 25:, 20:] = 2
-    return label_map
 
 
 @pytest.fixture
 def series(tmp_path):
-    return read_series(write_series(tmp_path / "ct", make_series(shape=SHAPE)))
+    return read_series(write_series(tmp_path / "ct", make_series(shape=MAP_SHAPE)))
 
 
 def write(writer, tmp_path, series):
@@ -105,7 +93,7 @@ def test_emptied_uids_are_made_the_same_for_every_object(tmp_path, caplog):
     def empty(z, one):
         one.SeriesInstanceUID = one.StudyInstanceUID = one.SOPInstanceUID = ""
 
-    folder = write_series(tmp_path / "ct", make_series(empty, shape=SHAPE))
+    folder = write_series(tmp_path / "ct", make_series(empty, shape=MAP_SHAPE))
     series = read_series(folder)
     study = pydicom.dcmread(write(write_rtstruct, tmp_path, series))
     referred = study.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
