@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoseg.errors import Problem, suggest
-from autoseg.labels import Labels
+from autoseg.labels import LARGEST_COUNT, Labels
 
 LARGEST_VALUE = 65535
-LARGEST_COUNT = 253  # prepared labels are uint8; 254 and 255 have a meaning of their own
 KEYS = (
     "name", "description", "reference", "licence", "license", "release", "relase", "citation",
     "tensorImageSize", "converted_by", "numTraining", "numTest", "training", "test", "modality",

@@ -5,7 +5,7 @@ path:
 
 - *label map*: what files hold; any non-negative integers.
 - *value index*: what prepared data hold; 0 background, 1..V the declared values in ascending order,
-  `IGNORED` where the case is not annotated.
+  `Labels.ignored_index` where the case is not annotated. One byte a voxel, two beyond 253 values.
 - *channels*: what the network scores; exclusive targets get 1 + K (background first, softmax),
   overlapping ones K (sigmoid each).
 """
@@ -19,7 +19,11 @@ from functools import cached_property
 
 import numpy as np
 
-IGNORED = 255  # value index of voxels that are neither trained nor evaluated
+# Types of value indices, the smallest that will do. Signed, because PyTorch computes with int16 but
+# hardly with uint16.
+INDEX_DTYPES = (np.dtype(np.uint8), np.dtype(np.int16))
+RESERVED = 2  # the largest numbers of a type: ignored, and (while encoding) undeclared
+LARGEST_COUNT = np.iinfo(INDEX_DTYPES[-1]).max - RESERVED  # of declared values
 
 _SIDES = {
     "left": "right", "lt": "rt", "l": "r", "lft": "rgt", "links": "rechts", "sin": "dex",
@@ -65,8 +69,28 @@ class Labels:
         """(K, V + 1) bool: does value index v belong to target k? Column 0 is background."""
         table = np.zeros((len(self.targets), len(self.values) + 1), dtype=bool)
         for row, values in enumerate(self.targets.values()):
-            for value in values:
-                table[row, self.values.index(value) + 1] = True
+            table[row, [self.index_of[value] for value in values]] = True
+        return table
+
+    @cached_property
+    def index_of(self) -> dict[int, int]:
+        """Value index of each declared value."""
+        return {value: index for index, value in enumerate(self.values, start=1)}
+
+    @cached_property
+    def index_dtype(self) -> np.dtype:
+        """Type of value indices: uint8 up to 253 declared values, int16 beyond."""
+        return next(t for t in INDEX_DTYPES if len(self.values) <= np.iinfo(t).max - RESERVED)
+
+    @property
+    def ignored_index(self) -> int:
+        """Value index of voxels that are neither trained nor evaluated: the type's largest."""
+        return int(np.iinfo(self.index_dtype).max)
+
+    def by_index(self, of_value: np.ndarray) -> np.ndarray:
+        """Return `of_value` (V + 1, ...), one row per value index, with zeros up to the largest."""
+        table = np.zeros((self.ignored_index + 1, *of_value.shape[1:]), dtype=of_value.dtype)
+        table[: len(of_value)] = of_value
         return table
 
     @cached_property
@@ -75,28 +99,27 @@ class Labels:
         return np.where(self.membership.any(0), self.membership.argmax(0) + 1, 0)
 
     def encode(self, label_map: np.ndarray) -> np.ndarray:
-        """Return value indices, uint8, same shape; raise ValueError on an undeclared value."""
+        """Return value indices, same shape; raise ValueError on an undeclared value."""
         label_map = np.asarray(label_map)
         top = max(*self.values, self.ignore or 0)
         if label_map.size and (label_map.min() < 0 or label_map.max() > top):
             raise ValueError(f"label values outside 0..{top}")
-        lookup = np.full(top + 1, 254, dtype=np.uint8)
+        undeclared = self.ignored_index - 1
+        lookup = np.full(top + 1, undeclared, dtype=self.index_dtype)
         lookup[0] = 0
-        for index, value in enumerate(self.values):
-            lookup[value] = index + 1
+        lookup[list(self.values)] = np.arange(1, len(self.values) + 1)
         if self.ignore is not None:
-            lookup[self.ignore] = IGNORED
+            lookup[self.ignore] = self.ignored_index
         indices = lookup[label_map.astype(np.intp, copy=False)]
-        if (indices == 254).any():
+        if (indices == undeclared).any():
             raise ValueError("undeclared label value")
         return indices
 
     def decode_indices(self, indices: np.ndarray) -> np.ndarray:
         """Undo `encode`: value indices to the label map's own values."""
-        lookup = np.zeros(256, dtype=self.dtype)
-        lookup[1 : len(self.values) + 1] = self.values
+        lookup = self.by_index(np.asarray([0, *self.values], dtype=self.dtype))
         if self.ignore is not None:
-            lookup[IGNORED] = self.ignore
+            lookup[self.ignored_index] = self.ignore
         return lookup[indices]
 
     @cached_property
@@ -159,14 +182,14 @@ class Labels:
 
     @cached_property
     def mirrored_indices(self) -> np.ndarray:
-        """(256,) uint8: value index after mirroring left-right: values of partners exchanged."""
-        lookup = np.arange(256, dtype=np.uint8)
+        """Value index after mirroring left-right: values of partners exchanged, others kept."""
+        lookup = np.arange(self.ignored_index + 1, dtype=self.index_dtype)
         for left, right in self.pairs:
             # Only values that the partner does not share change sides (a common tumour stays one).
             ours = [v for v in self.targets[left] if v not in self.targets[right]]
             theirs = [v for v in self.targets[right] if v not in self.targets[left]]
             for one, other in zip(ours, theirs, strict=False):
-                i, j = self.values.index(one) + 1, self.values.index(other) + 1
+                i, j = self.index_of[one], self.index_of[other]
                 lookup[i], lookup[j] = j, i
         return lookup
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autoseg.labels import IGNORED, Labels, other_side
+from autoseg.labels import Labels, other_side
 
 EXCLUSIVE = Labels({"liver": (1,), "spleen": (4,)})
 REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})
@@ -14,7 +14,7 @@ def test_decode_indices_undoes_encode_with_gaps_and_ignored_voxels():
     label_map = np.array([0, 3, 200, 255, 3], dtype=np.int32)
     indices = labels.encode(label_map)
     assert indices.dtype == np.uint8
-    np.testing.assert_array_equal(indices, [0, 1, 2, IGNORED, 1])
+    np.testing.assert_array_equal(indices, [0, 1, 2, labels.ignored_index, 1])
     np.testing.assert_array_equal(labels.decode_indices(indices), label_map)
 
 
@@ -111,3 +111,40 @@ def test_mirroring_twice_changes_nothing():
     labels = Labels({"l_eye": (1,), "r_eye": (2,), "brain": (3,)})
     twice = labels.mirrored_indices[labels.mirrored_indices]
     np.testing.assert_array_equal(twice, np.arange(256))
+
+
+MANY = Labels({f"part_{i}": (1000 + 7 * i,) for i in range(300)}, ignore=65535)
+
+
+def test_value_indices_take_one_byte_up_to_253_values_and_two_beyond():
+    few = Labels({f"part_{i}": (i,) for i in range(1, 254)})
+    more = Labels({f"part_{i}": (i,) for i in range(1, 255)})
+    assert (few.index_dtype, few.ignored_index) == (np.uint8, 255)
+    assert (more.index_dtype, more.ignored_index) == (np.int16, 32767)
+
+
+def test_three_hundred_values_are_encoded_decoded_and_written_as_two_bytes():
+    label_map = np.array([0, 1000, 1007, 3093, 65535])
+    indices = MANY.encode(label_map)
+    assert indices.tolist() == [0, 1, 2, 300, MANY.ignored_index]
+    back = MANY.decode_indices(indices)
+    np.testing.assert_array_equal(back, label_map)
+    assert back.dtype == MANY.dtype == np.uint16
+    with pytest.raises(ValueError, match="undeclared"):
+        MANY.encode(np.array([1001]))
+    scores = np.eye(301)[:, [300, 0, 1]]
+    assert MANY.decode(scores).tolist() == [3093, 0, 1000]
+
+
+def test_a_table_by_index_has_a_row_for_every_index_and_zero_where_ignored():
+    table = MANY.by_index(MANY.channel_of_value)
+    assert table[[0, 1, 300, MANY.ignored_index]].tolist() == [0, 1, 300, 0]
+
+
+def test_sides_of_three_hundred_values_are_exchanged():
+    targets = {f"{side}_{i}": (500 + 2 * i + (side == "right"),)
+               for i in range(150) for side in ("left", "right")}  # fmt: skip
+    labels = Labels(targets)
+    exchanged = labels.mirrored_indices[labels.encode(np.array([500, 501, 798, 799, 0]))]
+    assert labels.decode_indices(exchanged).tolist() == [501, 500, 799, 798, 0]
+    assert exchanged.dtype == labels.index_dtype

@@ -15,7 +15,7 @@ from math import prod
 import numpy as np
 from scipy import ndimage
 
-from autoseg.labels import IGNORED, Labels
+from autoseg.labels import Labels
 from autoseg.postprocess import (
     ALL,
     TOUCHING,
@@ -98,9 +98,9 @@ def _joint(found: np.ndarray, truth: np.ndarray, labels: Labels) -> np.ndarray:
     Voxels that the reference ignores are not counted; a predicted ignore value is background.
     """
     size = len(labels.values) + 1
-    valid = truth.ravel() != IGNORED
-    theirs = np.where(found.ravel() == IGNORED, 0, found.ravel())
-    pairs = truth.ravel()[valid].astype(np.int32) * size + theirs[valid]
+    valid = truth.ravel() != labels.ignored_index
+    theirs = np.where(found.ravel() == labels.ignored_index, 0, found.ravel())
+    pairs = truth.ravel()[valid].astype(np.int64) * size + theirs[valid]
     return np.bincount(pairs, minlength=size * size).reshape(size, size)
 
 
@@ -117,9 +117,8 @@ def _components(
     # Targets that lose a voxel when `scope` does: itself, and what lies in it.
     loses = member & ~member[:, table]
     targets = tuple(int(row) for row in np.flatnonzero(loses.any(1)))
-    inside = (found != IGNORED) & (found > 0) if scope == ALL else (
-        member[labels.names.index(scope)][np.where(found == IGNORED, 0, found)]
-    )  # fmt: skip
+    kept = np.where(found == labels.ignored_index, 0, found)
+    inside = kept > 0 if scope == ALL else member[labels.names.index(scope)][kept]
     box = mask_box(inside)
     if box is None:
         nothing = np.zeros((0, len(targets)), dtype=np.int64)
@@ -129,7 +128,7 @@ def _components(
     mm3 = np.bincount(numbers.ravel(), minlength=size + 1)[1:] * voxel_mm3
     ours, theirs, number = found[inside], truth[inside], numbers[inside] - 1
     predicted, both = np.zeros((2, size, len(targets)), dtype=np.int64)
-    valid = theirs != IGNORED
+    valid = theirs != labels.ignored_index
     for column, row in enumerate(targets):
         lost = valid & loses[row][ours]
         predicted[:, column] = np.bincount(number[lost], minlength=size)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.labels import IGNORED, Labels
+from autoseg.labels import Labels
 from autoseg.preprocessing.resample import value_boxes
 
 POSITIONS = 10_000  # kept per target, or POSITIONS_FRACTION of its voxels if that is more
@@ -24,9 +24,10 @@ def foreground_positions(indices: np.ndarray, labels: Labels) -> list[np.ndarray
     found = []
     for row, member in enumerate(labels.membership):
         values = [int(value) for value in np.flatnonzero(member) if int(value) in boxes]
-        found.append(_draw(indices, member, [boxes[value] for value in values], row))
-    ignoring = IGNORED in boxes
-    known = np.arange(256) != IGNORED
+        inside = labels.by_index(member)
+        found.append(_draw(indices, inside, [boxes[value] for value in values], row))
+    ignoring = labels.ignored_index in boxes
+    known = np.arange(labels.ignored_index + 1) != labels.ignored_index
     whole = [tuple(slice(0, size) for size in indices.shape)] if ignoring else []
     found.append(_draw(indices, known, whole, len(found)))
     return found
@@ -40,9 +41,7 @@ def _draw(
     start = [min(box[axis].start for box in boxes) for axis in range(3)]
     stop = [max(box[axis].stop for box in boxes) for axis in range(3)]
     part = indices[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    lookup = np.zeros(256, dtype=bool)
-    lookup[: len(member)] = member
-    found = np.flatnonzero(lookup[part])
+    found = np.flatnonzero(member[part])
     wanted = min(len(found), max(POSITIONS, int(len(found) * POSITIONS_FRACTION)))
     if wanted < len(found):
         rng = np.random.default_rng([POSITIONS_SEED, row])

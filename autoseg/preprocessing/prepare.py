@@ -123,7 +123,7 @@ def _normalize(array: np.ndarray, plan: Plan, configuration: Configuration, trus
 
 
 def prepare_labels(label_map: np.ndarray, frame: Frame, labels: Labels) -> np.ndarray:
-    """Return value indices (z, y, x) uint8 on the prepared grid of a label map (Z, Y, X).
+    """Return value indices (z, y, x) on the prepared grid of a label map (Z, Y, X).
 
     `label_map` holds file values on the source grid; an undeclared value raises ValueError.
     """

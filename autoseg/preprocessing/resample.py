@@ -165,7 +165,7 @@ def resample_labels(
     spacing_in: Sequence[float],
     spacing_out: Sequence[float],
 ) -> np.ndarray:
-    """Return label `indices` (Z, Y, X) uint8 on a grid of `shape_out`; no value is invented.
+    """Return label `indices` (Z, Y, X) on a grid of `shape_out`; no value is invented.
 
     Every value is interpolated linearly as a mask of its own, nearest along a separate axis; the
     largest weight wins. Exact ties, on half of all faces when sizes halve, go in turn to the larger
@@ -176,7 +176,7 @@ def resample_labels(
         return indices
     matrices = operators(indices.shape, shape_out, spacing_in, spacing_out, order=1)
     squares = [1 - 2 * (np.arange(size, dtype=np.float32) % 2) for size in shape_out]
-    winner = np.zeros(tuple(shape_out), dtype=np.uint8)
+    winner = np.zeros(tuple(shape_out), dtype=indices.dtype)
     best = np.zeros(tuple(shape_out), dtype=np.float32)
     rest = np.ones(tuple(shape_out), dtype=np.float32)  # what no value claims is background
     for value, box in value_boxes(indices).items():
@@ -202,7 +202,7 @@ def _chess_board(squares: list[np.ndarray], where: tuple[slice, slice, slice]) -
 
 
 def value_boxes(indices: np.ndarray) -> dict[int, tuple[slice, slice, slice]]:
-    """Return the bounding box of every value but 0 in `indices` (Z, Y, X) uint8, ascending."""
+    """Return the bounding box of every value but 0 in `indices` (Z, Y, X), ascending."""
     boxes = ndimage.find_objects(indices)
     return {value: box for value, box in enumerate(boxes, start=1) if box is not None}
 

@@ -1,6 +1,6 @@
 """Prepared cases on disk: one `.npz` whose members are read in place, one JSON beside it.
 
-<folder>/<case>.npz    image (C, z, y, x) float16 or float32; labels (z, y, x) uint8;
+<folder>/<case>.npz    image (C, z, y, x) float16 or float32; value indices labels (z, y, x);
                        foreground (N, 3) int32 positions, foreground_offsets (K + 2,)
 <folder>/<case>.json   `Sidecar`: the frame, tags, counts, checksums; written after the `.npz`
 
@@ -63,7 +63,7 @@ class PreparedCase:
 
     id: str
     image: np.ndarray  # (C, z, y, x) float16 or float32
-    labels: np.ndarray  # (z, y, x) uint8 value indices
+    labels: np.ndarray  # (z, y, x) value indices, `Labels.index_dtype`
     foreground: tuple[np.ndarray, ...]  # per target (n, 3) int32 positions
     labelled: np.ndarray  # (n, 3) int32 positions that are not ignored; empty if nothing is ignored
     frame: Frame
@@ -109,7 +109,7 @@ def write_prepared(
         old.unlink(missing_ok=True)
     crc32: dict[str, int] = {}
     write_atomically(path, lambda stream: crc32.update(write_npz(stream, members)), durable=False)
-    counts = np.bincount(indices.ravel(), minlength=256)
+    counts = np.bincount(indices.ravel())
     sidecar = Sidecar(
         case=case.id,
         frame=frame,

@@ -144,7 +144,7 @@ def warp_grid(warp: Warp, patch_size: Sequence[int]) -> Tensor:
 def mirror_samples(
     image: Tensor, target: Tensor, chosen: np.ndarray, axis: int, partner: Tensor | None
 ) -> None:
-    """Reverse `axis` of the chosen samples in place; `partner` (256,) exchanges value indices."""
+    """Reverse `axis` of the chosen samples in place; `partner` exchanges value indices."""
     if not len(chosen):
         return
     index = torch.from_numpy(chosen).to(image.device)

@@ -38,7 +38,7 @@ class Warp:
 
     sample: int  # position in the batch
     image: Tensor  # (C, *Q) float32
-    target: Tensor  # (*Q) uint8
+    target: Tensor  # (*Q) value indices
     matrix: Tensor  # (3, 3) float32
     centre: Tensor  # (3,) float32
 
@@ -48,7 +48,7 @@ class Batch:
     """What a loss sees. Samples named in `warps` are empty until the augmentation fills them."""
 
     image: Tensor  # (B, C, *P) float32
-    target: Tensor  # (B, *P) uint8 value indices
+    target: Tensor  # (B, *P) value indices, `Labels.index_dtype`
     annotated: Tensor  # (B, K) bool
     spacing_mm: Tensor  # (B, 3) float32
     partial: bool = True  # False: every target is annotated in every sample
@@ -136,7 +136,7 @@ def _annotated(case: PreparedCase, labels: Labels) -> list[bool]:
 
 def _stack(patches: Sequence[Patch], size: Triple) -> tuple[Tensor, Tensor, tuple[Warp, ...]]:
     image = torch.zeros(len(patches), patches[0].image.shape[0], *size)
-    target = torch.zeros(len(patches), *size, dtype=torch.uint8)
+    target = torch.zeros(len(patches), *size, dtype=torch.from_numpy(patches[0].labels).dtype)
     warps = []
     for sample, patch in enumerate(patches):
         values, indices = torch.from_numpy(patch.image), torch.from_numpy(patch.labels)

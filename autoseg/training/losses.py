@@ -4,7 +4,7 @@ A loss is `(scores (B, channels, *P), Batch, Labels, batch_dice) -> scalar`. Thr
 all:
 
 - Arithmetic is float32, whatever the precision of the network.
-- Voxels with value index `IGNORED` count nowhere.
+- Voxels with value index `Labels.ignored_index` count nowhere.
 - A target that was not annotated in a sample teaches nothing there. Exclusive: its probability is
   added to background's, since its voxels carry the label background, and its Dice is left out.
   Overlapping: its channel is left out.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoseg.labels import IGNORED, Labels
+from autoseg.labels import Labels
 from autoseg.registry import resolve
 from autoseg.training.loader import Batch
 from autoseg.training.softmax_dice import SoftmaxDiceCE, dice_and_slopes
@@ -44,7 +44,9 @@ def dice_and_ce(
         if annotated is not None:
             scores = _merge_unannotated(scores.float(), annotated)
         channel = _channels(batch.target, annotated, labels).flatten(1)
-        valid = (batch.target != IGNORED).flatten(1) if labels.ignore is not None else None
+        valid = None
+        if labels.ignore is not None:
+            valid = (batch.target != labels.ignored_index).flatten(1)
         arguments = (channel, valid, annotated, batch_dice, dice, ce)
         return SoftmaxDiceCE.apply(scores.flatten(2), *arguments)
 
@@ -114,7 +116,7 @@ def hard_counts(
     `annotated` (B, K) bool, samples where a target was not annotated do not count for it. Stays on
     the device of `scores` and does not wait for it.
     """
-    valid = target != IGNORED
+    valid = target != labels.ignored_index
     best = scores.argmax(1) if labels.exclusive else None
     counts = []
     for k, members in enumerate(labels.membership):
@@ -140,7 +142,7 @@ def _overlapping(
     entropy = functional.softplus(scores) - scores.masked_fill(~truth, 0)
     voxels = torch.ones_like(target).flatten(1).unsqueeze(1)
     if labels.ignore is not None:
-        voxels = (target != IGNORED).flatten(1).unsqueeze(1)
+        voxels = (target != labels.ignored_index).flatten(1).unsqueeze(1)
         p, entropy, truth = p * voxels, entropy * voxels, truth & voxels
     pairs = voxels.sum() * scores.shape[1]
     if annotated is not None:
@@ -162,9 +164,7 @@ def _merge_unannotated(scores: Tensor, annotated: Tensor) -> Tensor:
 
 def _channels(target: Tensor, annotated: Tensor | None, labels: Labels) -> Tensor:
     """Return the softmax channel (B, *P) of value indices; 0 where ignored or not annotated."""
-    table = np.zeros(256, dtype=np.int64)
-    table[: len(labels.channel_of_value)] = labels.channel_of_value
-    lookup = torch.from_numpy(table).to(target.device)
+    lookup = torch.from_numpy(labels.by_index(labels.channel_of_value)).to(target.device)
     if annotated is None:
         return lookup[target.long()]
     known = functional.pad(annotated, (1, 0), value=True)
@@ -174,7 +174,5 @@ def _channels(target: Tensor, annotated: Tensor | None, labels: Labels) -> Tenso
 
 def _members(target: Tensor, labels: Labels) -> Tensor:
     """Return (B, K, *P) bool: which targets value indices (B, *P) belong to; none where ignored."""
-    table = np.zeros((256, len(labels.names)), dtype=bool)
-    table[: labels.membership.shape[1]] = labels.membership.T
-    lookup = torch.from_numpy(table).to(target.device)
+    lookup = torch.from_numpy(labels.by_index(labels.membership.T)).to(target.device)
     return torch.stack([column[target.long()] for column in lookup.unbind(1)], 1)

@@ -48,7 +48,7 @@ class Choice:
 class Patch:
     """What was read for one sample, and how it becomes the sample.
 
-    `matrix` None: `image` (C, *P) float32 and `labels` (*P) uint8 are the sample. Otherwise voxel v
+    `matrix` None: `image` (C, *P) float32 and `labels` (*P) are the sample. Otherwise voxel v
     of the sample lies at `centre + matrix @ (v - (P - 1) / 2)` in voxels of `image` and `labels`.
     """
 

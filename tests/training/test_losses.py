@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import UsageError
-from autoseg.labels import IGNORED, Labels
+from autoseg.labels import Labels
 from autoseg.training.loader import Batch
 from autoseg.training.losses import (
     build_loss,
@@ -21,14 +21,16 @@ from autoseg.training.softmax_dice import SMOOTH
 
 ORGANS = Labels({"liver": (1,), "left": (2, 3), "right": (4,)})
 REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})
+MANY = Labels({f"part_{i}": (1000 + 7 * i,) for i in range(300)}, ignore=9)
 SHAPE = (4, 5, 6)
+IGNORED = ORGANS.ignored_index
 
 
 def make_batch(labels: Labels, seed: int = 0, ignored: bool = False, **changes: object) -> Batch:
     rng = np.random.default_rng(seed)
-    target = rng.integers(0, len(labels.values) + 1, (2, *SHAPE)).astype(np.uint8)
+    target = rng.integers(0, len(labels.values) + 1, (2, *SHAPE)).astype(labels.index_dtype)
     if ignored:
-        target[rng.random(target.shape) < 0.3] = IGNORED
+        target[rng.random(target.shape) < 0.3] = labels.ignored_index
     batch = Batch(
         image=torch.zeros(2, 1, *SHAPE),
         target=torch.from_numpy(target),
@@ -57,8 +59,8 @@ def naive_dice(p: Tensor, truth: Tensor, counted: Tensor, batch_dice: bool) -> T
 
 def naive_exclusive(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
     p = torch.softmax(scores, 1).flatten(2)
-    valid = (batch.target != IGNORED).flatten(1)
-    index = torch.where(batch.target == IGNORED, 0, batch.target).long()
+    valid = (batch.target != labels.ignored_index).flatten(1)
+    index = torch.where(batch.target == labels.ignored_index, 0, batch.target).long()
     onehot = torch.zeros_like(p)
     for sample in range(2):
         for voxel, value in enumerate(index[sample].flatten().tolist()):
@@ -77,9 +79,9 @@ def naive_exclusive(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bo
 
 def naive_overlapping(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
     p = torch.sigmoid(scores).flatten(2)
-    valid = (batch.target != IGNORED).flatten(1)[:, None]
+    valid = (batch.target != labels.ignored_index).flatten(1)[:, None]
     members = torch.from_numpy(labels.membership)
-    truth = torch.where(batch.target == IGNORED, 0, batch.target).long().flatten(1)
+    truth = torch.where(batch.target == labels.ignored_index, 0, batch.target).long().flatten(1)
     truth = members[:, truth].transpose(0, 1).float() * valid
     counted = valid * batch.annotated[:, :, None]
     ce = torch.nn.functional.binary_cross_entropy(p, truth, reduction="none")
@@ -90,7 +92,9 @@ def naive_overlapping(scores: Tensor, batch: Batch, labels: Labels, batch_dice: 
 @pytest.mark.parametrize("batch_dice", [True, False])
 @pytest.mark.parametrize("ignored", [True, False])
 @pytest.mark.parametrize("partial", [True, False])
-@pytest.mark.parametrize("labels", [ORGANS, REGIONS], ids=["exclusive", "overlapping"])
+@pytest.mark.parametrize(
+    "labels", [ORGANS, REGIONS, MANY], ids=["exclusive", "overlapping", "three hundred"]
+)
 def test_value_and_gradient_are_those_of_the_naive_loss(
     labels: Labels, partial: bool, ignored: bool, batch_dice: bool
 ) -> None:
@@ -117,12 +121,14 @@ def test_dice_and_cross_entropy_add_up(labels: Labels) -> None:
     torch.testing.assert_close(both, dice + ce)
 
 
-@pytest.mark.parametrize("labels", [ORGANS, REGIONS], ids=["exclusive", "overlapping"])
+@pytest.mark.parametrize(
+    "labels", [ORGANS, REGIONS, MANY], ids=["exclusive", "overlapping", "three hundred"]
+)
 def test_ignored_voxels_have_no_gradient(labels: Labels) -> None:
     labels = dataclasses.replace(labels, ignore=9)
     batch, scores = make_batch(labels, ignored=True), make_scores(labels)
     (gradient,) = torch.autograd.grad(build_loss("dice_ce")(scores, batch, labels, False), scores)
-    ignored = (batch.target == IGNORED)[:, None].expand_as(scores)
+    ignored = (batch.target == labels.ignored_index)[:, None].expand_as(scores)
     assert (gradient[ignored] == 0).all()
     assert (gradient[~ignored] != 0).any()
 
