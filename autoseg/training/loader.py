@@ -19,6 +19,7 @@ from autoseg.config import TrainConfig
 from autoseg.labels import Labels
 from autoseg.plan import Design, Triple
 from autoseg.preprocessing.store import PreparedCase
+from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.geometry import draw_transform
 from autoseg.training.sampling import (
     Choice,
@@ -53,6 +54,7 @@ class Batch:
     spacing_mm: Tensor  # (B, 3) float32
     partial: bool = True  # False: every target is annotated in every sample
     warps: tuple[Warp, ...] = ()
+    ranks: Ranks = ALONE  # those that share the batch; sums over it go through `ranks.all_sum`
 
 
 def batches(

@@ -1,6 +1,6 @@
 """Dice and cross-entropy for exclusive targets (softmax) and overlapping ones (a sigmoid each).
 
-A loss is `(scores (B, channels, *P), Batch, Labels, batch_dice) -> scalar`. Three rules hold for
+A loss is `(scores (B, channels, *P), Batch, Labels, batch_dice) -> scalar`. Four rules hold for
 all:
 
 - Arithmetic is float32, whatever the precision of the network.
@@ -8,6 +8,10 @@ all:
 - A target that was not annotated in a sample teaches nothing there. Exclusive: its probability is
   added to background's, since its voxels carry the label background, and its Dice is left out.
   Overlapping: its channel is left out.
+- Where several ranks share a batch, each sees its own samples: whatever is summed or counted over
+  voxels or samples goes through `batch.ranks.all_sum` before a quotient is made of it, and so does
+  a sum of losses. Every rank then returns the loss of the whole batch, and its gradient is the
+  part of the rank's own samples; the trainer adds those up.
 """
 
 from __future__ import annotations
@@ -40,14 +44,14 @@ def dice_and_ce(
     # Sums over a whole patch need float32: bfloat16 has three digits.
     with torch.autocast(scores.device.type, enabled=False):
         if not labels.exclusive:
-            return _overlapping(scores, batch.target, annotated, labels, batch_dice, dice, ce)
+            return _overlapping(scores, batch, annotated, labels, batch_dice, dice, ce)
         if annotated is not None:
             scores = _merge_unannotated(scores.float(), annotated)
         channel = _channels(batch.target, annotated, labels).flatten(1)
         valid = None
         if labels.ignore is not None:
             valid = (batch.target != labels.ignored_index).flatten(1)
-        arguments = (channel, valid, annotated, batch_dice, dice, ce)
+        arguments = (channel, valid, annotated, batch_dice, dice, ce, batch.ranks)
         return SoftmaxDiceCE.apply(scores.flatten(2), *arguments)
 
 
@@ -132,11 +136,11 @@ def hard_counts(
 
 
 def _overlapping(
-    scores: Tensor, target: Tensor, annotated: Tensor | None, labels: Labels, batch_dice: bool,
+    scores: Tensor, batch: Batch, annotated: Tensor | None, labels: Labels, batch_dice: bool,
     dice: float, ce: float,
 ) -> Tensor:  # fmt: skip
     """Sigmoid cross-entropy + Dice of logits (B, K, *P), each target on its own."""
-    scores = scores.float().flatten(2)
+    scores, target, ranks = scores.float().flatten(2), batch.target, batch.ranks
     truth = _members(target, labels).flatten(2)
     p = torch.sigmoid(scores)
     entropy = functional.softplus(scores) - scores.masked_fill(~truth, 0)
@@ -149,8 +153,9 @@ def _overlapping(
         entropy = entropy * annotated.unsqueeze(2)
         pairs = (voxels.sum(2) * annotated).sum()
     overlap, total = p.masked_fill(~truth, 0).sum(2), p.sum(2) + truth.sum(2)
-    dice_loss, _, _ = dice_and_slopes(overlap, total, annotated, batch_dice)
-    return dice * dice_loss + ce * entropy.sum() / pairs.clamp_min(1)
+    dice_loss, _, _ = dice_and_slopes(overlap, total, annotated, batch_dice, ranks)
+    voxels = ranks.all_sum(pairs).clamp_min(1)
+    return dice * dice_loss + ce * ranks.all_sum(entropy.sum()) / voxels
 
 
 def _merge_unannotated(scores: Tensor, annotated: Tensor) -> Tensor:

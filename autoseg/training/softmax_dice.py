@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autoseg.training.distributed import ALONE, Ranks
+
 SMOOTH = 1e-5  # keeps the Dice of an empty target defined
 SMALLEST = 1e-38  # probability whose logarithm is still finite in float32
 
@@ -27,28 +29,31 @@ class SoftmaxDiceCE(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, scores: Tensor, channel: Tensor, valid: Tensor | None, annotated: Tensor | None,
-        batch_dice: bool, dice: float, ce: float,
+        batch_dice: bool, dice: float, ce: float, ranks: Ranks = ALONE,
     ) -> Tensor:  # fmt: skip
         p = torch.softmax(scores, 1, dtype=torch.float32)
         true_p = p.gather(1, channel.unsqueeze(1)).squeeze(1)
         ones = torch.ones_like(true_p) if valid is None else valid.to(p.dtype)
-        each = ones * (ce / ones.sum().clamp_min(1))  # weight of one voxel's cross-entropy
+        voxels = ranks.all_sum(ones.sum())
+        each = ones * (ce / voxels.clamp_min(1))  # weight of one voxel's cross-entropy
         loss = -(true_p.clamp_min(SMALLEST).log() * each).sum()
         if valid is not None:
             p.mul_(ones.unsqueeze(1))
             true_p.mul_(ones)
         overlap, size = _sums_per_channel((true_p, ones), channel, p.shape[1])
         total = p[:, 1:].sum(2) + size
-        dice_loss, to_overlap, to_volume = dice_and_slopes(overlap, total, annotated, batch_dice)
+        dice_loss, to_overlap, to_volume = dice_and_slopes(
+            overlap, total, annotated, batch_dice, ranks
+        )
         if ctx.needs_input_grad[0]:
             slopes = (to_overlap * dice, to_volume * dice)
             ctx.save_for_backward(_through_softmax(p, true_p, channel, each, *slopes))
-        return loss + dice * dice_loss
+        return ranks.all_sum(loss) + dice * dice_loss
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return (gradient * outer[0], None, None, None, None, None, None)
+        return (gradient * outer[0], None, None, None, None, None, None, None)
 
 
 def _sums_per_channel(
@@ -86,17 +91,25 @@ def _through_softmax(
 
 
 def dice_and_slopes(
-    overlap: Tensor, total: Tensor, annotated: Tensor | None, batch_dice: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return 1 - mean Dice of sums (B, K), and its slopes (B, K) along overlap and total."""
+    overlap: Tensor, total: Tensor, annotated: Tensor | None, batch_dice: bool,
+    ranks: Ranks = ALONE,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return 1 - mean Dice of sums (B, K), and its slopes (B, K) along overlap and total.
+
+    The mean is that of all `ranks`, the slopes are those of this rank's own sums.
+    """
     counted = torch.ones_like(overlap) if annotated is None else annotated.to(overlap.dtype)
     if batch_dice:
-        numerator, denominator = ((x * counted).sum(0, keepdim=True) for x in (overlap, total))
-        share = (counted.sum(0, keepdim=True) > 0).to(overlap.dtype)
+        sums = [x.sum(0, keepdim=True) for x in (overlap * counted, total * counted, counted)]
+        numerator, denominator, samples = ranks.all_sum(torch.stack(sums))
+        share = (samples > 0).to(overlap.dtype)
+        share = share / share.sum().clamp_min(1)
     else:
         numerator, denominator, share = overlap, total, counted
+        share = share / ranks.all_sum(share.sum()).clamp_min(1)
     numerator, denominator = 2 * numerator + SMOOTH, denominator + SMOOTH
-    share = share / share.sum().clamp_min(1)
     loss = share.sum() - (share * numerator / denominator).sum()
+    if not batch_dice:
+        loss = ranks.all_sum(loss)
     to_overlap = -2 * share / denominator * counted
     return loss, to_overlap, share * numerator / denominator.square() * counted
