@@ -30,11 +30,21 @@ TINY = 1e-7  # keeps the contrast of a constant image defined
 
 @dataclass(frozen=True)
 class Draw:
-    """Where the random numbers of a batch come from, and whether its slices are kept apart."""
+    """Where the random numbers of a step come from, and whether slices are kept apart.
+
+    They are drawn for all samples of the batch that the step was chosen for, here and on other
+    ranks, so that a sample becomes the same wherever it is.
+    """
 
     rng: np.random.Generator  # on the host: what is done, and how strongly
     noise: torch.Generator  # on the device
     flat: bool
+    count: int  # of chosen samples in the whole batch
+    here: np.ndarray  # which of them are in this batch: (n,) ascending
+
+    def uniform(self, low: float, high: float, columns: int) -> np.ndarray:
+        """Return numbers (n, columns) for the samples that are here."""
+        return self.rng.uniform(low, high, (self.count, columns))[self.here]
 
 
 Step = Callable[[Tensor, Draw], Tensor]  # (n, C, *P) -> (n, C, *P)
@@ -62,19 +72,20 @@ def make_default(
     partner = torch.from_numpy(labels.mirrored_indices.copy()) if labels.pairs else None
 
     def augment(batch: Batch, generator: torch.Generator) -> Batch:
-        draw = Draw(host_rng(generator), generator, design.dummy_2d)
+        rng = host_rng(generator)
         batch = apply_warps(batch)
         image = batch.image.clone()
         for probability, step in STEPS:
-            chosen = np.flatnonzero(draw.rng.random(len(image)) < probability)
+            chosen, here = choose_samples(batch, probability, rng)
             if len(chosen):
-                index = torch.from_numpy(chosen).to(image.device)
+                draw = Draw(rng, generator, design.dummy_2d, len(chosen), here)
+                index = torch.from_numpy(chosen[here] - batch.first).to(image.device)
                 image[index] = step(image[index], draw)
         target = batch.target.clone()
         for axis in axes:
-            chosen = np.flatnonzero(draw.rng.random(len(image)) < MIRROR_PROBABILITY)
+            chosen, here = choose_samples(batch, MIRROR_PROBABILITY, rng)
             exchanged = partner if axis == left_right_axis else None
-            mirror_samples(image, target, chosen, axis, exchanged)
+            mirror_samples(image, target, chosen[here] - batch.first, axis, exchanged)
         return dataclasses.replace(batch, image=image, target=target)
 
     return augment
@@ -91,6 +102,16 @@ AUGMENTATIONS: dict[str, Callable[[Design, TrainConfig, Labels, int], Augmentati
     "default": make_default,
     "none": make_none,
 }
+
+
+def choose_samples(
+    batch: Batch, probability: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the chosen samples in the whole batch, and which of them are here."""
+    count = len(batch.image)
+    whole = count if batch.whole is None else batch.whole
+    chosen = np.flatnonzero(rng.random(whole) < probability)
+    return chosen, np.flatnonzero((chosen >= batch.first) & (chosen < batch.first + count))
 
 
 def host_rng(generator: torch.Generator) -> np.random.Generator:
@@ -160,16 +181,19 @@ def mirror_samples(
 
 def add_noise(x: Tensor, draw: Draw) -> Tensor:
     """Add Gaussian noise with a standard deviation of up to 0.1, the same in all channels."""
-    strength = _parameters(draw.rng.uniform(0, 0.1, (len(x), 1)), x)
-    noise = torch.randn(x.shape, generator=draw.noise, device=x.device, dtype=x.dtype)
+    strength = _parameters(draw.uniform(0, 0.1, 1), x)
+    shape = (draw.count, *x.shape[1:])
+    noise = torch.randn(shape, generator=draw.noise, device=x.device, dtype=x.dtype)
+    if len(x) < draw.count:
+        noise = noise[torch.from_numpy(draw.here).to(x.device)]
     return x.addcmul_(noise, strength)
 
 
 def blur(x: Tensor, draw: Draw) -> Tensor:
     """Smooth half of the channels with a Gaussian of 0.5 to 1 voxels, drawn per axis."""
-    where, y = _half_of_channels(x, draw)
+    where, y, draw = _half_of_channels(x, draw)
     for axis in range(1, y.ndim):
-        sigma = draw.rng.uniform(0.5, 1.0, (len(y), 1))
+        sigma = draw.uniform(0.5, 1.0, 1)
         if y.shape[axis] == 1:
             continue
         offsets = np.arange(-BLUR_RADIUS, BLUR_RADIUS + 1)
@@ -182,12 +206,12 @@ def blur(x: Tensor, draw: Draw) -> Tensor:
 
 def change_brightness(x: Tensor, draw: Draw) -> Tensor:
     """Multiply each channel by a factor around 1."""
-    return x.mul_(_parameters(_around_one(draw, 0.75, 1.25, x.shape[:2]), x))
+    return x.mul_(_parameters(_around_one(draw, 0.75, 1.25, x.shape[1]), x))
 
 
 def change_contrast(x: Tensor, draw: Draw) -> Tensor:
     """Stretch each channel about its mean, and clip to the range it had."""
-    factor = _parameters(_around_one(draw, 0.75, 1.25, x.shape[:2]), x)
+    factor = _parameters(_around_one(draw, 0.75, 1.25, x.shape[1]), x)
     mean = x.mean((2, 3, 4), keepdim=True)
     low, high = x.amin((2, 3, 4), keepdim=True), x.amax((2, 3, 4), keepdim=True)
     return torch.lerp(mean, x, factor).clamp_(low, high)
@@ -197,9 +221,8 @@ def lower_resolution(x: Tensor, draw: Draw) -> Tensor:
     """Take half of the channels through a grid of half to full resolution, never across slices
     of flat patches.
     """
-    where, y = _half_of_channels(x, draw)
-    for channel in y:
-        scale = draw.rng.uniform(0.5, 1.0)
+    where, y, draw = _half_of_channels(x, draw)
+    for channel, scale in zip(y, draw.uniform(0.5, 1.0, 1)[:, 0], strict=True):
         size = [max(1, round(length * scale)) for length in channel.shape]
         if draw.flat:
             size[0] = channel.shape[0]
@@ -211,7 +234,9 @@ def lower_resolution(x: Tensor, draw: Draw) -> Tensor:
 
 def change_gamma(x: Tensor, draw: Draw) -> Tensor:
     """Raise each channel, scaled to 0..1, to a power around 1; keep its mean and deviation."""
-    gamma = _parameters(_around_one(draw, 0.7, 1.5, x.shape[:2]), x)
+    gamma = _parameters(_around_one(draw, 0.7, 1.5, x.shape[1]), x)
+    if not len(x):
+        return x  # all on other ranks; the numbers had to be drawn
     std, mean = torch.std_mean(x, (2, 3, 4), keepdim=True)
     low, high = x.amin((2, 3, 4), keepdim=True), x.amax((2, 3, 4), keepdim=True)
     y = ((x - low) / (high - low + TINY)).clamp_(0, 1).pow_(gamma)
@@ -241,17 +266,19 @@ def _parameters(values: np.ndarray, like: Tensor) -> Tensor:
     return torch.from_numpy(values).to(like)[:, :, None, None, None]
 
 
-def _around_one(draw: Draw, low: float, high: float, shape: Sequence[int]) -> np.ndarray:
-    """Draw factors: half of them between `low` and 1, half between 1 and `high`."""
-    below = draw.rng.random(shape) < 0.5
-    return np.where(below, draw.rng.uniform(low, 1, shape), draw.rng.uniform(1, high, shape))
+def _around_one(draw: Draw, low: float, high: float, columns: int) -> np.ndarray:
+    """Draw factors (n, columns): half of them between `low` and 1, half between 1 and `high`."""
+    below = draw.uniform(0, 1, columns) < 0.5
+    return np.where(below, draw.uniform(low, 1, columns), draw.uniform(1, high, columns))
 
 
-def _half_of_channels(x: Tensor, draw: Draw) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Draw channels with probability 1/2; return where they are in `x` and a copy (m, *P)."""
-    samples, channels = np.nonzero(draw.rng.random(x.shape[:2]) < 0.5)
-    where = torch.from_numpy(samples).to(x.device), torch.from_numpy(channels).to(x.device)
-    return where, x[where]
+def _half_of_channels(x: Tensor, draw: Draw) -> tuple[tuple[Tensor, Tensor], Tensor, Draw]:
+    """Choose channels of `x` (n, C, *P): their index, the channels (m, *P), and a draw for them."""
+    samples, channels = np.nonzero(draw.rng.random((draw.count, x.shape[1])) < 0.5)
+    here = np.flatnonzero(np.isin(samples, draw.here))
+    rows = np.searchsorted(draw.here, samples[here])
+    where = torch.from_numpy(rows).to(x.device), torch.from_numpy(channels[here]).to(x.device)
+    return where, x[where], dataclasses.replace(draw, count=len(samples), here=here)
 
 
 def _weighted_neighbours(y: Tensor, weights: Tensor, axis: int) -> Tensor:

@@ -26,8 +26,9 @@ from autoseg.training.sampling import (
     Patch,
     Pool,
     choose_cases,
+    choose_place,
     make_pool,
-    sample_patch,
+    read_patch,
 )
 
 POLL_S = 0.2  # how often a waiting thread looks whether the other one is still there
@@ -55,6 +56,8 @@ class Batch:
     partial: bool = True  # False: every target is annotated in every sample
     warps: tuple[Warp, ...] = ()
     ranks: Ranks = ALONE  # those that share the batch; sums over it go through `ranks.all_sum`
+    first: int = 0  # where in the whole batch these samples begin,
+    whole: int | None = None  # and how many it has; None: it is not shared
 
 
 def batches(
@@ -66,19 +69,20 @@ def batches(
     *,
     ahead: int = 2,
     augment: bool = True,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Batch]:
     """Yield batch `start_step`, `start_step` + 1, ... for ever; up to `ahead` wait ready-made.
 
     `config.batch_size` and `config.patch_size` go before those of `design`. `augment=False`:
-    patches as they are, for validation. What fails in the thread is raised here. Close the iterator
-    to end the thread.
+    patches as they are, for validation. Of several `ranks`, each gets its share of the same batch.
+    What fails in the thread is raised here. Close the iterator to end the thread.
     """
     pool = make_pool(cases)
     step = start_step
 
     def next_batch() -> Batch:
         nonlocal step
-        batch = make_batch(cases, pool, design, config, labels, step, augment=augment)
+        batch = make_batch(cases, pool, design, config, labels, step, augment=augment, ranks=ranks)
         step += 1
         return batch
 
@@ -94,20 +98,26 @@ def make_batch(
     step: int,
     *,
     augment: bool = True,
+    ranks: Ranks = ALONE,
 ) -> Batch:
-    """Return batch number `step`."""
+    """Return batch number `step`, or of several `ranks` the share of this one.
+
+    The random numbers are drawn for all of it, so that a sample does not depend on who makes it.
+    """
     rng = np.random.default_rng([config.seed, step])
     patch_size = config.patch_size or design.patch_size
     warping = augment and config.augmentation == "default"
     chosen = choose_cases(pool, config.batch_size or design.batch_size, config, rng)
+    share = ranks.share(len(chosen))
     patches = []
-    for choice in chosen:
+    for position, choice in enumerate(chosen):
         case = cases[choice.case]
         matrix = draw_transform(design, case.frame.prepared_spacing, rng) if warping else None
         nnunet = config.sampler == "nnunet"
-        patches.append(
-            sample_patch(case, patch_size, choice.target, rng, matrix=matrix, nnunet=nnunet)
-        )
+        start = choose_place(case, patch_size, choice.target, rng, nnunet=nnunet)
+        if share.start <= position < share.stop:
+            patches.append(read_patch(case, patch_size, start, matrix))
+    whole, chosen = len(chosen), chosen[share]
     annotated = np.asarray([_annotated(cases[choice.case], labels) for choice in chosen])
     spacing = np.asarray([cases[choice.case].frame.prepared_spacing for choice in chosen])
     image, target, warps = _stack(patches, patch_size)
@@ -118,6 +128,9 @@ def make_batch(
         spacing_mm=torch.from_numpy(spacing.astype(np.float32)),
         partial=not annotated.all(),
         warps=warps,
+        ranks=ranks,
+        first=share.start,
+        whole=None if ranks.alone else whole,
     )
 
 

@@ -149,23 +149,41 @@ def sample_patch(
     matrix: np.ndarray | None = None,
     nnunet: bool = False,
 ) -> Patch:
-    """Read a patch of `case`, centred on a voxel of `target` (None: anywhere).
+    """Read a patch of `case`, centred on a voxel of `target` (None: anywhere); see `read_patch`."""
+    start = choose_place(case, patch_size, target, rng, nnunet=nnunet)
+    return read_patch(case, patch_size, start, matrix)
+
+
+def choose_place(
+    case: PreparedCase,
+    patch_size: Triple,
+    target: int | None,
+    rng: np.random.Generator,
+    *,
+    nnunet: bool = False,
+) -> np.ndarray:
+    """Return the first voxel (3,) of a patch centred on a voxel of `target` (None: anywhere)."""
+    voxels = case.foreground[target] if target is not None else ()
+    if target is None and len(case.labelled):
+        voxels = case.labelled  # where most is ignored, a random place would teach nothing
+    voxel = voxels[rng.integers(len(voxels))] if len(voxels) else None
+    return choose_start(case.labels.shape, patch_size, voxel, rng, nnunet=nnunet)
+
+
+def read_patch(
+    case: PreparedCase, patch_size: Triple, start: np.ndarray, matrix: np.ndarray | None = None
+) -> Patch:
+    """Read the patch of `case` whose first voxel is `start` (3,).
 
     With `matrix` (from `geometry.draw_transform`) the voxels under the transformed patch are read
     instead, for `augmentation` to resample. Outside the scan the image is 0, its mean intensity
     after normalising, and the labels are background; prediction pads the same way.
     """
-    shape: Triple = case.labels.shape
-    voxels = case.foreground[target] if target is not None else ()
-    if target is None and len(case.labelled):
-        voxels = case.labelled  # where most is ignored, a random place would teach nothing
-    voxel = voxels[rng.integers(len(voxels))] if len(voxels) else None
-    start = choose_start(shape, patch_size, voxel, rng, nnunet=nnunet)
     if matrix is None:
         image, labels = (_read(a, start, start + patch_size) for a in (case.image, case.labels))
         return Patch(image.astype(np.float32, copy=False), labels)
     centre = start + (np.asarray(patch_size) - 1) / 2
-    first, stop = covered_box(matrix, centre, patch_size, shape)
+    first, stop = covered_box(matrix, centre, patch_size, case.labels.shape)
     image, labels = (_read(a, first, stop) for a in (case.image, case.labels))
     return Patch(image.astype(np.float32, copy=False), labels, matrix, centre - first)
 

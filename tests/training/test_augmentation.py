@@ -11,6 +11,7 @@ from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.training import augmentation as aug
+from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.geometry import covered_box, rotation
 from autoseg.training.loader import Batch, Warp, make_batch
 from autoseg.training.sampling import make_pool
@@ -24,6 +25,12 @@ STEPS = [step for _, step in aug.STEPS]
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def draw_for(samples: int, flat: bool = False) -> aug.Draw:
+    """Random numbers for so many samples, all of them here."""
+    rng = np.random.default_rng(0)
+    return aug.Draw(rng, generator(), flat, samples, np.arange(samples))
 
 
 def blobs(shape: tuple[int, int, int] = (24, 26, 28)) -> np.ndarray:
@@ -182,13 +189,13 @@ def test_flat_patches_are_not_mirrored_across_slices_and_dummy_2d_keeps_slices_a
     )
     assert found.image.shape == image.shape
     slices = torch.arange(4.0).view(1, 1, 4, 1, 1).expand(50, 1, 4, 16, 16).clone()
-    draw = aug.Draw(np.random.default_rng(0), generator(), flat=True)
+    draw = draw_for(50, flat=True)
     torch.testing.assert_close(aug.lower_resolution(slices.clone(), draw), slices)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=[step.__name__ for step in STEPS])
 def test_every_step_keeps_shape_and_finiteness_even_of_constant_images(step: aug.Step) -> None:
-    draw = aug.Draw(np.random.default_rng(0), generator(), flat=False)
+    draw = draw_for(3)
     for image in (torch.randn(3, 2, 5, 8, 9), torch.full((3, 2, 1, 8, 9), 2.0)):
         found = step(image.clone(), draw)
         assert found.shape == image.shape
@@ -197,7 +204,7 @@ def test_every_step_keeps_shape_and_finiteness_even_of_constant_images(step: aug
 
 def test_gamma_keeps_mean_and_deviation_and_contrast_keeps_the_range() -> None:
     image = torch.randn(4, 2, 8, 8, 8)
-    draw = aug.Draw(np.random.default_rng(0), generator(), flat=False)
+    draw = draw_for(4)
     space = (2, 3, 4)
     for step in (aug.change_gamma, aug.change_gamma_inverted):
         found = step(image.clone(), draw)
@@ -210,7 +217,7 @@ def test_gamma_keeps_mean_and_deviation_and_contrast_keeps_the_range() -> None:
 
 
 def test_brightness_multiplies_by_a_factor_between_0_75_and_1_25_half_of_them_below_one() -> None:
-    draw = aug.Draw(np.random.default_rng(0), generator(), flat=False)
+    draw = draw_for(300)
     factors = aug.change_brightness(torch.ones(300, 2, 1, 1, 1), draw).flatten()
     assert factors.min() >= 0.75
     assert factors.max() <= 1.25
@@ -220,7 +227,7 @@ def test_brightness_multiplies_by_a_factor_between_0_75_and_1_25_half_of_them_be
 def test_blur_of_a_point_is_a_gaussian_that_sums_to_one() -> None:
     point = torch.zeros(40, 1, 9, 9, 9)
     point[:, :, 4, 4, 4] = 1
-    draw = aug.Draw(np.random.default_rng(0), generator(), flat=False)
+    draw = draw_for(40)
     found = aug.blur(point.clone(), draw)
     torch.testing.assert_close(found.sum((1, 2, 3, 4)), torch.ones(40))
     blurred = found[:, 0, 4, 4, 4] < 1
@@ -231,11 +238,33 @@ def test_blur_of_a_point_is_a_gaussian_that_sums_to_one() -> None:
 
 
 def test_noise_has_at_most_a_tenth_of_a_standard_deviation() -> None:
-    draw = aug.Draw(np.random.default_rng(0), generator(), flat=False)
+    draw = draw_for(50)
     found = aug.add_noise(torch.zeros(50, 1, 8, 8, 8), draw)
     strengths = found.std((1, 2, 3, 4))
     assert strengths.max() < 0.11
     assert strengths.max() > 0.08
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("patch", [(8, 8, 8), (1, 12, 12)])
+def test_a_sample_becomes_the_same_on_whatever_rank_it_is(patch: tuple, size: int) -> None:
+    rng = np.random.default_rng(0)
+    cases = [
+        make_case(str(i), blobs(), image=rng.normal(size=(2, 24, 26, 28)).astype(np.float32))
+        for i in range(3)
+    ]
+    design, pool = make_design(patch, 5), make_pool(cases)
+    augment = aug.build_augmentation(design, TrainConfig(), SIDES, 2)
+    for step in range(40):  # enough for every kind of change, with and without samples of a rank
+        whole, *shares = (
+            augment(
+                make_batch(cases, pool, design, TrainConfig(), SIDES, step, ranks=ranks),
+                generator(step),
+            )
+            for ranks in (ALONE, *(Ranks(rank, size) for rank in range(size)))
+        )
+        torch.testing.assert_close(torch.cat([b.image for b in shares]), whole.image)
+        assert torch.equal(torch.cat([b.target for b in shares]), whole.target)
 
 
 def test_none_changes_nothing_and_ones_own_is_found_by_name() -> None:

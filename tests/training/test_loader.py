@@ -10,6 +10,7 @@ import torch
 
 from autoseg.config import TrainConfig
 from autoseg.labels import Labels
+from autoseg.training.distributed import Ranks
 from autoseg.training.loader import Batch, batches, cases_of, make_batch
 from autoseg.training.sampling import make_pool
 from tests.training.prepared import make_case, make_design
@@ -57,6 +58,25 @@ def test_batch_s_is_the_same_whatever_came_before() -> None:
     assert not same(straight[4], straight[5])
     alone = make_batch(cases, make_pool(cases), DESIGN, CONFIG, LABELS, 5)
     assert same(straight[5], alone)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_shares_of_ranks_are_the_batch_of_one(size: int) -> None:
+    cases = some_cases()
+    pool = make_pool(cases)
+    for step in range(5):
+        whole = make_batch(cases, pool, DESIGN, CONFIG, LABELS, step)
+        shares = [
+            make_batch(cases, pool, DESIGN, CONFIG, LABELS, step, ranks=Ranks(rank, size))
+            for rank in range(size)
+        ]
+        for name in ("image", "target", "annotated", "spacing_mm"):
+            parts = torch.cat([getattr(share, name) for share in shares])
+            assert torch.equal(parts, getattr(whole, name))
+        warps = [w.sample + share.first for share in shares for w in share.warps]
+        assert warps == [w.sample for w in whole.warps]
+        assert [share.whole for share in shares] == [3] * size
+        assert whole.whole is None
 
 
 def test_another_seed_gives_other_batches() -> None:
