@@ -18,6 +18,11 @@ class StopRequest:
 
     signal_name: str | None = None
 
+    @property
+    def number(self) -> int:
+        """The signal's number, 0 without one."""
+        return signal.Signals[self.signal_name].value if self.signal_name else 0
+
     def check(self) -> None:
         """Raise Stopped when a signal came."""
         if self.signal_name is not None:
@@ -26,12 +31,17 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Let SIGTERM, SIGINT and SIGUSR1 ask for a stop in the block; a second one exits at once."""
+def stop_on_signals(patient: bool = False) -> Iterator[StopRequest]:
+    """Let SIGTERM, SIGINT and SIGUSR1 ask for a stop in the block; a second one exits at once.
+
+    Unless `patient`: whoever starts many processes may signal each several times.
+    """
     request = StopRequest()
 
     def ask(number: int, frame: object) -> None:
         if request.signal_name is not None:
+            if patient:
+                return
             os._exit(128 + number)  # every file is written atomically, so this is safe
         request.signal_name = signal.Signals(number).name
 

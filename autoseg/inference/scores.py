@@ -53,6 +53,20 @@ class ScoreIndex:
     format: str = FORMAT
 
 
+@dataclass(frozen=True)
+class CutScores:
+    """The part of a case's scores that is worth keeping."""
+
+    box: Box  # as in `KeptScores`
+    part: np.ndarray  # (channels, *box) float16
+
+
+def cut_scores(scores: np.ndarray, labels: Labels) -> CutScores:
+    """Return the part of `scores` (channels, z, y, x) where background is not certain."""
+    box = uncertain_box(scores, labels)
+    return CutScores(box, crop(scores, box).astype(np.float16))
+
+
 @dataclass
 class ScoreKeeper:
     """Keeps the scores of one validation in `folder` as long as they fit in `most` bytes."""
@@ -71,15 +85,18 @@ class ScoreKeeper:
 
     def keep(self, case: str, scores: np.ndarray, frame: Frame) -> None:
         """Write the scores (channels, z, y, x) of a case, or give up keeping any."""
-        box = uncertain_box(scores, self.labels)
-        members = {"scores": crop(scores, box).astype(np.float16)}
-        taken = sum(entry.bytes for entry in self._kept.values()) + members["scores"].nbytes
+        self.put(case, cut_scores(scores, self.labels), frame)
+
+    def put(self, case: str, cut: CutScores, frame: Frame) -> None:
+        """Write what `cut_scores` left of a case, or give up keeping any."""
+        members = {"scores": cut.part}
+        taken = sum(entry.bytes for entry in self._kept.values()) + cut.part.nbytes
         if self.full or taken > self.most:
             self._give_up()
             return
         path = self.folder / f"{case}.npz"
         write_atomically(path, lambda stream: write_npz(stream, members), durable=False)
-        self._kept[case] = KeptScores(frame, box, path.stat().st_size)
+        self._kept[case] = KeptScores(frame, cut.box, path.stat().st_size)
 
     def close(self) -> None:
         """Write the index, unless the scores were too large."""

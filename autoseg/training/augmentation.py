@@ -60,7 +60,22 @@ def build_augmentation(
     """
     make = resolve("augmentation", config.augmentation, AUGMENTATIONS)
     augmentation: Augmentation = make(design, config, labels, left_right_axis)
-    return augmentation
+    return augmentation if config.augmentation in AUGMENTATIONS else of_each_rank(augmentation)
+
+
+def of_each_rank(augmentation: Augmentation) -> Augmentation:
+    """Return one that draws other random numbers on every rank.
+
+    A function of the user's draws for the samples that it sees: with the same numbers, the first
+    sample of every rank would be changed alike.
+    """
+
+    def augment(batch: Batch, generator: torch.Generator) -> Batch:
+        if batch.ranks.rank > 0:
+            generator.manual_seed(generator.initial_seed() + batch.ranks.rank)
+        return augmentation(batch, generator)
+
+    return augment
 
 
 def make_default(

@@ -174,3 +174,14 @@ class Keeper:
             log.warning("checkpoint not written, trying again later: %s", error)
         self._last = self.clock()
         self.every_seconds = max(self.every_seconds, (self._last - begin) / SAVING_SHARE)
+
+
+class NoKeeper(Keeper):
+    """Saves nothing: for the ranks beside the first."""
+
+    def is_due(self) -> bool:
+        """Return False."""
+        return False
+
+    def save(self, step: int, checkpoint: Checkpoint, must: bool = False) -> None:
+        """Do nothing."""

@@ -18,7 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from autoseg.errors import AutosegError, ResourceError
+from autoseg.device import pick_device
+from autoseg.errors import AutosegError, ResourceError, UsageError
 from autoseg.training.launch import Launch
 
 Value = TypeVar("Value")
@@ -165,15 +166,33 @@ class _AllSum(torch.autograd.Function):
         return outer[0]
 
 
+def rank_device(name: str | None, launch: Launch | None) -> str | None:
+    """Return the device of this rank: `--device` as it was given, or the GPU of its own number."""
+    if launch is None or name == "cpu":
+        return name
+    if name not in (None, "cuda"):
+        raise UsageError(
+            f"--device {name} under torchrun",
+            expected="cpu or cuda",
+            remedy="each process takes the GPU of its number; CUDA_VISIBLE_DEVICES chooses them",
+        )
+    if name is None and not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{launch.local_rank}"
+
+
 @contextlib.contextmanager
-def join_ranks(on_gpu: bool, launch: Launch | None) -> Iterator[Ranks]:
+def join_ranks(device: str | None, launch: Launch | None) -> Iterator[Ranks]:
     """Meet the other processes of a `launch` for the time of the block; alone without one.
 
-    Only rank 0 logs what is less than a warning.
+    `device` is that of `rank_device`. Beside rank 0 nothing is logged but errors.
     """
     if launch is None:
         yield ALONE
         return
+    on_gpu = (device or "").startswith("cuda")
+    if on_gpu:
+        torch.cuda.set_device(pick_device(device))
     with _explained():
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpu else "gloo",

@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from autoseg.labels import Labels
 from autoseg.registry import resolve
+from autoseg.training.distributed import ALONE
 from autoseg.training.loader import Batch
 from autoseg.training.softmax_dice import SoftmaxDiceCE, dice_and_slopes
 
@@ -64,7 +65,26 @@ LOSSES: dict[str, Loss] = {
 
 def build_loss(name: str) -> Loss:
     """Return the loss of that name: one of `LOSSES` or "package.module:function"."""
-    return resolve("loss", name, LOSSES)
+    loss: Loss = resolve("loss", name, LOSSES)
+    return loss if name in LOSSES else averaged_over_ranks(loss)
+
+
+def averaged_over_ranks(loss: Loss) -> Loss:
+    """Return a loss of the whole batch from one that sees the samples of its own rank only.
+
+    It is the mean over the ranks, weighted by their samples: exact for a mean over samples.
+    """
+
+    def total(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
+        ranks = batch.ranks
+        if ranks.alone:
+            return loss(scores, batch, labels, batch_dice)
+        ours = dataclasses.replace(batch, ranks=ALONE, first=0, whole=None)
+        samples = torch.tensor(float(len(batch.target)), device=scores.device)
+        share = samples / ranks.all_sum(samples)
+        return ranks.all_sum(loss(scores, ours, labels, batch_dice) * share)
+
+    return total
 
 
 def deep_supervision_weights(resolutions: int) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ from autoseg.files import to_json
 from autoseg.labels import Labels
 from autoseg.training.budget import Length, say_duration
 from autoseg.training.checkpoint import Checkpoint, pack_optimizer, select, unpack_optimizer
+from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.loader import Batch
 from autoseg.training.optim import Average, make_optimizer
 from autoseg.training.tracking import Epoch
@@ -38,6 +39,7 @@ class Task:
     device: torch.device
     dtype: torch.dtype
     channels_last: bool = False
+    ranks: Ranks = ALONE
     cases_of: Callable[[int], Sequence[str]] = lambda step: ()  # ids in batch number `step`
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -57,16 +58,20 @@ def train(
     """Train to the end of `training.length`; return the final weights (averaged, if that is on).
 
     `batches` starts with batch number `training.step`. `facts` are kept in every checkpoint. Raises
-    Stopped, with everything saved, when `stop` is set.
+    Stopped, with everything saved, when `stop` is set. Several ranks do every step, and end,
+    together: what a clock or a signal says is the same for all.
     """
+    ranks = task.ranks
     if training.step >= training.length.steps:
         return final_weights(training)
     said = time.monotonic()
-    for batch in _shown(_guarded(batches, training, keeper, facts), training, task):
+    for batch in _shown(_guarded(batches, training, task, keeper, facts), training, task):
         update(training, task, batch)
         training.step += 1
         check_failures(training, task)
-        if pace.is_due(training.step):
+        look_now = ranks.first and pace.is_due(training.step)
+        due, signal_number = ranks.all_max((look_now, stop.number))
+        if due:
             replan(training, task, pace)
         finished = training.step >= training.length.steps
         if finished or training.step - training.epoch_begin == task.config.steps_per_epoch:
@@ -78,16 +83,20 @@ def train(
             said = time.monotonic()
         if finished:
             break
-        if stop.signal_name:
+        if signal_number:
             keeper.save(training.step, pack(training, facts), must=True)
-            raise Stopped(
-                f"stopped by {stop.signal_name} after step {training.step:,}; everything is saved",
-                remedy="run the same command again to continue",
-            )
+            raise ranks.once(stopped(signal_number, training.step))
         if keeper.is_due():
             keeper.save(training.step, pack(training, facts))
     keeper.save(training.step, pack(training, facts), must=True)
     return final_weights(training)
+
+
+def stopped(signal_number: int, step: int) -> Stopped:
+    """Return the error that says so."""
+    name = signal.Signals(signal_number).name
+    fact = f"stopped by {name} after step {step:,}; everything is saved"
+    return Stopped(fact, remedy="run the same command again to continue")
 
 
 def update(training: Training, task: Task, batch: Batch) -> None:
@@ -104,6 +113,7 @@ def update(training: Training, task: Task, batch: Batch) -> None:
         scores = network(lay_out_image(batch.image, task.channels_last))
     loss = task.loss(scores, batch)
     training.scaler.scale(loss).backward()
+    task.ranks.sum_gradients(network)
     training.scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm, foreach=True)
     finite = torch.isfinite(norm) & torch.isfinite(loss.detach())
@@ -137,19 +147,20 @@ def check_failures(training: Training, task: Task) -> None:
         return
     last = range(max(0, training.step - 5), training.step)
     cases = sorted({case for step in last for case in task.cases_of(step)})
-    raise UsageError(
+    error = UsageError(
         f"the gradient was not finite in {FAILURES_IN_A_ROW} steps in a row, up to step "
         f"{training.step:,}; the last good state is kept. Cases of the last steps: "
         f"{', '.join(cases) or 'unknown'}",
         remedy=f"try --set learning_rate={(task.config.learning_rate or 0) / 3:.1g}"
         + ("" if task.dtype == torch.float32 else " or --set precision=float32"),
     )
+    raise task.ranks.once(error)
 
 
 def replan(training: Training, task: Task, pace: Pace) -> None:
     """Change the number of steps when the clock says so; the rate still ends at zero."""
     synchronize(task.device)
-    length = pace.look(training.step, training.length)
+    length = task.ranks.decide(lambda: pace.look(training.step, training.length))
     if length is None or length.steps == training.length.steps:
         return
     change = abs(length.steps - training.length.steps) / (training.length.steps - training.step)
@@ -215,7 +226,7 @@ def measure(training: Training, task: Task) -> tuple[float | None, dict[str, flo
             scores = torch.func.functional_call(network, weights, (image,))
         losses.append(task.loss(scores[:1], batch))
         counts.append(hard_counts(scores[0], batch.target, task.labels, batch.annotated))
-    hits, extra, missed = torch.stack(counts).sum(0).T.tolist()
+    hits, extra, missed = task.ranks.all_sum(torch.stack(counts).sum(0)).T.tolist()
     sizes = [2 * h + e + m for h, e, m in zip(hits, extra, missed, strict=True)]
     values = [2 * h / size if size else None for h, size in zip(hits, sizes, strict=True)]
     loss = float(torch.stack(losses).mean())
@@ -224,24 +235,29 @@ def measure(training: Training, task: Task) -> tuple[float | None, dict[str, flo
 
 
 def _guarded(
-    batches: Iterable[Batch], training: Training, keeper: Keeper, facts: Mapping[str, Any]
+    batches: Iterable[Batch],
+    training: Training,
+    task: Task,
+    keeper: Keeper,
+    facts: Mapping[str, Any],
 ) -> Iterator[Batch]:
     """Pass batches on; when one cannot be made (data gone, damaged), save what was learnt first."""
     iterator = iter(batches)
     while True:
         try:
-            batch = next(iterator)
-        except StopIteration:
-            return
-        except Exception:
+            batch = task.ranks.together(lambda: next(iterator, None))
+        except (Exception, SystemExit):
             keeper.save(training.step, pack(training, facts))
             raise
+        if batch is None:
+            return
         yield batch
 
 
 def _shown(batches: Iterator[Batch], training: Training, task: Task) -> Iterator[Batch]:
     """Pass batches on behind a progress bar on a terminal, and silently elsewhere."""
-    with tqdm(total=task.config.steps_per_epoch, unit="step", leave=False, disable=None) as bar:
+    hidden = None if task.ranks.first else True  # None: unless it is a terminal
+    with tqdm(total=task.config.steps_per_epoch, unit="step", leave=False, disable=hidden) as bar:
         for batch in batches:
             yield batch
             bar.n = training.step - training.epoch_begin

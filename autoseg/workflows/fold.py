@@ -21,8 +21,9 @@ from autoseg.inference.predictor import ArrayPredictor, build_predictor
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.augmentation import build_augmentation
 from autoseg.training.budget import FEW_STEPS, say_duration
-from autoseg.training.checkpoint import Checkpoint
+from autoseg.training.checkpoint import Checkpoint, load_checkpoint
 from autoseg.training.decide import Decision, decide, natural_length
+from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.loader import Batch, batches, cases_of
 from autoseg.training.losses import build_loss, deep_supervised
 from autoseg.training.state import Task, Training, to_device
@@ -41,7 +42,11 @@ Loss = Callable[[Sequence[Tensor], Batch], Tensor]
 
 
 def plan_time(
-    order: Order, network: nn.Module, held_out: Sequence[PreparedCase], started: float
+    order: Order,
+    network: nn.Module,
+    held_out: Sequence[PreparedCase],
+    started: float,
+    ranks: Ranks = ALONE,
 ) -> tuple[float | None, str]:
     """Return when the last step must be done, and the speed of the final validation."""
     total = order.budget.seconds
@@ -49,7 +54,7 @@ def plan_time(
         return None, "balanced"
     for speed in ("balanced", "fast"):
         predict = make_predictor(order, network, speed)
-        reserve = estimate_seconds(predict, held_out, order.plan.labels, order.prepared)
+        reserve = estimate_seconds(predict, held_out, order.plan.labels, order.prepared, ranks)
         if reserve <= FAST_VALIDATION * total:
             break
     mirrored = "" if speed == "balanced" else ", without mirroring, as the budget is short"
@@ -63,10 +68,11 @@ def revise_deadline(
     held_out: Sequence[PreparedCase],
     started: float,
     speed: str,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Return the deadline of `plan_time` anew, with the time that a prediction takes now."""
     predict = make_predictor(order, network, speed)
-    reserve = estimate_seconds(predict, held_out, order.plan.labels, order.prepared)
+    reserve = estimate_seconds(predict, held_out, order.plan.labels, order.prepared, ranks)
     return started + (order.budget.seconds or 0.0) - reserve - CLOSING_S
 
 
@@ -76,9 +82,16 @@ def make_predictor(order: Order, network: nn.Module, speed: str) -> ArrayPredict
 
 
 def decide_anew(
-    order: Order, network: nn.Module, ours: Sequence[PreparedCase], deadline: float | None
+    order: Order,
+    network: nn.Module,
+    ours: Sequence[PreparedCase],
+    deadline: float | None,
+    ranks: Ranks = ALONE,
 ) -> Decision:
-    first = next(iter(batches(ours, order.design, order.config, order.plan.labels, augment=False)))
+    """Choose how to train, from probes with this rank's share of a batch."""
+    labels = order.plan.labels
+    share = batches(ours, order.design, order.config, labels, augment=False, ranks=ranks)
+    first = dataclasses.replace(next(iter(share)), ranks=ALONE)  # no other rank takes part
     decision = decide(
         network, first, make_loss(order, order.config), order.config, order.budget,
         lambda: (deadline or 0.0) - time.monotonic(), _natural_length(order, len(ours)),
@@ -132,14 +145,15 @@ def make_task(
     decision: Decision,
     ours: Sequence[PreparedCase],
     held_out: Sequence[PreparedCase],
+    ranks: Ranks = ALONE,
 ) -> Task:
     config, labels = decision.config, order.plan.labels
     fixed: list[Batch] = []
     if held_out:
         other = dataclasses.replace(config, seed=config.seed + VALIDATION_SEED)
         count = VALIDATION_BATCHES.get(order.device.type, 4)
-        patches = islice(batches(held_out, order.design, other, labels, augment=False), count)
-        fixed = [to_device(batch, order.device) for batch in patches]
+        patches = batches(held_out, order.design, other, labels, augment=False, ranks=ranks)
+        fixed = [to_device(batch, order.device) for batch in islice(patches, count)]
     return Task(
         config=config,
         labels=labels,
@@ -149,6 +163,7 @@ def make_task(
         device=order.device,
         dtype=PRECISIONS[decision.precision],
         channels_last=decision.channels_last,
+        ranks=ranks,
         cases_of=lambda step: cases_of(ours, order.design, config, step),
     )
 
@@ -162,6 +177,12 @@ def facts_of(order: Order, decision: Decision) -> dict[str, Any]:
         "decision": to_json(decision),
         "torch": torch.__version__,
     }
+
+
+def find_checkpoint(order: Order) -> tuple[Checkpoint | None, float]:
+    """Return the checkpoint to continue from, and the seconds spent before it; None, 0.0: begin."""
+    checkpoint = load_checkpoint(order.resume)
+    return checkpoint, check_same_run(checkpoint, order) if checkpoint else 0.0
 
 
 def check_same_run(checkpoint: Checkpoint, order: Order) -> float:

@@ -6,11 +6,12 @@ run/fold_0/  resume/ (until finished)  history.csv  log.txt  progress.png
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +29,10 @@ from autoseg.results import Summary
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training import trainer
 from autoseg.training.budget import Budget, Pace, say_duration
-from autoseg.training.checkpoint import Keeper, load_checkpoint
+from autoseg.training.checkpoint import Keeper, NoKeeper
 from autoseg.training.decide import Decision
+from autoseg.training.distributed import ALONE, Ranks, join_ranks, rank_device
+from autoseg.training.launch import read_launch
 from autoseg.training.loader import batches
 from autoseg.training.state import (
     Training,
@@ -42,9 +45,9 @@ from autoseg.training.state import (
 from autoseg.training.tracking import log_file
 from autoseg.workflows.fold import (
     adjust_length,
-    check_same_run,
     decide_anew,
     facts_of,
+    find_checkpoint,
     make_predictor,
     make_task,
     plan_time,
@@ -53,6 +56,7 @@ from autoseg.workflows.fold import (
     warn_few_steps,
 )
 from autoseg.workflows.order import Order, read_orders
+from autoseg.workflows.ranks import check_ranks, fingerprint_of_orders, introduce_ranks
 from autoseg.workflows.train_report import Reporter, draw, introduce
 from autoseg.workflows.validation import validate
 from autoseg.workspace import Workspace
@@ -82,43 +86,70 @@ def train(
     fold unless `overwrite`, which moves the old run aside; Stopped when a signal asked to stop.
     """
     begun = time.monotonic() if started is None else started
-    orders = read_orders(
-        workspace, configuration, str(fold), dataset=dataset, size=size, budget=budget,
-        settings=settings, device=device,
-    )  # fmt: skip
-    orders = orders if overwrite else _unfinished(orders)
-    summary = None
-    for number, order in enumerate(orders):
-        # A time budget means the whole command: what is left of it is shared by the folds left.
-        now = begun if number == 0 else time.monotonic()
-        order = dataclasses.replace(
-            order, budget=_share(order.budget, begun, now, len(orders) - number)
-        )
-        with locked(order.run, f"autoseg_train {configuration} {order.fold}"):
+    launch = read_launch()
+    device = rank_device(device, launch)
+    with join_ranks(device, launch) as ranks:
+        orders = ranks.together(
+            lambda: read_orders(
+                workspace, configuration, str(fold), dataset=dataset, size=size, budget=budget,
+                settings=settings, device=device,
+            )
+        )  # fmt: skip
+        of_first = ranks.decide(lambda: fingerprint_of_orders(orders))
+        ranks.together(lambda: check_ranks(orders, ranks, of_first))
+        left = ranks.decide(lambda: [order.fold for order in _chosen(orders, overwrite)])
+        orders = [order for order in orders if order.fold in left]
+        summary = None
+        for number, order in enumerate(orders):
+            # A time budget means the whole command: what is left is shared by the folds left.
+            now = begun if number == 0 else time.monotonic()
+            order = dataclasses.replace(
+                order, budget=_share(order.budget, begun, now, len(orders) - number)
+            )
+            with _at_work(order, ranks, overwrite) as stop:
+                summary = train_fold(order, now, stop, ranks)
+    return summary if ranks.first else None
+
+
+@contextlib.contextmanager
+def _at_work(order: Order, ranks: Ranks, overwrite: bool) -> Iterator[StopRequest]:
+    """Hold the fold's folder and log to it, on the first rank; listen to signals on all."""
+    command = f"autoseg_train {order.configuration.name} {order.fold}"
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> None:
+            stack.enter_context(locked(order.run, command))
             if overwrite:
                 _move_aside(order.run)
-            with log_file(order.run / "log.txt"), stop_on_signals() as stop:
-                summary = train_fold(order, now, stop)
-    return summary
+            stack.enter_context(log_file(order.run / "log.txt"))
+
+        ranks.decide(begin)
+        yield stack.enter_context(stop_on_signals(patient=not ranks.alone))
 
 
-def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | None:
+def train_fold(
+    order: Order, started: float, stop: StopRequest, ranks: Ranks = ALONE
+) -> Summary | None:
     """Train one fold from its beginning or its last checkpoint, save its weights, validate them."""
     introduce(order)
+    introduce_ranks(order, ranks)
     ours = [open_prepared(order.prepared / order.configuration.name, i) for i in order.cases.train]
     held_out = [
         open_prepared(order.prepared / order.configuration.name, i) for i in order.cases.validation
     ]
-    checkpoint = load_checkpoint(order.resume)
-    spent = check_same_run(checkpoint, order) if checkpoint else 0.0
+    checkpoint, spent = ranks.decide(lambda: find_checkpoint(order))
     torch.manual_seed(order.config.seed)
     channels = len(order.plan.channels), order.plan.labels.channels
     network = build_network(order.design.network, *channels).to(order.device)
+    ranks.same_weights(network)
 
-    deadline, speed = plan_time(order, network, held_out, started - spent)
-    revise = partial(revise_deadline, order, network, held_out, started - spent, speed)
-    decision = recall(checkpoint) or decide_anew(order, network, ours, deadline)
-    task = make_task(order, decision, ours, held_out)
+    about = order, network, held_out, started - spent
+    deadline, speed = ranks.decide(lambda: plan_time(*about, ranks))
+    revise = partial(revise_deadline, *about, speed, ranks)
+    decision = recall(checkpoint) or ranks.decide(
+        lambda: decide_anew(order, network, ours, deadline, ranks)
+    )
+    task = ranks.together(lambda: make_task(order, decision, ours, held_out, ranks))
     training = begin_training(lay_out(network, decision.channels_last), task, decision.length)
     if checkpoint:
         unpack(training, checkpoint)
@@ -128,21 +159,26 @@ def train_fold(order: Order, started: float, stop: StopRequest) -> Summary | Non
     weights = resolve("trainer", decision.config.trainer, TRAINERS)(
         training,
         task,
-        batches(ours, order.design, decision.config, order.plan.labels, training.step),
+        batches(ours, order.design, decision.config, order.plan.labels, training.step, ranks=ranks),
         Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
-        Keeper(order.resume),
+        Keeper(order.resume) if ranks.first else NoKeeper(order.resume),
         stop,
-        Reporter(order.run),
+        Reporter(order.run) if ranks.first else lambda history: None,
         facts_of(order, decision),
     )
     if training.length.steps != decision.length.steps:
         warn_few_steps(order, training.length.steps)
     config = dataclasses.replace(decision.config, steps=training.length.steps, epochs=None)
-    _save(order, config, weights, training, decision)
+    ranks.decide(lambda: _save(order, config, weights, training, decision))
     network.load_state_dict(weights)
-    summary = _validate(order, network, held_out, speed, stop)
-    _finish(order, training, decision, summary, time.monotonic() - started + spent)
+    summary = _validate(order, network, held_out, speed, stop, ranks)
+    seconds = time.monotonic() - started + spent
+    ranks.decide(lambda: _finish(order, training, decision, summary, seconds))
     return summary
+
+
+def _chosen(orders: list[Order], overwrite: bool) -> list[Order]:
+    return orders if overwrite else _unfinished(orders)
 
 
 def _unfinished(orders: list[Order]) -> list[Order]:
@@ -201,11 +237,12 @@ def _validate(
     held_out: Sequence[PreparedCase],
     speed: str,
     stop: StopRequest,
+    ranks: Ranks,
 ) -> Summary | None:
     if not held_out:
         return None
     predict = dataclasses.replace(make_predictor(order, network, speed), interrupt=stop.check)
-    return validate(predict, held_out, order.plan, order.prepared, order.validation, stop)
+    return validate(predict, held_out, order.plan, order.prepared, order.validation, stop, ranks)
 
 
 def _finish(

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +24,18 @@ from autoseg.evaluation.tables import write_summary
 from autoseg.files import write_atomically
 from autoseg.image import Geometry
 from autoseg.inference.export import decode_restored
-from autoseg.inference.scores import FOLDER, ScoreKeeper
+from autoseg.inference.scores import FOLDER, CutScores, ScoreKeeper, cut_scores
 from autoseg.io import write_labels
 from autoseg.labels import Labels
 from autoseg.plan import Plan
 from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.npz import write_npz
+from autoseg.preprocessing.prepare import Frame
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.results import CaseScores, Summary
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import say_duration
+from autoseg.training.distributed import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +51,18 @@ def predict_labels(predict: Predict, case: PreparedCase, labels: Labels) -> np.n
 
 
 def estimate_seconds(
-    predict: Predict, cases: Sequence[PreparedCase], labels: Labels, prepared: Path
+    predict: Predict,
+    cases: Sequence[PreparedCase],
+    labels: Labels,
+    prepared: Path,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Return how long `validate` will take, from predicting and scoring the median case once."""
     if not cases:
         return 0.0
     case = sorted(cases, key=lambda c: c.labels.size)[len(cases) // 2]
     share = sum(c.labels.size for c in cases) / max(1, case.labels.size)
+    share *= math.ceil(len(cases) / ranks.size) / len(cases)
     begin = time.monotonic()
     predict_labels(predict, case, labels)
     if time.monotonic() - begin < 2.0:  # the first call warmed up; time another
@@ -80,6 +89,17 @@ def score(
     return replace(scores, group=case.group)
 
 
+@dataclass(frozen=True)
+class Validated:
+    """What is kept of a validation case."""
+
+    case: str
+    frame: Frame
+    label_map: np.ndarray  # (Z, Y, X), on the grid of the scan
+    logits: CutScores
+    scores: CaseScores
+
+
 def validate(
     predict: Predict,
     cases: Sequence[PreparedCase],
@@ -87,36 +107,70 @@ def validate(
     prepared: Path,
     output: Path,
     stop: StopRequest,
+    ranks: Ranks = ALONE,
 ) -> Summary:
     """Write label maps, scores, `metrics.csv` and `summary.json` to `output`; return the summary.
 
-    The scores are kept for ensembles (`inference/scores.py`).
+    The scores are kept for ensembles (`inference/scores.py`). Several ranks predict and score one
+    case each at a time, and the first writes.
     """
     ending = plan.file_ending
     if importlib.util.find_spec("SimpleITK") is None:
         log.info("SimpleITK is not installed here: validation label maps are written as .npz")
         ending = ".npz"
     log.info("predicting and scoring %d validation cases in full", len(cases))
-    keeper = ScoreKeeper(output / FOLDER, plan.labels)
-    scores, begin, said = [], time.monotonic(), time.monotonic()
-    for number, case in enumerate(cases, start=1):
-        if stop.signal_name:
-            raise Stopped(
-                f"stopped by {stop.signal_name} while predicting validation cases",
-                remedy="run the same command again: training is done, only this is repeated",
-            )
-        logits = predict(np.array(case.image, dtype=np.float32))
-        label_map = decode_restored(logits, case.frame, plan.labels)
-        keeper.keep(case.id, logits.cpu().numpy(), case.frame)
-        path = output / f"{case.id}{ending}"
-        write_label_map(path, label_map, case.frame.source)
-        scores.append(score(label_map, case, plan.labels, prepared, path.name))
+
+    def look_at(some: Sequence[PreparedCase]) -> list[Validated]:
+        return [validate_case(predict, case, plan, prepared, ending, stop) for case in some]
+
+    keeper = ranks.decide(lambda: ScoreKeeper(output / FOLDER, plan.labels))
+    scores: list[CaseScores] = []
+
+    def write(found: Sequence[Validated]) -> None:
+        for each in found:
+            keeper.put(each.case, each.logits, each.frame)
+            path = output / each.scores.prediction_file
+            write_label_map(path, each.label_map, each.frame.source)
+            scores.append(each.scores)
+
+    begin, said = time.monotonic(), time.monotonic()
+    for start in range(0, len(cases), ranks.size):
+        mine = cases[start + ranks.rank : start + ranks.rank + 1]
+        found = ranks.gather(ranks.together(partial(look_at, mine)))
+        ranks.decide(partial(write, [each for some in found for each in some]))
         if time.monotonic() - said > SAID_EVERY_S:
-            said = time.monotonic()
+            said, number = time.monotonic(), min(start + ranks.size, len(cases))
             left = say_duration((said - begin) * (len(cases) - number) / number)
             log.info("validation: %d of %d cases, %s left", number, len(cases), left)
+    return ranks.decide(lambda: _sum_up(scores, plan.labels, keeper, output))
+
+
+def validate_case(
+    predict: Predict,
+    case: PreparedCase,
+    plan: Plan,
+    prepared: Path,
+    ending: str,
+    stop: StopRequest,
+) -> Validated:
+    """Predict and score one case."""
+    if stop.signal_name:
+        raise Stopped(
+            f"stopped by {stop.signal_name} while predicting validation cases",
+            remedy="run the same command again: training is done, only this is repeated",
+        )
+    logits = predict(np.array(case.image, dtype=np.float32))
+    label_map = decode_restored(logits, case.frame, plan.labels)
+    found = score(label_map, case, plan.labels, prepared, f"{case.id}{ending}")
+    cut = cut_scores(logits.cpu().numpy(), plan.labels)
+    return Validated(case.id, case.frame, label_map, cut, found)
+
+
+def _sum_up(
+    scores: Sequence[CaseScores], labels: Labels, keeper: ScoreKeeper, output: Path
+) -> Summary:
     keeper.close()
-    summary = summarise(scores, plan.labels, make_header(plan.labels))
+    summary = summarise(scores, labels, make_header(labels))
     write_summary(output, summary)
     _report_controls(summary)
     return summary

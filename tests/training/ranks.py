@@ -59,7 +59,7 @@ def _work(pipe: Connection) -> None:
             return
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         try:
-            with join_ranks(on_gpu=False, launch=Launch(rank, size, rank)) as ranks:
+            with join_ranks("cpu", Launch(rank, size, rank)) as ranks:
                 value = function(ranks, *arguments)
         except (Exception, SystemExit) as error:
             value = error
