@@ -14,7 +14,7 @@ from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.launch import Launch, read_launch
 from autoseg.training.loader import Batch
 from autoseg.training.losses import LOSSES, deep_supervised
-from tests.training.ranks import Pool
+from tests.ranks import Pool
 
 EXCLUSIVE = Labels({"liver": (1,), "spleen": (2,)})
 REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})

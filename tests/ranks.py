@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from autoseg.training.distributed import join_ranks
-from autoseg.training.launch import Launch
+from autoseg.training.launch import read_launch
 
 MOST = 3
+TORCHRUNS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class Pool:
-    """Runs functions `(ranks, *arguments) -> value` on one to three gloo ranks."""
+    """Runs functions on two or three ranks on this machine."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -30,12 +31,22 @@ class Pool:
             self.processes.append(process)
             self.pipes.append(ours)
 
-    def run(self, size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Return what the function gave on each rank; a rank's exception stands for its value."""
+    def launch(self, size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Return what the function gave in each process, which torchrun seems to have started.
+
+        What was raised stands for the value.
+        """
         port = _free_port()
         for rank, pipe in enumerate(self.pipes[:size]):
-            pipe.send((rank, size, port, function, arguments))
+            names = dict(
+                zip(TORCHRUNS, map(str, (rank, size, rank, "127.0.0.1", port)), strict=True)
+            )
+            pipe.send((names, function, arguments))
         return [pipe.recv() for pipe in self.pipes[:size]]
+
+    def run(self, size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Return what `function(ranks, *arguments)` gave on each rank."""
+        return self.launch(size, _joined, function, *arguments)
 
     def close(self) -> None:
         """End the processes."""
@@ -54,13 +65,17 @@ def _work(pipe: Connection) -> None:
     torch.set_num_threads(1)
     while True:
         try:
-            rank, size, port, function, arguments = pipe.recv()
+            names, function, arguments = pipe.recv()
         except EOFError:
             return
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        os.environ |= names
         try:
-            with join_ranks("cpu", Launch(rank, size, rank)) as ranks:
-                value = function(ranks, *arguments)
+            value = function(*arguments)
         except (Exception, SystemExit) as error:
             value = error
         pipe.send(value)
+
+
+def _joined(function: Callable[..., Any], *arguments: Any) -> Any:
+    with join_ranks("cpu", read_launch(dict(os.environ))) as ranks:
+        return function(ranks, *arguments)
