@@ -202,10 +202,12 @@ def _choose_folds(
     folder: Path, folds: Sequence[str] | None, cards: Mapping[str, FoldCard], identity: str
 ) -> tuple[str, ...]:
     every = tuple(fold for fold in cards if fold != FULL) or tuple(cards)
-    chosen = every if folds is None else tuple(dict.fromkeys(str(fold) for fold in folds))
+    asked = every if folds is None else tuple(dict.fromkeys(str(fold) for fold in folds))
     if not cards:
         raise CorruptError("holds no fold", place=str(folder), remedy="train one first")
-    missing = [fold for fold in chosen if fold not in cards]
+    missing = [fold for fold in asked if fold not in cards]
+    # Not in the order they were asked for: sums of floats depend on it, results must not.
+    chosen = tuple(fold for fold in cards if fold in asked)
     if missing:
         raise UsageError(
             f"fold {', '.join(missing)} is not in this model",

@@ -7,13 +7,13 @@ all channels in one 4-D file, the plain `<case>.nii.gz` will do.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.case_files import ENDINGS, Scan, ending_of, some
 from autoseg.dataset_json import CaseEntry, Declaration, parse_declaration
-from autoseg.dicom_files import is_series
+from autoseg.dicom_files import is_series, kind_of
 from autoseg.errors import DataError, Problem, UsageError
 from autoseg.files import read_json
 from autoseg.labels import Labels
@@ -110,36 +110,60 @@ def find_dataset(folder: Path) -> Found:
     return Found(dataset, tuple(problems + scan.problems), tuple(warnings), incomplete)
 
 
-def find_cases(folder: Path, channels: int, file_ending: str | None = None) -> list[Case]:
-    """Return the cases to predict in `folder` (or the one file it is), sorted by name.
+def find_cases(
+    places: Path | Sequence[Path], channels: int, file_ending: str | None = None
+) -> list[Case]:
+    """Return the cases to predict in folders, or files, sorted by name.
 
-    Files of type `file_ending` are taken; when there are none, DICOM series: the folder itself, or
-    the folders in it, named as files would be; then every readable type.
+    Of a folder, files of type `file_ending` are taken; when there are none, DICOM series: the
+    folder itself, or the folders in it, named as files would be; then every readable type.
     Raises UsageError when there is no image, DataError listing every case whose channels are wrong.
     """
-    if not folder.exists():
-        raise UsageError("not found", place=str(folder), expected="a folder with images")
+    places = [places] if isinstance(places, Path) else list(places)
+    shown = str(places[0]) if len(places) == 1 else f"{places[0]}, ..."
+    folder = places[0] if places[0].is_dir() else places[0].parent
     scan = Scan(folder, tuple(f"channel {index}" for index in range(channels)))
-    paths = scan.images_in(folder) if folder.is_dir() else [folder] * bool(ending_of(folder))
+    chosen = [path for place in places for path in _images_at(place, scan, file_ending)]
+    images = scan.by_case(chosen, ())
+    if scan.problems:
+        count = len(scan.problems)
+        fact = f"{count} problem{'s' * (count != 1)} with the images"
+        raise DataError(fact, place=shown, problems=scan.problems)
+    return [Case(case, files) for case, files in sorted(images.items())]
+
+
+def _images_at(place: Path, scan: Scan, file_ending: str | None) -> list[Path]:
+    if not place.exists():
+        expected = "an image" if ending_of(place) else "a folder with images"
+        raise UsageError("not found", place=str(place), expected=expected)
+    if not place.is_dir():
+        check_is_image(place)
+        return [place]
+    paths = scan.images_in(place)
     chosen = [path for path in paths if ending_of(path) == file_ending]
-    chosen = chosen or _series_in(folder) or paths
+    chosen = chosen or _series_in(place) or paths
     if not chosen:
         raise UsageError(
             "no images in this folder",
-            place=str(folder),
+            place=str(place),
             expected=f"files ending in {file_ending or ', '.join(ENDINGS)}, or DICOM series",
         )
     left_out = [path for path in paths if path not in chosen]
     if left_out:
         others = ", ".join(sorted({ending_of(path) for path in left_out}))
         kind = ending_of(chosen[0]) or "DICOM"
-        log.warning("%s: left out, as not %s: %d of type %s", folder, kind, len(left_out), others)
-    images = scan.by_case(chosen, ())
-    if scan.problems:
-        count = len(scan.problems)
-        fact = f"{count} problem{'s' * (count != 1)} with the images"
-        raise DataError(fact, place=str(folder), problems=scan.problems)
-    return [Case(case, files) for case, files in sorted(images.items())]
+        log.warning("%s: left out, as not %s: %d of type %s", place, kind, len(left_out), others)
+    return chosen
+
+
+def check_is_image(path: Path) -> None:
+    """Raise UsageError when the name of an existing path is not that of an image, or a series."""
+    if ending_of(path) or is_series(path):
+        return
+    if kind_of(path) == "image":
+        remedy = "name the folder of its series"
+        raise UsageError("is a single DICOM file", place=str(path), remedy=remedy)
+    raise UsageError("is no image", place=str(path), expected=f"a file ending in {some(ENDINGS)}")
 
 
 def _series_in(folder: Path) -> list[Path]:

@@ -56,6 +56,17 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], durable: b
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Raise ResourceError when no file can be made in `folder`, which is created if need be."""
+    probe = folder / f".autoseg.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _as_resource_error(error, folder) from error
+
+
 def write_text(path: Path, text: str, durable: bool = True) -> None:
     """Write UTF-8 `text` atomically."""
     write_atomically(path, lambda stream: stream.write(text.encode("utf-8")), durable)

@@ -18,11 +18,13 @@ from autoseg.commands.options import (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument(
-        "-i", "--images", type=Path, required=True, metavar="FOLDER", help="images to segment"
-    )
+        "-i", "--images", nargs="+", required=True, metavar="PLACE",
+        help="images to segment: folders, files, or - for NIfTI on stdin",
+    )  # fmt: skip
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for the label maps"
-    )
+        "-o", "--output", required=True, metavar="PLACE",
+        help="folder for the label maps; of one case also a file, or - for NIfTI on stdout",
+    )  # fmt: skip
     dataset_option(parser)
     workspace_option(parser)
     parser.add_argument("-c", "--configuration", metavar="CONFIG", help="(default: the best known)")
@@ -46,22 +48,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
+    from autoseg.pipes import PIPE, connected
     from autoseg.workflows.predict import predict
 
-    predict(
-        workspace_of(options),
-        options.images,
-        options.output,
-        dataset=options.dataset,
-        configuration=options.configuration,
-        size=options.size,
-        folds=options.folds,
-        bundles=options.model,
-        speed=options.speed,
-        settings=options.settings,
-        device=options.device,
-        overwrite=options.overwrite,
-        trust=options.trust,
-        write=options.write,
-    )
-    return f"label maps: {options.output}"
+    with connected(options.images, options.output) as (images, output):
+        predict(
+            workspace_of(options),
+            images,
+            output,
+            dataset=options.dataset,
+            configuration=options.configuration,
+            size=options.size,
+            folds=options.folds,
+            bundles=options.model,
+            speed=options.speed,
+            settings=options.settings,
+            device=options.device,
+            overwrite=options.overwrite,
+            trust=options.trust,
+            write=options.write,
+        )
+    if options.output == PIPE:
+        return ""
+    return f"label map{'s' if output.is_dir() else ''}: {options.output}"

@@ -1,24 +1,34 @@
-"""Segment the images of a folder with trained models."""
+"""Segment new images with trained models: a folder of them, or one."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoseg import __version__
 from autoseg.config import PredictConfig, override
-from autoseg.dataset import Case, find_cases
+from autoseg.dataset import Case
 from autoseg.errors import AutosegError, PartlyDone, ResourceError, Stopped, UsageError
-from autoseg.files import locked, to_json
+from autoseg.files import check_writable, locked
 from autoseg.inference.speed import describe_speed, settle
-from autoseg.postprocess import describe_rules, rules_json
+from autoseg.parallel import Outcome
+from autoseg.postprocess import describe_rules
 from autoseg.stopping import StopRequest, stop_on_signals
-from autoseg.workflows.predict_choice import Chosen, choose_models
+from autoseg.workflows.predict_choice import choose_models
 from autoseg.workflows.predict_dicom import check_series
-from autoseg.workflows.predict_record import Record, close_record, is_done, open_record
+from autoseg.workflows.predict_inputs import check_headers, find_inputs, is_one_file
+from autoseg.workflows.predict_record import (
+    FORMAT,
+    Entry,
+    Record,
+    close_record,
+    described,
+    is_done,
+    open_record,
+)
+from autoseg.workflows.predict_task import Task, header_of
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -26,7 +36,7 @@ log = logging.getLogger(__name__)
 
 def predict(
     workspace: Workspace,
-    images: Path,
+    images: Path | Sequence[Path],
     output: Path,
     *,
     dataset: str | None = None,
@@ -43,9 +53,11 @@ def predict(
 ) -> dict[str, Any]:
     """Write one label map per case in `images` to `output`; return what `predictions.json` holds.
 
-    Each is on its image's own grid, in its file type, under its name; DICOM series give `.nii.gz`,
-    or with `write` "seg" or "rtstruct" a DICOM object. The same command continues an unfinished
-    run. Raises UsageError before anything is loaded when there is nothing to do or
+    `images` are folders or files, see `predict_inputs`. Each label map is on its image's own grid,
+    in its file type, under its name; DICOM series give `.nii.gz`, or with `write` "seg" or
+    "rtstruct" a DICOM object. The same command continues an unfinished run. An `output` with the
+    name of an image file takes a single case, and nothing else is written.
+    Raises UsageError before anything is loaded when there is nothing to do or
     `output` is not free, DataError when channels are missing; PartlyDone when cases failed; Stopped
     when a signal asked to stop: finished cases are kept, the running one is dropped.
     """
@@ -61,51 +73,47 @@ def predict(
     )
     if config.rules == "none":
         chosen = dataclasses.replace(chosen, rules={})
-    plan = chosen.models[0].plan
-    if images.resolve() == output.resolve():
-        raise UsageError(
-            "input and output are the same folder",
-            place=str(output),
-            remedy="choose another folder with -o",
-        )
-    cases = find_cases(images, len(plan.channels), plan.file_ending)
+    plan, channels = chosen.models[0].plan, len(chosen.models[0].plan.channels)
+    places = [images] if isinstance(images, Path) else list(images)
+    cases = find_inputs(places, output, channels, plan.file_ending, write)
+    check_headers(cases, channels)
     check_series(cases, write)
     log.info("%s", chosen.reason)
     log.info("%s", describe_speed(config))
     if chosen.rules:
         log.info("rules (best.json): %s", describe_rules(chosen.rules))
-    with locked(output, "autoseg_predict"), stop_on_signals() as stop:
-        header = _header(chosen, config) | ({"write": write} if write != "labels" else {})
-        record = open_record(output, header, overwrite)
-        failed = _predict_rest(chosen, cases, config, device, record, stop, write)
+    one_file = is_one_file(output, write)
+    task = Task(chosen, config, device, output, one_file, write)
+    with stop_on_signals() as stop:
+        if one_file:
+            return _predict_file(task, cases[0], stop, overwrite)
+        return _predict_folder(task, cases, stop, overwrite)
+
+
+def _predict_file(task: Task, case: Case, stop: StopRequest, overwrite: bool) -> dict[str, Any]:
+    """Predict one case into the file that was named; its failure is the command's."""
+    if task.output.exists() and not overwrite:
+        remedy = "choose another name, or pass --overwrite"
+        raise UsageError("is there already", place=str(task.output), remedy=remedy)
+    check_writable(task.output.parent)
+    entry = next(iter(_predict_cases(task, [case], stop))).result()
+    return {"format": FORMAT, **header_of(task), "cases": described([entry]), "failed": []}
+
+
+def _predict_folder(
+    task: Task, cases: list[Case], stop: StopRequest, overwrite: bool
+) -> dict[str, Any]:
+    with locked(task.output, "autoseg_predict"):
+        header = header_of(task)
+        record = open_record(task.output, header, overwrite)
+        failed = _predict_rest(task, cases, record, stop)
         manifest = close_record(record, header, cases, failed)
-    _say_end(output, cases, failed)
+    _say_end(task.output, cases, failed)
     return manifest
 
 
-def _header(chosen: Chosen, config: PredictConfig) -> dict[str, Any]:
-    models = [
-        {
-            "model": f"{info.configuration}-{info.size}",
-            "dataset": info.plan.dataset,
-            "model_id": info.fold_cards[info.folds[0]].model_id,
-            "weights_sha256": {fold: info.fold_cards[fold].sha256 for fold in info.folds},
-        }
-        for info in chosen.models
-    ]
-    settings = to_json(dataclasses.replace(config, folds=None))
-    return {"version": __version__, "models": models, "settings": settings,
-            "rules": to_json(rules_json(chosen.rules))}  # fmt: skip
-
-
 def _predict_rest(
-    chosen: Chosen,
-    cases: list[Case],
-    config: PredictConfig,
-    device: str | None,
-    record: Record,
-    stop: StopRequest,
-    write: str,
+    task: Task, cases: list[Case], record: Record, stop: StopRequest
 ) -> dict[str, str]:
     """Predict what `record` does not hold yet; return why cases failed."""
     left = [case for case in cases if not is_done(record, case)]
@@ -113,11 +121,8 @@ def _predict_rest(
         log.info("%d of %d cases are finished already", len(cases) - len(left), len(cases))
     if not left:
         return {}
-    # The only import of torch on this path: wrong folders and settings are answered without it.
-    from autoseg.workflows.predict_cases import predict_cases
-
     failed: dict[str, str] = {}
-    for outcome in predict_cases(chosen, left, config, device, record, stop, write):
+    for outcome in _predict_cases(task, left, stop):
         if isinstance(outcome.error, ResourceError):
             raise outcome.error  # a full disk fails the next case too
         if isinstance(outcome.error, Stopped):
@@ -133,6 +138,15 @@ def _predict_rest(
         elif outcome.value is not None:
             record.add(outcome.value)
     return failed
+
+
+def _predict_cases(
+    task: Task, cases: list[Case], stop: StopRequest
+) -> Iterator[Outcome[Case, Entry]]:
+    # The only import of torch on this path: wrong folders and settings are answered without it.
+    from autoseg.workflows.predict_cases import predict_cases
+
+    return predict_cases(task, cases, stop)
 
 
 def _why(error: Exception) -> str:

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from autoseg.bundle import Bundle, load_bundle
-from autoseg.config import PredictConfig
 from autoseg.dataset import Case
 from autoseg.device import describe_device, pick_device
 from autoseg.errors import DataError
@@ -18,19 +17,17 @@ from autoseg.files import sha256
 from autoseg.image import Geometry
 from autoseg.inference.export import decode_mean
 from autoseg.inference.predictor import ArrayPredictor, load_predictor
-from autoseg.io import ending_of, read_case, write_labels
+from autoseg.io import read_case, write_labels
 from autoseg.parallel import Outcome, map_cases, prefetch
 from autoseg.plan import Plan
 from autoseg.postprocess import Rules, apply_rules, thresholds
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.stopping import StopRequest
-from autoseg.workflows.predict_choice import Chosen
 from autoseg.workflows.predict_dicom import write_object
-from autoseg.workflows.predict_record import Entry, Record, source_of
+from autoseg.workflows.predict_record import Entry, source_of
+from autoseg.workflows.predict_task import Task
 
 log = logging.getLogger(__name__)
-
-LOSSY_ENDINGS = (".jpg", ".jpeg")  # would smear label values; their labels become PNG
 
 
 @dataclass(frozen=True)
@@ -56,32 +53,26 @@ class Engine:
 
 
 def predict_cases(
-    chosen: Chosen,
-    cases: Sequence[Case],
-    config: PredictConfig,
-    device: str | None,
-    record: Record,
-    stop: StopRequest,
-    write: str = "labels",
+    task: Task, cases: Sequence[Case], stop: StopRequest
 ) -> Iterator[Outcome[Case, Entry]]:
-    """Predict `cases`, write their files beside `record`, yield what became of each.
+    """Predict `cases`, write their files, yield what became of each.
 
     Once `stop` is set, the outcome of the case that is running is the error Stopped.
     """
-    engine = _load(chosen, config, device, stop)
+    engine = _load(task, stop)
     prepared = prefetch(partial(_prepare, engine=engine), cases)
 
     def finish(case: Case) -> Entry:
-        return _finish(case, next(prepared).result(), engine, record, write)
+        return _finish(case, next(prepared).result(), engine, task)
 
     yield from map_cases(finish, cases, title="predict")
 
 
-def _load(chosen: Chosen, config: PredictConfig, device: str | None, stop: StopRequest) -> Engine:
-    where = pick_device(device)
+def _load(task: Task, stop: StopRequest) -> Engine:
+    where, chosen = pick_device(task.device), task.chosen
     bundles = tuple(load_bundle(info.folder, info.folds, chosen.trust) for info in chosen.models)
     log.info("predicting on %s", describe_device(where))
-    loaded = (load_predictor(bundle, config, where) for bundle in bundles)
+    loaded = (load_predictor(bundle, task.config, where) for bundle in bundles)
     predictors = tuple(replace(predictor, interrupt=stop.check) for predictor in loaded)
     return Engine(bundles, predictors, chosen.trust, chosen.rules)
 
@@ -97,7 +88,7 @@ def _prepare(case: Case, engine: Engine) -> Prepared:
     return Prepared(image.geometry, tuple(arrays))
 
 
-def _finish(case: Case, prepared: Prepared, engine: Engine, record: Record, write: str) -> Entry:
+def _finish(case: Case, prepared: Prepared, engine: Engine, task: Task) -> Entry:
     labels = engine.plan.labels
     if prepared.arrays:
         pairs = zip(engine.predictors, prepared.arrays, strict=True)
@@ -107,17 +98,10 @@ def _finish(case: Case, prepared: Prepared, engine: Engine, record: Record, writ
     else:
         log.warning("%s: the image is empty (all zero); so is its label map", case.id)
         label_map = np.zeros(prepared.geometry.shape, dtype=labels.dtype)
-    path = record.folder / f"{case.id}{_ending(case, write)}"
-    if write == "labels":
+    path = task.file_of(case)
+    if task.write == "labels":
         write_labels(path, label_map, prepared.geometry, like=case.images[0])
     else:
-        write_object(path, label_map, labels, case.images[0], write)
+        write_object(path, label_map, labels, case.images[0], task.write)
     status = "ok" if prepared.arrays else "empty_image"
     return Entry(case.id, path.name, sha256(path), source_of(case), status)
-
-
-def _ending(case: Case, write: str) -> str:
-    if write != "labels":
-        return f".{write}.dcm"
-    ending = ending_of(case.images[0]) or ".nii.gz"  # without one: a DICOM series
-    return ".png" if ending in LOSSY_ENDINGS else ending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -44,13 +45,14 @@ def choose_models(
     if folds is not None and list(folds) == ["all"]:
         folds = None
     if bundles:
-        infos = [open_bundle(Path(folder), folds, trust) for folder in bundles]
+        infos = _in_order([open_bundle(Path(folder), folds, trust) for folder in bundles])
         reason = f"model {' + '.join(describe(info) for info in infos)}, as named"
         return Chosen(_check_together(infos), reason, trust)
     name = _find_dataset(workspace, dataset)
     trained = trained_models(workspace, name)
     names, why, best = _choose_names(workspace, name, trained, configuration, size)
-    infos = [open_bundle(workspace.models(name) / n / "bundle", folds, True) for n in names]
+    folders = [workspace.models(name) / n / "bundle" for n in names]
+    infos = _in_order([open_bundle(folder, folds, True) for folder in folders])
     models = " + ".join(describe(info) for info in infos)
     reason = f"dataset {name}, model {models}: {why}"
     together = _check_together(infos)
@@ -145,6 +147,25 @@ def _best_choice(path: Path, trained: list[str]) -> Choice | None:
             path, " + ".join(choice.models), ", ".join(lost),
         )  # fmt: skip
     return choice if choice.models and not lost else None
+
+
+def _in_order(infos: list[BundleInfo]) -> list[BundleInfo]:
+    """Return models in an order of their own: sums of floats depend on it, results must not.
+
+    Raises UsageError when the same weights are there twice, as they would count twice.
+    """
+
+    def identity(info: BundleInfo) -> list[str]:
+        cards = [info.fold_cards[fold] for fold in info.folds]
+        return [info.configuration, info.size, cards[0].model_id, *(card.sha256 for card in cards)]
+
+    ordered = sorted(infos, key=identity)
+    for one, next_one in itertools.pairwise(ordered):
+        if identity(one) == identity(next_one):
+            remedy = "name each model once"
+            fact = f"is the same model as {next_one.folder}"
+            raise UsageError(fact, place=str(one.folder), remedy=remedy)
+    return ordered
 
 
 def _check_together(infos: list[BundleInfo]) -> tuple[BundleInfo, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,10 +146,7 @@ def close_record(
     manifest = {
         "format": FORMAT,
         **header,
-        "cases": {
-            name: {"file": entry.file, "sha256": entry.sha256, "status": entry.status}
-            for name, entry in entries.items()
-        },
+        "cases": described(entries.values()),
         "failed": sorted(failed),
     }
     write_json(record.folder / FINAL, manifest)
@@ -159,3 +156,11 @@ def close_record(
         (record.folder / FAILED).unlink(missing_ok=True)
         (record.folder / PARTIAL).unlink(missing_ok=True)
     return manifest
+
+
+def described(entries: Iterable[Entry]) -> dict[str, Any]:
+    """Return what `predictions.json` says about each finished case."""
+    return {
+        entry.case: {"file": entry.file, "sha256": entry.sha256, "status": entry.status}
+        for entry in entries
+    }

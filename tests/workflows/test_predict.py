@@ -273,7 +273,7 @@ def test_an_ensemble_of_two_models_is_their_mean_probability(workspace, images, 
     make_bundle(workspace.bundle("TOY", "3d_fullres", "M"), ("9",), size="M")
     write_json(workspace.best("TOY"), Choice(("3d_fullres-S", "3d_fullres-M"), {}))
     manifest = predict(workspace, images, tmp_path / "both")
-    assert [model["model"] for model in manifest["models"]] == ["3d_fullres-S", "3d_fullres-M"]
+    assert [model["model"] for model in manifest["models"]] == ["3d_fullres-M", "3d_fullres-S"]
     predict(workspace, images, tmp_path / "one", size="S")
     both, one = (
         read_labels(tmp_path / folder / "case_0.nii.gz").array for folder in ("both", "one")

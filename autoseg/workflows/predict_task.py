@@ -1,0 +1,55 @@
+"""What one prediction run does with every case, and the facts that tell it from other runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoseg import __version__
+from autoseg.case_files import ending_of
+from autoseg.config import PredictConfig
+from autoseg.dataset import Case
+from autoseg.files import to_json
+from autoseg.postprocess import rules_json
+from autoseg.workflows.predict_choice import Chosen
+from autoseg.workflows.predict_inputs import LOSSY_ENDINGS
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with every case: by which models, how, where, and what is written."""
+
+    chosen: Chosen
+    config: PredictConfig
+    device: str | None
+    output: Path  # a folder for label maps, or the one file
+    one_file: bool = False
+    write: str = "labels"  # or "seg" or "rtstruct": DICOM objects
+
+    def file_of(self, case: Case) -> Path:
+        """Return where the label map of `case` goes: to its own file type, but JPEG becomes PNG."""
+        if self.one_file:
+            return self.output
+        if self.write != "labels":
+            return self.output / f"{case.id}.{self.write}.dcm"
+        ending = ending_of(case.images[0]) or ".nii.gz"  # without one: a DICOM series
+        return self.output / f"{case.id}{'.png' if ending in LOSSY_ENDINGS else ending}"
+
+
+def header_of(task: Task) -> dict[str, Any]:
+    """Return what identifies a run: the version, the models, the settings, the rules."""
+    models = [
+        {
+            "model": f"{info.configuration}-{info.size}",
+            "dataset": info.plan.dataset,
+            "model_id": info.fold_cards[info.folds[0]].model_id,
+            "weights_sha256": {fold: info.fold_cards[fold].sha256 for fold in info.folds},
+        }
+        for info in task.chosen.models
+    ]
+    settings = to_json(dataclasses.replace(task.config, folds=None))
+    header = {"version": __version__, "models": models, "settings": settings,
+              "rules": to_json(rules_json(task.chosen.rules))}  # fmt: skip
+    return header | ({"write": task.write} if task.write != "labels" else {})
