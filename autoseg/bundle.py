@@ -1,7 +1,7 @@
 """A model as a folder that can be mailed: JSON and safetensors, every file listed with its hash.
 
-    bundle/  plan.json  train.json  card.json            what all folds share
-             fold_0/  weights.safetensors  card.json     one folder per trained fold
+    bundle/  plan.json  train.json  card.json  MODEL_CARD.md      what all folds share
+             fold_0/  weights.safetensors  card.json  test.json   one folder per trained fold
 
 Nothing in it is a pickle, names a path of the author's machine, or imports code without `trust`.
 PyTorch is loaded only when weights are read, so a bundle can be looked at without it. Bundles are
@@ -13,10 +13,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoseg.card import ModelCard
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.files import fingerprint_of, from_json, read_json, sha256, to_json
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 FORMAT = "autoseg-bundle-1"
 WEIGHTS = "weights.safetensors"
+TEST = "test.json"  # a made-up case and what the fold makes of it
+PAGE = "MODEL_CARD.md"  # for people; nothing depends on it
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,18 @@ class BundleCard:
     model_id: str  # hash of everything that shapes the network and its input
     sha256: Mapping[str, str]
     version: str = ""
+    model_card: ModelCard = field(default_factory=ModelCard)
 
 
 @dataclass(frozen=True)
 class FoldCard:
-    """What `fold_<f>/card.json` holds: the hash of the weights, and how they were trained."""
+    """What `fold_<f>/card.json` holds: hashes of weights and test, and how they were trained."""
 
     fold: str
     model_id: str
     sha256: str
     card: Mapping[str, Any]
+    test_sha256: str = ""  # empty: no test case, as in bundles of older versions
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class BundleInfo:
     config: TrainConfig
     folds: tuple[str, ...]  # the trained folds, or those of them that were asked for
     fold_cards: Mapping[str, FoldCard]
+    card: BundleCard
 
     @property
     def design(self) -> Design:
@@ -134,22 +140,34 @@ def open_bundle(
     """
     if not (folder / "card.json").is_file():
         raise UsageError("no model here", place=str(folder), expected="a bundle with card.json")
-    card = _read_record(BundleCard, folder / "card.json")
+    card, plan, config = read_shared(folder)
+    cards = {p.parent.name[5:]: _read_record(FoldCard, p) for p in _fold_cards(folder)}
+    chosen = _choose_folds(folder, folds, cards, card.model_id)
+    info = BundleInfo(folder, plan, card.configuration, card.size, config, chosen, cards, card)
+    if not trust:
+        _refuse_foreign_code(info)
+    return info
+
+
+def read_card(folder: Path) -> BundleCard:
+    """Return what `card.json` of a bundle holds; CorruptError when it is damaged or not ours."""
+    card: BundleCard = _read_record(BundleCard, folder / "card.json")
     if card.format != FORMAT:
         raise CorruptError(f"format '{card.format}'", place=str(folder), expected=FORMAT)
+    return card
+
+
+def read_shared(folder: Path) -> tuple[BundleCard, Plan, TrainConfig]:
+    """Return what all folds of a bundle share, its hashes verified."""
+    card = read_card(folder)
     for name, digest in card.sha256.items():
-        _check_hash(folder / Path(name).name, digest)
+        if name != PAGE:  # whoever corrects a word of it can still predict; `verify` tells
+            check_hash(folder / Path(name).name, digest)
     try:
         plan = load_plan(folder / "plan.json")
     except DataError as error:  # the hash is right, so nobody edited it
         raise CorruptError(error.fact, place=error.place, expected=error.expected) from error
-    config = _read_record(TrainConfig, folder / "train.json")
-    cards = {p.parent.name[5:]: _read_record(FoldCard, p) for p in _fold_cards(folder)}
-    chosen = _choose_folds(folder, folds, cards, card.model_id)
-    info = BundleInfo(folder, plan, card.configuration, card.size, config, chosen, cards)
-    if not trust:
-        _refuse_foreign_code(info)
-    return info
+    return card, plan, _read_record(TrainConfig, folder / "train.json")
 
 
 def load_bundle(folder: Path, folds: Sequence[str] | None = None, trust: bool = False) -> Bundle:
@@ -164,7 +182,7 @@ def _load_weights(info: BundleInfo, fold: str) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     path = info.folder / f"fold_{fold}" / WEIGHTS
-    _check_hash(path, info.fold_cards[fold].sha256)
+    check_hash(path, info.fold_cards[fold].sha256)
     try:
         tensors = load_file(path)
     except (SafetensorError, ValueError, OSError) as error:
@@ -186,7 +204,8 @@ def _fold_cards(folder: Path) -> list[Path]:
     return sorted(folder.glob("fold_*/card.json"))
 
 
-def _check_hash(path: Path, expected: str) -> None:
+def check_hash(path: Path, expected: str, remedy: str = "copy the bundle again") -> None:
+    """Raise CorruptError when the file is missing or its SHA-256 is another one."""
     if not path.is_file():
         raise CorruptError("is missing from the bundle", place=str(path))
     if sha256(path) != expected:
@@ -194,7 +213,7 @@ def _check_hash(path: Path, expected: str) -> None:
             "was changed or damaged after it was written",
             place=str(path),
             expected=f"SHA-256 {expected[:12]}...",
-            remedy="copy the bundle again",
+            remedy=remedy,
         )
 
 

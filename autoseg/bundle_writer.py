@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg import __version__
-from autoseg.bundle import FORMAT, WEIGHTS, BundleCard, FoldCard, model_id
+from autoseg.bundle import (
+    FORMAT,
+    PAGE,
+    TEST,
+    WEIGHTS,
+    BundleCard,
+    FoldCard,
+    model_id,
+    read_card,
+    read_shared,
+    trained_design,
+)
+from autoseg.card import ModelCard, merge
+from autoseg.card_text import card_text
 from autoseg.config import TrainConfig
+from autoseg.errors import CorruptError
 from autoseg.files import json_text, locked, sha256, to_json, write_atomically, write_text
 from autoseg.plan import Plan, save_plan
 
@@ -28,9 +43,11 @@ def save_weights(
     size: str,
     config: TrainConfig,
     card: Mapping[str, Any],
+    model_card: ModelCard | None = None,
 ) -> None:
     """Add or replace one fold of a bundle; `card` (JSON primitives) is kept beside the weights.
 
+    `model_card` adds to what the bundle's card knows already; results of another model are dropped.
     Weights come first and the card that lists their hash last; folds trained at the same time by
     several processes do not touch each other's files, and write the shared ones in turn.
     """
@@ -40,16 +57,65 @@ def save_weights(
         save_plan(bundle_folder / "plan.json", plan)
         write_text(bundle_folder / "train.json", json_text(to_json(config)))
         hashes = {name: sha256(bundle_folder / name) for name in ("plan.json", "train.json")}
-        whole = BundleCard(FORMAT, plan.dataset, configuration, size, identity, hashes, __version__)
-        write_text(bundle_folder / "card.json", json_text(to_json(whole)))
+        known = merge(_known_card(bundle_folder, identity), model_card or ModelCard())
+        whole = BundleCard(
+            FORMAT, plan.dataset, configuration, size, identity, hashes, __version__, known
+        )
+        _write_card(bundle_folder, whole, plan, config)
 
     content = _tensor_bytes(state)
     folder = bundle_folder / f"fold_{fold}"
     write_atomically(folder / WEIGHTS, lambda stream: stream.write(content))
     digest = hashlib.sha256(content).hexdigest()
+    (folder / TEST).unlink(missing_ok=True)  # of the former weights
     write_text(
         folder / "card.json", json_text(to_json(FoldCard(fold, identity, digest, dict(card))))
     )
+
+
+def save_test(bundle_folder: Path, fold_card: FoldCard, text: str) -> FoldCard:
+    """Put the test case of a fold (JSON) beside its weights; return the card that lists it."""
+    folder = bundle_folder / f"fold_{fold_card.fold}"
+    write_text(folder / TEST, text)
+    listed = replace(fold_card, test_sha256=sha256(folder / TEST))
+    write_text(folder / "card.json", json_text(to_json(listed)))
+    return listed
+
+
+def update_card(bundle_folder: Path, change: Callable[[ModelCard], ModelCard]) -> BundleCard:
+    """Change what the card of a bundle tells people, in `card.json` and `MODEL_CARD.md`."""
+    with locked(bundle_folder.parent, "updating a model card", wait_s=LOCK_WAIT_S):
+        card, plan, config = read_shared(bundle_folder)
+        changed = replace(card, model_card=change(card.model_card))
+        return _write_card(bundle_folder, changed, plan, config)
+
+
+def page_of(card: BundleCard, plan: Plan, config: TrainConfig) -> str:
+    """Return the page for people: what `MODEL_CARD.md` holds, or should."""
+    design = trained_design(plan, card.configuration, card.size, config)
+    settings = plan.configuration(card.configuration)
+    return card_text(card.model_card, plan, settings, card.size, design, config, card.version)
+
+
+def _known_card(bundle_folder: Path, identity: str) -> ModelCard:
+    """Return the card that is there already, without the results of another model."""
+    try:
+        former = read_card(bundle_folder)
+    except CorruptError:  # none, or a damaged one, which is no reason to lose the weights
+        return ModelCard()
+    known = former.model_card
+    return known if former.model_id == identity else replace(known, results=None)
+
+
+def _write_card(
+    bundle_folder: Path, card: BundleCard, plan: Plan, config: TrainConfig
+) -> BundleCard:
+    """Write the page and then `card.json`, which lists its hash; return what that holds."""
+    page = page_of(card, plan, config)
+    write_text(bundle_folder / PAGE, page)
+    listed = replace(card, sha256={**card.sha256, PAGE: sha256(bundle_folder / PAGE)})
+    write_text(bundle_folder / "card.json", json_text(to_json(listed)))
+    return listed
 
 
 def _tensor_bytes(state: Mapping[str, torch.Tensor]) -> bytes:

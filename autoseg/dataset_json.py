@@ -16,7 +16,8 @@ from autoseg.labels import LARGEST_COUNT, Labels
 
 LARGEST_VALUE = 65535
 KEYS = (
-    "name", "description", "reference", "licence", "license", "release", "relase", "citation",
+    "name", "description", "intended_use", "author", "contact", "reference", "licence", "license",
+    "release", "relase", "citation",
     "tensorImageSize", "converted_by", "numTraining", "numTest", "training", "test", "modality",
     "channel_names", "labels", "regions_class_order", "file_ending",
     "overwrite_image_reader_writer",

@@ -71,6 +71,15 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype if lower else None, enabled=lower)
 
 
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Let convolutions on a GPU use all bits of float32 inside the block, not the 10 of TF32."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield
+
+
 def pick_precision(
     step: Callable[[torch.dtype], object],
     device: torch.device,

@@ -43,7 +43,7 @@ def test_it_holds_json_and_safetensors_only_and_the_same_bytes_each_time(tmp_pat
         make_bundle(tmp_path / name, ("0", "full"))
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
     assert [str(f) for f in files] == [
-        "card.json", "fold_0/card.json", "fold_0/weights.safetensors",
+        "MODEL_CARD.md", "card.json", "fold_0/card.json", "fold_0/weights.safetensors",
         "fold_full/card.json", "fold_full/weights.safetensors", "plan.json", "train.json",
     ]  # fmt: skip
     for file in files:

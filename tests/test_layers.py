@@ -9,11 +9,11 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
-    0: "image labels case_files dataset dataset_json plan config presets results workspace files"
-    " errors registry stopping dicom_files",
+    0: "image labels case_files dataset dataset_json plan card config presets results workspace"
+    " files errors registry stopping dicom_files",
     1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks"
     " dicom dicom_slices pipes",
-    2: "preprocessing postprocess bundle bundle_writer phantom contours",
+    2: "preprocessing postprocess bundle bundle_writer card_text phantom contours",
     3: "importing planning training inference evaluation report sharing",
     4: "workflows",
     5: "serving demo",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from autoseg.commands import (
+    card,
     check,
     compare,
     demo,
@@ -20,6 +21,7 @@ from autoseg.commands import (
     plan,
     predict,
     train,
+    verify,
 )
 
 
@@ -51,7 +53,11 @@ COMMANDS = {
         import_data.add_options,
         import_data.run,
     ),
+    "card": Command("show what a model is, state its licence and use", card.add_options, card.run),
     "export": Command("give a model to another program", export.add_options, export.run),
+    "verify": Command(
+        "is a model intact, and right on this machine?", verify.add_options, verify.run
+    ),
     "check": Command("list every problem of a dataset", check.add_options, check.run),
     "demo": Command("run every stage on phantom CTs", demo.add_options, demo.run),
 }

@@ -76,7 +76,7 @@ def collect_models(models: Path, labels: Labels, split: Sequence[Sequence[str]])
     label_maps: dict[str, dict[str, Path]] = {}
     notes: list[str] = []
     for model in sorted(path for path in models.glob("*") if path.is_dir()):
-        found, lacking = _finished_folds(model)
+        found, lacking = finished_folds(model)
         if lacking:
             notes.append(f"{model.name}: not validated yet: fold {', '.join(lacking)}")
         if not found:
@@ -229,7 +229,7 @@ def _annotated(case: CaseScores) -> tuple[str, ...]:
     return tuple(name for name, m in case.metrics.items() if m["n_ref"].status != SKIPPED)
 
 
-def _finished_folds(model: Path) -> tuple[dict[str, Summary], list[str]]:
+def finished_folds(model: Path) -> tuple[dict[str, Summary], list[str]]:
     """Return the summaries of a model's validated folds, and the names of those without one."""
     found, lacking = {}, []
     for run in sorted((model / "run").glob("fold_*")):

@@ -27,6 +27,7 @@ from autoseg.plan import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.postprocess import read_rules
 from autoseg.results import Summary
+from autoseg.workflows.card import record_results
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ def evaluate_crossvalidation(
     trained = collect_models(models, labels, split)
     for model, summary in trained.summaries.items():
         write_summary(models / model / "run" / "crossvalidation", summary)
+        record_results(models / model, trained.folds[model], summary)
     prepared = workspace.prepared(name)
     trained = _add_pairs(trained, models, prepared, labels)
     workers = _choose_workers(trained) if workers is None else workers

@@ -15,6 +15,7 @@ from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
 from autoseg.planning.folds import Fold, is_edited, load_folds, make_folds, save_folds
 from autoseg.planning.overrides import BY_HAND, apply_settings
 from autoseg.planning.planner import make_plan
+from autoseg.workflows.card import keep_about
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.prepare import choose_workers, prepare_dataset, require_disk
 from autoseg.workspace import Workspace
@@ -60,6 +61,7 @@ def plan(
         by_hand = [r for r in planned.reasons if r.startswith(BY_HAND)]
         planned = replace(planned, reasons=(*others, reason, *by_hand))
         _save(workspace, planned, folds)
+        keep_about(workspace.raw(name), folder)
         if prepare:
             require_disk(folder, dataset, planned, names)
             processes = choose_workers(workers, dataset, fingerprint)

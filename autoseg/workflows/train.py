@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autoseg.bundle_writer import save_weights
+from autoseg.bundle import open_bundle
+from autoseg.bundle_writer import save_test, save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.files import locked, write_json
@@ -43,6 +44,7 @@ from autoseg.training.state import (
     unpack,
 )
 from autoseg.training.tracking import log_file
+from autoseg.workflows.card import begin_card, record_folds
 from autoseg.workflows.fold import (
     adjust_length,
     decide_anew,
@@ -59,6 +61,7 @@ from autoseg.workflows.order import Order, read_orders
 from autoseg.workflows.ranks import check_ranks, fingerprint_of_orders, introduce_ranks
 from autoseg.workflows.train_report import Reporter, draw, introduce
 from autoseg.workflows.validation import validate
+from autoseg.workflows.verify import make_test
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -171,6 +174,7 @@ def train_fold(
     config = dataclasses.replace(decision.config, steps=training.length.steps, epochs=None)
     ranks.decide(lambda: _save(order, config, weights, training, decision))
     network.load_state_dict(weights)
+    ranks.decide(lambda: _save_test(order, config, network))
     summary = _validate(order, network, held_out, speed, stop, ranks)
     seconds = time.monotonic() - started + spent
     ranks.decide(lambda: _finish(order, training, decision, summary, seconds))
@@ -227,8 +231,17 @@ def _save(
     }
     save_weights(
         order.bundle, order.fold, weights, order.plan, order.configuration.name, order.size,
-        config, card,
+        config, card, begin_card(order.prepared),
     )  # fmt: skip
+
+
+def _save_test(order: Order, config: TrainConfig, network: nn.Module) -> None:
+    """Keep what the network makes of a made-up scan, for `autoseg verify`."""
+    card = open_bundle(order.bundle, [order.fold], trust=True).fold_cards[order.fold]
+    text = make_test(
+        network, order.plan, order.configuration, order.design, config, card.model_id, order.device
+    )
+    save_test(order.bundle, card, text)
 
 
 def _validate(
@@ -251,6 +264,7 @@ def _finish(
 ) -> None:  # fmt: skip
     draw(training.history, order.run / "progress.png")
     means = summary.foreground_mean if summary else {}
+    record_folds(order.bundle.parent, order.plan.labels)
     result = {
         "fold": order.fold,
         "steps": training.length.steps,

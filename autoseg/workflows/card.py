@@ -1,0 +1,85 @@
+"""The model card along the way: texts when planning, data when training, numbers when validating.
+
+prepared/<dataset>/about.json      the texts of dataset.json, as planning found them
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoseg.bundle import open_bundle
+from autoseg.bundle_writer import page_of, update_card
+from autoseg.card import About, ModelCard, about_from, results_of, training_data
+from autoseg.config import override
+from autoseg.errors import AutosegError, CorruptError, DataError
+from autoseg.evaluation.crossvalidation import finished_folds
+from autoseg.evaluation.select import pool_folds
+from autoseg.files import from_json, read_json, write_json
+from autoseg.labels import Labels
+from autoseg.plan import Fingerprint
+from autoseg.results import Summary
+
+log = logging.getLogger(__name__)
+
+ABOUT, FINGERPRINT = "about.json", "fingerprint.json"
+NOT_KEPT = "the model card was not brought up to date"
+
+
+def keep_about(raw: Path, prepared: Path) -> None:
+    """Write to `prepared` what the `dataset.json` in `raw` says about itself."""
+    write_json(prepared / ABOUT, about_from(read_json(raw / "dataset.json")))
+
+
+def begin_card(prepared: Path) -> ModelCard:
+    """Return what is known of a model before it is trained; nothing where files are missing."""
+    about, data = About(), None
+    if (prepared / ABOUT).is_file():
+        about = from_json(About, read_json(prepared / ABOUT), str(prepared / ABOUT))
+    try:
+        measured = read_json(prepared / FINGERPRINT)
+        known = {key: measured[key] for key in measured if key not in ("format", "inputs")}
+        data = training_data(from_json(Fingerprint, known))
+    except (DataError, CorruptError) as error:  # prepared data travel without it
+        log.debug("no training data in the model card: %s", error)
+    return ModelCard(about, data)
+
+
+def record_folds(model: Path, labels: Labels) -> None:
+    """Write what the finished folds of `models/<dataset>/<model>` say to its bundle's card."""
+    try:
+        found, _ = finished_folds(model)
+        if found:
+            record_results(model, tuple(found), pool_folds(found, labels, model.name))
+    except AutosegError as error:
+        log.warning("%s: %s", NOT_KEPT, error)
+
+
+def record_results(model: Path, folds: Sequence[str], summary: Summary) -> None:
+    """Write a model's pooled validation to its bundle's card.
+
+    A bundle that is not there or is damaged is no reason to stop: it is a line in the log.
+    """
+    bundle, results = model / "bundle", results_of(summary, tuple(folds))
+    if not (bundle / "card.json").is_file():
+        return
+    try:
+        update_card(bundle, lambda card: dataclasses.replace(card, results=results))
+    except AutosegError as error:
+        log.warning("%s: %s", NOT_KEPT, error)
+
+
+def show_card(bundle: Path, settings: Sequence[str] = ()) -> str:
+    """Return the page of a bundle, after changing the author's texts by `settings`.
+
+    Each is such as "licence=CC BY 4.0", a field of `About`; an empty text takes it back. The page
+    is written anew then, which also mends one that was edited.
+    """
+    info = open_bundle(bundle, trust=True)
+    if settings:
+        about = override(info.card.model_card.about, settings)
+        update_card(bundle, lambda card: dataclasses.replace(card, about=about))
+        info = open_bundle(bundle, trust=True)
+    return page_of(info.card, info.plan, info.config)
