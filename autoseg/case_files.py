@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 ENDINGS = (
     ".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp",
 )  # fmt: skip
-COLOUR_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # no trustworthy voxel size inside
 CASE_NAME = re.compile(r"[^/\\\x00-\x1f]{1,180}")
 CHANNEL_NAME = re.compile(r"(.+)_(\d{4})")
 SHOWN = 5  # names in a message before "and n more"
@@ -142,7 +142,7 @@ class Scan:
             return False
         wanted = set(range(len(self.channels)))
         one_file = set(files) == {None} or (
-            set(files) == {0} and len(wanted) == 3 and ending_of(path) in COLOUR_ENDINGS
+            set(files) == {0} and len(wanted) == 3 and ending_of(path) in PICTURES
         )
         if one_file or set(files) == wanted:
             return True

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg import itk
-from autoseg.case_files import ENDINGS, ending_of, stem_of
+from autoseg.case_files import ENDINGS, PICTURES, ending_of, stem_of
 from autoseg.dataset import Case
 from autoseg.dicom import read_series, read_voxels
 from autoseg.errors import DataError
@@ -24,7 +24,7 @@ from autoseg.image import Geometry, Image, grid_differences
 from autoseg.nifti import geometry_of, nifti_bytes, read_nifti, read_nifti_header
 from autoseg.nifti_header import new_header, with_type
 from autoseg.palette import has_palette, palette_indices
-from autoseg.pictures import PICTURES, one_grey
+from autoseg.pictures import one_grey
 from autoseg.sniff import check_file
 
 __all__ = [

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from autoseg.case_files import ENDINGS, ending_of
+from autoseg.case_files import ENDINGS, PICTURES, ending_of
 from autoseg.errors import DataError
 from autoseg.image import Geometry
 from autoseg.nifti import check_spacing
-from autoseg.pictures import PICTURES, TIFF, spacing_beside
+from autoseg.pictures import TIFF, spacing_beside
 from autoseg.sniff import MAX_VOXELS, check_claims
 
 

@@ -12,7 +12,6 @@ from autoseg.case_files import ending_of, stem_of
 from autoseg.errors import DataError
 from autoseg.nifti import check_spacing
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # no trustworthy voxel size inside
 TIFF = (".tif", ".tiff")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autoseg.case_files import PICTURES
 from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
 from autoseg.files import from_json, read_json, to_json, write_json
 from autoseg.image import CANONICAL, RAS, STORED
@@ -141,6 +142,18 @@ class Plan:
         that mirrors without exchanging.
         """
         return self.axis_order.index(2) if self.orientation == CANONICAL else None
+
+    @property
+    def reversed_axes(self) -> tuple[int, ...]:
+        """Axes (0, 1, 2) of prepared arrays that run against RAS.
+
+        RAS is what nnU-Net can turn scans to. Where a margin or a tile cannot lie symmetrically,
+        it is counted from the far end of these axes, so that nnU-Net sees what we see, mirrored.
+        Pictures have no orientation, and scans of other programs' models are turned as there.
+        """
+        if self.orientation != CANONICAL or self.file_ending in PICTURES:
+            return ()
+        return tuple(axis for axis, source in enumerate(self.axis_order) if source in (1, 2))
 
     def configuration(self, name: str) -> Configuration:
         """Return a configuration by name; raise UsageError naming the planned ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autoseg.case_files import PICTURES
 from autoseg.dataset import ending_of
 from autoseg.errors import AutosegError, Problem
 from autoseg.evaluation.pair import Pair
@@ -14,7 +15,7 @@ from autoseg.image import (
     reorient,
     same_grid,
 )
-from autoseg.io import PICTURES, read_header
+from autoseg.io import read_header
 
 
 def grid_problems(pairs: Sequence[Pair], ignore_geometry: bool = False) -> list[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from autoseg.case_files import PICTURES
 from autoseg.evaluation.compat import format_compat
 from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.means import MISSES, foreground_mean, value_of
@@ -13,7 +14,6 @@ from autoseg.evaluation.metrics import DISTANCES, METRICS
 from autoseg.evaluation.statistics import FEWEST_FOR_BCA
 from autoseg.evaluation.summary import WORST, groups, occurs, patients_of
 from autoseg.files import to_json
-from autoseg.pictures import PICTURES
 from autoseg.results import (
     BOTH_EMPTY,
     MISSING_PRED,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.case_files import ending_of
+from autoseg.case_files import PICTURES, ending_of
 from autoseg.dicom import read_series
 from autoseg.errors import DataError, Problem, ResourceError
 from autoseg.files import write_atomically
@@ -29,7 +29,7 @@ from autoseg.io import (
     write_image,
     write_labels,
 )
-from autoseg.pictures import PICTURES, sidecar_of
+from autoseg.pictures import sidecar_of
 
 LOSSY = (".jpg", ".jpeg", ".bmp")  # label maps beside such images are written as PNG
 

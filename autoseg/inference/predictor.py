@@ -96,7 +96,7 @@ class ArrayPredictor:
             return score_mirrored(group)
 
         tiles = max(1, batch * load.workers // len(self.flips))
-        return sliding_window(run, image, tile, self.step, tiles)
+        return sliding_window(run, image, tile, self.step, tiles, self.plan.reversed_axes)
 
     def score_tiles(self, tiles: Tensor) -> Tensor:
         """Return the networks' mean scores (B, channels, *P) float32 of tiles (B, C, *P)."""

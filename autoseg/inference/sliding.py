@@ -50,16 +50,19 @@ def _work(shape: Sequence[int], tile: Sequence[int]) -> int:
     return math.prod(tile) * math.prod(counts)
 
 
-def tile_starts(size: int, tile: int, step: float) -> list[int]:
+def tile_starts(size: int, tile: int, step: float, from_end: bool = False) -> list[int]:
     """Return where tiles begin along one axis: evenly spaced, at most `step` tiles apart.
 
-    >>> tile_starts(100, 64, 0.5)
-    [0, 18, 36]
+    Places are rounded to voxels; `from_end` as if the axis were counted from its other end.
+
+    >>> tile_starts(101, 64, 0.5), tile_starts(101, 64, 0.5, from_end=True)
+    ([0, 18, 37], [0, 19, 37])
     """
     if size <= tile:
         return [0]
     count = math.ceil((size - tile) / (tile * step)) + 1
-    return [round((size - tile) / (count - 1) * index) for index in range(count)]
+    starts = [round((size - tile) / (count - 1) * index) for index in range(count)]
+    return [size - tile - start for start in reversed(starts)] if from_end else starts
 
 
 def tile_weights(size: int, tile: int, starts: Sequence[int]) -> Tensor:
@@ -78,16 +81,22 @@ def sliding_window(
     patch_size: Triple,
     step: float = 0.5,
     tile_batch: int = 1,
+    from_end: Sequence[int] = (),
 ) -> Tensor:
     """Return the scores (channels, Z, Y, X) float32 of `image` (C, Z, Y, X), on its device.
 
     `predict` maps at most `tile_batch` tiles (B, C, *P) of P = `patch_size` to (B, channels, *P).
     An image smaller than a tile is padded with zeros on both sides, and the scores are cropped.
+    Along axes `from_end` (0, 1, 2) margins and tiles are laid out from the other end: the scores
+    are the mirror image of those of the image mirrored along these axes, to the voxel.
     """
     shape = image.shape[1:]
-    padded, margins = _pad(image, patch_size)
+    padded, margins = _pad(image, patch_size, from_end)
     size = padded.shape[1:]
-    starts = [tile_starts(s, t, step) for s, t in zip(size, patch_size, strict=True)]
+    starts = [
+        tile_starts(s, t, step, axis in from_end)
+        for axis, (s, t) in enumerate(zip(size, patch_size, strict=True))
+    ]
     weights = [
         tile_weights(s, t, at).to(image.device)
         for s, t, at in zip(size, patch_size, starts, strict=True)
@@ -110,9 +119,9 @@ def sliding_window(
     return scores[:, z, y, x]
 
 
-def _pad(image: Tensor, patch_size: Triple) -> tuple[Tensor, list[int]]:
+def _pad(image: Tensor, patch_size: Triple, from_end: Sequence[int]) -> tuple[Tensor, list[int]]:
     missing = [max(0, p - s) for p, s in zip(patch_size, image.shape[1:], strict=True)]
-    before = [m // 2 for m in missing]
+    before = [(m + (axis in from_end)) // 2 for axis, m in enumerate(missing)]
     if not any(missing):
         return image, before
     sides = [side for m, b in zip(missing, before, strict=True) for side in (m - b, b)]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autoseg.bundle import Bundle
+from autoseg.case_files import PICTURES
 from autoseg.errors import UsageError
 from autoseg.files import write_json
 from autoseg.image import CANONICAL, RAS, STORED
@@ -16,7 +17,7 @@ from autoseg.plan import FULL, NetworkSpec
 from autoseg.sharing.mirrored_network import mirror_network
 from autoseg.sharing.nnunet_checkpoint import Checkpoint, write_checkpoint
 from autoseg.sharing.nnunet_models import ALL, CHECKPOINT, TRAINER
-from autoseg.sharing.nnunet_plans import PICTURES, write_dataset, write_plans
+from autoseg.sharing.nnunet_plans import write_dataset, write_plans
 from autoseg.sharing.nnunet_weights import weights_to_nnunet
 
 
@@ -51,7 +52,7 @@ def _orientation(bundle: Bundle) -> tuple[str, tuple[int, ...]]:
     if plan.file_ending in PICTURES:
         return STORED, ()  # pictures have one orientation only
     # nnU-Net can turn to one orientation: ours, with Y and X the other way round.
-    return RAS, tuple(axis for axis, source in enumerate(plan.axis_order) if source in (1, 2))
+    return RAS, plan.reversed_axes
 
 
 def _order(bundle: Bundle) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoseg import __version__
+from autoseg.case_files import PICTURES
 from autoseg.dataset_json import parse_declaration
 from autoseg.errors import DataError, UsageError, suggest
 from autoseg.image import RAS, STORED
@@ -33,7 +34,6 @@ READERS = {
     "SimpleITKIOWithReorient": RAS,
     "NibabelIOWithReorient": RAS,
 }
-PICTURES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 RESAMPLER = "resample_data_or_seg_to_shape"
 SEPARATE: dict[str, Any] = {"order_z": 0, "force_separate_z": None}
 RESAMPLING: dict[str, dict[str, Any]] = {

@@ -70,19 +70,24 @@ def batches(
     ahead: int = 2,
     augment: bool = True,
     ranks: Ranks = ALONE,
+    from_end: Sequence[int] = (),
 ) -> Iterator[Batch]:
     """Yield batch `start_step`, `start_step` + 1, ... for ever; up to `ahead` wait ready-made.
 
     `config.batch_size` and `config.patch_size` go before those of `design`. `augment=False`:
     patches as they are, for validation. Of several `ranks`, each gets its share of the same batch.
-    What fails in the thread is raised here. Close the iterator to end the thread.
+    `from_end`: `Plan.reversed_axes`, see `sampling.choose_start`. What fails in the thread is
+    raised here. Close the iterator to end the thread.
     """
     pool = make_pool(cases)
     step = start_step
 
     def next_batch() -> Batch:
         nonlocal step
-        batch = make_batch(cases, pool, design, config, labels, step, augment=augment, ranks=ranks)
+        batch = make_batch(
+            cases, pool, design, config, labels, step,
+            augment=augment, ranks=ranks, from_end=from_end,
+        )  # fmt: skip
         step += 1
         return batch
 
@@ -99,6 +104,7 @@ def make_batch(
     *,
     augment: bool = True,
     ranks: Ranks = ALONE,
+    from_end: Sequence[int] = (),
 ) -> Batch:
     """Return batch number `step`, or of several `ranks` the share of this one.
 
@@ -114,7 +120,7 @@ def make_batch(
         case = cases[choice.case]
         matrix = draw_transform(design, case.frame.prepared_spacing, rng) if warping else None
         nnunet = config.sampler == "nnunet"
-        start = choose_place(case, patch_size, choice.target, rng, nnunet=nnunet)
+        start = choose_place(case, patch_size, choice.target, rng, nnunet=nnunet, from_end=from_end)
         if share.start <= position < share.stop:
             patches.append(read_patch(case, patch_size, start, matrix))
     whole, chosen = len(chosen), chosen[share]

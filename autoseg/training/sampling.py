@@ -118,18 +118,20 @@ SAMPLERS: dict[str, Sampler] = {"balanced": choose_balanced, "nnunet": choose_nn
 
 def choose_start(
     shape: Triple, patch_size: Triple, voxel: np.ndarray | None, rng: np.random.Generator, *,
-    nnunet: bool = False,
+    nnunet: bool = False, from_end: Sequence[int] = (),
 ) -> np.ndarray:  # fmt: skip
     """Return the first voxel (3,) of a patch in a scan of `shape`; negative where it overhangs.
 
-    Without `voxel`, any place where the patch lies inside the scan (centred where the scan is
-    smaller). With it, the patch holds that voxel: by "nnunet" in its very middle unless the patch
-    would begin before the scan (it may end behind it); else moved by up to a quarter of the patch,
-    and then back inside the scan.
+    Without `voxel`, any place where the patch lies inside the scan (where that is smaller, in the
+    middle, as in prediction: an odd margin is larger behind it, along axes `from_end` before it).
+    With it, the patch holds that voxel: by "nnunet" in its very middle unless the patch would begin
+    before the scan (it may end behind it); else moved by up to a quarter of the patch, and then
+    back inside the scan.
     """
     size, patch = np.asarray(shape), np.asarray(patch_size)
     spare = size - patch
-    low = np.where(spare < 0, -((-spare) // 2), 0)
+    odd = np.isin(np.arange(3), from_end)
+    low = np.where(spare < 0, -((odd - spare) // 2), 0)
     high = np.where(spare < 0, low, spare)
     if voxel is None:
         return rng.integers(low, high + 1)
@@ -148,9 +150,10 @@ def sample_patch(
     *,
     matrix: np.ndarray | None = None,
     nnunet: bool = False,
+    from_end: Sequence[int] = (),
 ) -> Patch:
     """Read a patch of `case`, centred on a voxel of `target` (None: anywhere); see `read_patch`."""
-    start = choose_place(case, patch_size, target, rng, nnunet=nnunet)
+    start = choose_place(case, patch_size, target, rng, nnunet=nnunet, from_end=from_end)
     return read_patch(case, patch_size, start, matrix)
 
 
@@ -161,13 +164,15 @@ def choose_place(
     rng: np.random.Generator,
     *,
     nnunet: bool = False,
+    from_end: Sequence[int] = (),
 ) -> np.ndarray:
     """Return the first voxel (3,) of a patch centred on a voxel of `target` (None: anywhere)."""
     voxels = case.foreground[target] if target is not None else ()
     if target is None and len(case.labelled):
         voxels = case.labelled  # where most is ignored, a random place would teach nothing
     voxel = voxels[rng.integers(len(voxels))] if len(voxels) else None
-    return choose_start(case.labels.shape, patch_size, voxel, rng, nnunet=nnunet)
+    shape: Triple = case.labels.shape
+    return choose_start(shape, patch_size, voxel, rng, nnunet=nnunet, from_end=from_end)
 
 
 def read_patch(

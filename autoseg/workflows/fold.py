@@ -89,8 +89,10 @@ def decide_anew(
     ranks: Ranks = ALONE,
 ) -> Decision:
     """Choose how to train, from probes with this rank's share of a batch."""
-    labels = order.plan.labels
-    share = batches(ours, order.design, order.config, labels, augment=False, ranks=ranks)
+    share = batches(
+        ours, order.design, order.config, order.plan.labels,
+        augment=False, ranks=ranks, from_end=order.plan.reversed_axes,
+    )  # fmt: skip
     first = dataclasses.replace(next(iter(share)), ranks=ALONE)  # no other rank takes part
     decision = decide(
         network, first, make_loss(order, order.config), order.config, order.budget,
@@ -152,7 +154,10 @@ def make_task(
     if held_out:
         other = dataclasses.replace(config, seed=config.seed + VALIDATION_SEED)
         count = VALIDATION_BATCHES.get(order.device.type, 4)
-        patches = batches(held_out, order.design, other, labels, augment=False, ranks=ranks)
+        patches = batches(
+            held_out, order.design, other, labels,
+            augment=False, ranks=ranks, from_end=order.plan.reversed_axes,
+        )  # fmt: skip
         fixed = [to_device(batch, order.device) for batch in islice(patches, count)]
     return Task(
         config=config,

@@ -162,7 +162,15 @@ def train_fold(
     weights = resolve("trainer", decision.config.trainer, TRAINERS)(
         training,
         task,
-        batches(ours, order.design, decision.config, order.plan.labels, training.step, ranks=ranks),
+        batches(
+            ours,
+            order.design,
+            decision.config,
+            order.plan.labels,
+            training.step,
+            ranks=ranks,
+            from_end=order.plan.reversed_axes,
+        ),
         Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
         Keeper(order.resume) if ranks.first else NoKeeper(order.resume),
         stop,

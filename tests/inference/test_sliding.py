@@ -87,3 +87,30 @@ def test_a_grown_tile_is_never_more_work():
             for t in (tile, PATCH)
         ]
         assert work[0] <= work[1]
+
+
+def test_from_end_is_the_mirror_image_of_the_mirrored_image():
+    # Odd margins (35 in 40), and starts between two voxels (61 / 4 apart).
+    tile = (40, 24, 16)
+    places = torch.rand(tile)  # so that it matters where in a tile a voxel lies
+    for shape in [(35, 24, 9), (36, 63, 15), (101, 30, 16), (43, 37, 41)]:
+        image = torch.randn(1, *shape)
+
+        def predict(tiles):
+            return tiles * places
+
+        def predict_mirrored(tiles):
+            return predict(tiles.flip(-1, -3)).flip(-1, -3)
+
+        ours = sliding_window(predict, image, tile, 0.5, 2, from_end=(0, 2))
+        theirs = sliding_window(predict_mirrored, image.flip(-1, -3), tile, 0.5, 2)
+        torch.testing.assert_close(ours, theirs.flip(-1, -3), rtol=1e-5, atol=1e-4)
+        other = sliding_window(predict, image, tile, 0.5, 2)
+        assert (other - ours).abs().max() > 0.1  # so the comparison could have failed
+
+
+def test_starts_from_the_end_are_rounded_there():
+    assert tile_starts(101, 64, 0.5) == [0, 18, 37]  # 18.5 goes to the even one
+    assert tile_starts(101, 64, 0.5, from_end=True) == [0, 19, 37]
+    assert tile_starts(100, 64, 0.5, from_end=True) == tile_starts(100, 64, 0.5)
+    assert tile_starts(50, 64, 0.5, from_end=True) == [0]

@@ -4,9 +4,11 @@ from itertools import chain
 
 import numpy as np
 import pytest
+import torch
 
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
+from autoseg.inference.sliding import sliding_window
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.sampling import (
     Pool,
@@ -91,6 +93,26 @@ def test_a_patch_anywhere_starts_uniformly_inside_the_scan() -> None:
     np.testing.assert_allclose(counts / 500, 0.2, atol=0.06)
     assert {start[1] for start in starts} == {0}
     assert {start[2] for start in starts} == {-1}  # centred: the scan is smaller there
+
+
+def test_a_scan_smaller_than_the_patch_lies_in_it_as_in_prediction() -> None:
+    # 35 voxels in 40: two in front and three behind, counted from the end three in front.
+    rng, voxel = np.random.default_rng(0), np.array([3, 3, 3])
+    for place in (None, voxel):
+        start = choose_start((35, 35, 36), (40, 40, 40), place, rng)
+        assert start.tolist() == [-2, -2, -2]
+        start = choose_start((35, 35, 36), (40, 40, 40), place, rng, from_end=(1, 2))
+        assert start.tolist() == [-2, -3, -2]
+        patch = torch.zeros(1, 40, 40, 40)
+        patch[0, 2:37, 3:38, 2:38] = 1
+    seen = []
+
+    def predict(tiles: torch.Tensor) -> torch.Tensor:
+        seen.append(tiles[0])
+        return tiles
+
+    sliding_window(predict, torch.ones(1, 35, 35, 36), (40, 40, 40), from_end=(1, 2))
+    assert torch.equal(seen[0], patch)
 
 
 def test_nnunet_puts_the_voxel_in_the_middle_and_never_begins_before_the_scan() -> None:
