@@ -113,8 +113,10 @@ class Scan:
             case, channel = self._split(stem, stems, label_ids)
             found.setdefault(case, {})[channel] = path
         complete = {}
+        # nnU-Net numbers files that hold all channels too; then nobody has a second one.
+        alone = all(set(files) == {0} for files in found.values())
         for case, files in found.items():
-            if self._is_complete(case, files):
+            if self._is_complete(case, files, alone):
                 complete[case] = tuple(
                     files[index] for index in sorted(files, key=lambda i: i or 0)
                 )
@@ -136,14 +138,13 @@ class Scan:
             return (case, channel) if case in label_ids else (stem, None)
         return case, channel
 
-    def _is_complete(self, case: str, files: Mapping[int | None, Path]) -> bool:
+    def _is_complete(self, case: str, files: Mapping[int | None, Path], alone: bool) -> bool:
         path = next(iter(files.values()))
         if not self._check_name(case, path):
             return False
         wanted = set(range(len(self.channels)))
-        one_file = set(files) == {None} or (
-            set(files) == {0} and len(wanted) == 3 and ending_of(path) in PICTURES
-        )
+        colours = len(wanted) == 3 and ending_of(path) in PICTURES
+        one_file = set(files) == {None} or (set(files) == {0} and (alone or colours))
         if one_file or set(files) == wanted:
             return True
         has = ", ".join(

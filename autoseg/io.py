@@ -119,7 +119,8 @@ def stack_channels(images: Sequence[Image], paths: Sequence[Path], channels: int
             f"holds {found} channel{'s' * (found != 1)}",
             place=str(paths[0]),
             expected=f"{channels}",
-            remedy="one file per channel, <case>_0000, <case>_0001, ..., or correct channel_names",
+            remedy="one file per channel, <case>_0000, <case>_0001, ..., or correct channel_names"
+            + (" (opaque alpha is no channel)" if (found, channels) == (3, 4) else ""),
         )
     for path, image in zip(paths, images, strict=False):
         differences = grid_differences(image.geometry, images[0].geometry)

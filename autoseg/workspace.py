@@ -8,6 +8,8 @@ from pathlib import Path
 
 from autoseg.errors import UsageError, suggest
 
+NUMBERED = r"(?:Dataset(?=\d{3}_)|Task)(\d+)_"  # folders of nnU-Net and MSD
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -61,7 +63,7 @@ class Workspace:
         return [p.parent.name for p in sorted(plans, key=lambda p: -p.stat().st_mtime_ns)]
 
     def find_raw(self, name: str | None) -> str:
-        """Return the folder name in `raw/` meant by `name` (`SEGTHOR` or `Dataset012_SEGTHOR`)."""
+        """Return the folder in `raw/` meant by `name`: `Dataset012_SEGTHOR`, `SEGTHOR` or `12`."""
         return _find(
             name, self.raw_datasets(), self.root / "raw", "put one there, or autoseg import"
         )
@@ -81,7 +83,7 @@ def _find(name: str | None, known: list[str], folder: Path, remedy: str) -> str:
         fact = "no dataset named" if known else "there is no dataset"
         remedy = f"name one with -d: {', '.join(known)}" if known else remedy
         raise UsageError(fact, place=str(folder), remedy=remedy)
-    matches = [k for k in known if name in (k, _short(k)) or _short(k) == _short(name)]
+    matches = [k for k in known if _short(k) == _short(name) or _number(k) == name.lstrip("0")]
     if name in matches:
         return name
     if len(matches) == 1:
@@ -96,4 +98,10 @@ def _find(name: str | None, known: list[str], folder: Path, remedy: str) -> str:
 
 
 def _short(name: str) -> str:
-    return re.sub(r"^Dataset\d{3}_", "", name)
+    return re.sub(NUMBERED, "", name)
+
+
+def _number(name: str) -> str | None:
+    """Return "12" for `Dataset012_SEGTHOR`, None for a folder without a number."""
+    match = re.match(NUMBERED, name)
+    return match[1].lstrip("0") if match else None

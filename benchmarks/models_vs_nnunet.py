@@ -47,7 +47,8 @@ predictor.network.load_state_dict(predictor.list_of_parameters[0])
 with torch.inference_mode():
     np.savez(f"{output}/patch.npz", x=x.numpy(), y=predictor.network.eval()(x).numpy())
 paths = sorted(glob.glob(f"{images}/*_0000" + predictor.dataset_json["file_ending"]))
-groups = [[p.replace("_0000.", f"_{c:04d}.") for c in range(channels)] for p in paths]
+names = [[p.replace("_0000.", f"_{c:04d}.") for c in range(channels)] for p in paths]
+groups = [[p for p in group if os.path.exists(p)] for group in names]
 names = [os.path.join(output, os.path.basename(p).split("_0000.")[0]) for p in paths]
 predictor.predict_from_files_sequential(groups, names)
 """
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a results folder of nnU-Net")
     parser.add_argument("--bundle", type=Path, help="a bundle, to be exported")
     parser.add_argument("--images", type=Path, required=True, help="CASE_0000.nii.gz")
-    parser.add_argument("--nnunet", type=Path, default=Path("/tmp/nnunet_venv"))
+    parser.add_argument("--nnunet", type=Path, default=Path("/opt/nnunet"), help="its environment")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -50,6 +50,13 @@ def test_with_one_channel_the_plain_name_is_the_case(tmp_path):
     assert [case.id for case in dataset.cases] == ["liver_001", "scan_0012", "x"]
 
 
+def test_one_numbered_file_a_case_may_hold_all_channels(tmp_path):
+    # nnU-Net's SimpleITK reader takes the channels of a 4-D case_0000; see test_io for its reading.
+    images = ["a_0000.nii.gz", "b_0000.nii.gz"]
+    dataset = load_dataset(make(tmp_path, images, ["a.nii.gz", "b.nii.gz"], ("T1", "T2")))
+    assert [[p.name for p in case.images] for case in dataset.cases] == [[i] for i in images]
+
+
 def test_the_labels_tell_numbers_from_channels(tmp_path):
     files = ["p_0000.nii.gz", "p_0001.nii.gz"]
     assert [case.id for case in load_dataset(make(tmp_path, files, files)).cases] == [

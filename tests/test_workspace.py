@@ -36,6 +36,17 @@ def test_a_number_before_the_name_may_be_left_out(tmp_path):
     assert make(tmp_path, "raw", "Dataset012_LIVER").find_raw("LIVER") == "Dataset012_LIVER"
 
 
+@pytest.mark.parametrize("name", ["12", "012", "Dataset012_LIVER"])
+def test_nnunets_number_will_do(tmp_path, name):
+    workspace = make(tmp_path, "raw", "Dataset012_LIVER", "Dataset112_SPLEEN", "Task07_Pancreas")
+    assert workspace.find_raw(name) == "Dataset012_LIVER"
+    assert workspace.find_raw("7") == workspace.find_raw("Pancreas") == "Task07_Pancreas"
+
+
+def test_a_folder_called_by_the_number_wins(tmp_path):
+    assert make(tmp_path, "raw", "Dataset012_LIVER", "12").find_raw("12") == "12"
+
+
 def test_an_exact_name_wins_over_a_short_one(tmp_path):
     assert make(tmp_path, "raw", "Dataset012_LIVER", "LIVER").find_raw("LIVER") == "LIVER"
 

@@ -239,7 +239,7 @@ def write_plans(
         "plans_name": "autosegPlans",
         "original_median_spacing_after_transp": [edge or 1.0 for edge in settings.spacing],
         "original_median_shape_after_transp": list(settings.median_shape),
-        "image_reader_writer": _reader(plan, orientation),
+        "image_reader_writer": _reader(plan, orientation, settings.median_shape),
         "transpose_forward": list(plan.axis_order),
         "transpose_backward": backward,
         "configurations": {settings.name: row},
@@ -249,13 +249,15 @@ def write_plans(
     }
 
 
-def _reader(plan: Plan, orientation: str) -> str:
+def _reader(plan: Plan, orientation: str, shape: Sequence[int]) -> str:
     if orientation == RAS:
         # Their other reader that reorients writes labels above 255 wrongly.
         nifti = plan.file_ending in (".nii", ".nii.gz")
         wide = max(plan.labels.values) > 255 and nifti
         return "NibabelIOWithReorient" if wide else "SimpleITKIOWithReorient"
-    return "NaturalImage2DIO" if plan.file_ending in PICTURES else "SimpleITKIO"
+    if plan.file_ending not in PICTURES:
+        return "SimpleITKIO"
+    return "NaturalImage2DIO" if shape[0] == 1 else "Tiff3DIO"
 
 
 def write_dataset(plan: Plan, order: Sequence[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from autoseg.workflows.import_model import import_model
 from autoseg.workspace import Workspace
 from tests.sharing.nnunet_folders import KINDS, make_folder
 
-PYTHON = Path("/tmp/nnunet_venv/bin/python")
+PYTHON = Path("/opt/nnunet/bin/python")
 THEIRS = """
 import sys, numpy, torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
