@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from autoseg.case_files import ENDINGS, ending_of, stem_of
+from autoseg.case_files import ENDINGS, PICTURES, ending_of, stem_of
 from autoseg.dataset import Case, check_is_image, find_cases
 from autoseg.dicom_files import is_series
 from autoseg.errors import DataError, Problem, UsageError
 from autoseg.io import read_header
-from autoseg.pictures import PICTURES
 
 LOSSY_ENDINGS = (".jpg", ".jpeg")  # would smear label values
 OBJECT_ENDING = ".dcm"  # of the DICOM objects that --write makes
