@@ -149,9 +149,13 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def free_memory_bytes(device: torch.device) -> int | None:
-    """Return the bytes that a GPU has free; None where that cannot be asked."""
-    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
+def memory_of(name: str) -> tuple[int, int] | None:
+    """Return free and total bytes of a GPU, by device name; None of other devices.
+
+    Asking takes some of that memory for as long as this process lives.
+    """
+    device = torch.device(name)
+    return torch.cuda.mem_get_info(device) if device.type == "cuda" else None
 
 
 @contextlib.contextmanager

@@ -117,6 +117,12 @@ class Stopped(AutosegError):
     exit_code = 75
 
 
+def kind_of(exit_code: int) -> type[AutosegError]:
+    """Return the class whose failures end with `exit_code`; AutosegError for our own mistakes."""
+    kinds = (UsageError, DataError, ResourceError, PartlyDone, LockedError, CorruptError, Stopped)
+    return next((kind for kind in kinds if kind.exit_code == exit_code), AutosegError)
+
+
 def by_hand(error: AutosegError, remedy: str) -> DataError:
     """Return what is wrong with a file that the user may edit; `remedy` where it names none."""
     return DataError(

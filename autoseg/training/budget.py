@@ -49,6 +49,13 @@ def parse_budget(text: str | None) -> Budget:
     raise UsageError(f"--budget {text}", expected='for example "40s", "30m", "8h" or "200epochs"')
 
 
+def share(budget: Budget, spent_s: float, parts: int) -> Budget:
+    """Return one of `parts` equal parts of what is left of a time budget after `spent_s`."""
+    if budget.seconds is None:
+        return budget
+    return Budget(seconds=max(1.0, (budget.seconds - spent_s) / parts))
+
+
 def refuse_two_lengths(budget: str | None, config: TrainConfig) -> None:
     """Raise UsageError when --budget and a setting both say how long to train."""
     lengths = {"epochs": config.epochs, "steps": config.steps}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -166,9 +167,9 @@ class _AllSum(torch.autograd.Function):
         return outer[0]
 
 
-def rank_device(name: str | None, launch: Launch | None) -> str | None:
-    """Return the device of this rank: `--device` as it was given, or the GPU of its own number."""
-    if launch is None or name == "cpu":
+def rank_device(name: str | None, launch: Launch) -> str:
+    """Return "cpu" or the GPU of this rank's number, as `name` of `--device` allows."""
+    if name == "cpu":
         return name
     if name not in (None, "cuda"):
         raise UsageError(
@@ -182,7 +183,7 @@ def rank_device(name: str | None, launch: Launch | None) -> str | None:
 
 
 @contextlib.contextmanager
-def join_ranks(device: str | None, launch: Launch | None) -> Iterator[Ranks]:
+def join_ranks(device: str, launch: Launch | None) -> Iterator[Ranks]:
     """Meet the other processes of a `launch` for the time of the block; alone without one.
 
     `device` is that of `rank_device`. Beside rank 0 nothing is logged but errors.
@@ -190,7 +191,7 @@ def join_ranks(device: str | None, launch: Launch | None) -> Iterator[Ranks]:
     if launch is None:
         yield ALONE
         return
-    on_gpu = (device or "").startswith("cuda")
+    on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(pick_device(device))
     with _explained():
@@ -218,8 +219,9 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        # gloo's message begins with the place in its source, in brackets.
+        detail = re.sub(r"^\[\S*\]\s*", "", str(error).split("\n")[0]).split(". ")[0][:200]
         raise ResourceError(
-            f"the connection to the other processes of this training is lost "
-            f"({str(error).splitlines()[0][:200]})",
+            f"the connection to the other processes of this training is lost ({detail})",
             remedy="see what the one says that ended first; the same command continues",
         ) from error

@@ -1,4 +1,4 @@
-"""What torchrun tells each process that it starts: the one place that reads the environment.
+"""What torchrun tells each process that it starts: the one place that knows the environment.
 
 SLURM's own tasks are not taken for ranks (five of them may train five folds); a job script that
 wants them to be exports torchrun's names, see docs/training.md.
@@ -33,6 +33,24 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
         raise UsageError(f"RANK={rank} and WORLD_SIZE={size}", expected="ranks from 0 on")
     local = _number(environment, "LOCAL_RANK") if environment.get("LOCAL_RANK") else rank
     return Launch(rank, size, local) if size > 1 else None
+
+
+def child_environment(
+    threads: int,
+    launch: Launch | None = None,
+    port: int = 0,
+    environment: Mapping[str, str] = os.environ,
+) -> dict[str, str]:
+    """Return the environment of a process that shares this machine, and may be a rank on it.
+
+    It computes with so many `threads` unless the user has said how many.
+    """
+    ours = {"OMP_NUM_THREADS": str(threads), **environment}
+    if launch is not None:
+        values = launch.rank, launch.size, "127.0.0.1", port
+        ours |= dict(zip(NAMES, map(str, values), strict=True))
+        ours["LOCAL_RANK"] = str(launch.local_rank)
+    return ours
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

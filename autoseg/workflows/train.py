@@ -29,7 +29,7 @@ from autoseg.registry import resolve
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training import trainer
-from autoseg.training.budget import Budget, Pace, say_duration
+from autoseg.training.budget import Pace, say_duration, share
 from autoseg.training.checkpoint import Keeper, NoKeeper
 from autoseg.training.decide import Decision
 from autoseg.training.distributed import ALONE, Ranks, join_ranks, rank_device
@@ -59,6 +59,7 @@ from autoseg.workflows.fold import (
 )
 from autoseg.workflows.order import Order, read_orders
 from autoseg.workflows.ranks import check_ranks, fingerprint_of_orders, introduce_ranks
+from autoseg.workflows.side_by_side import list_devices, train_on_devices
 from autoseg.workflows.train_report import Reporter, draw, introduce
 from autoseg.workflows.validation import validate
 from autoseg.workflows.verify import make_test
@@ -82,33 +83,38 @@ def train(
     overwrite: bool = False,
     started: float | None = None,
 ) -> Summary | None:
-    """Train one fold ("all": each in turn, "full": all cases); return its validation scores.
+    """Train one fold ("all": each of them, "full": all cases); return its validation scores.
 
+    Folds are trained one after the other, or side by side where there are several GPUs, or
+    `device` names several ("cuda:0,cuda:2"); one fold is then trained by all of those together. A
+    process that torchrun started trains every fold together with the others.
     An unfinished run of the same command is continued. `started` is the `time.monotonic()` at which
     a time budget begins, by default now. Returns None for "full". Raises UsageError for a finished
     fold unless `overwrite`, which moves the old run aside; Stopped when a signal asked to stop.
     """
     begun = time.monotonic() if started is None else started
     launch = read_launch()
-    device = rank_device(device, launch)
-    with join_ranks(device, launch) as ranks:
+    devices = list_devices(device) if launch is None else [rank_device(device, launch)]
+    with join_ranks(devices[0], launch) as ranks:
         orders = ranks.together(
             lambda: read_orders(
                 workspace, configuration, str(fold), dataset=dataset, size=size, budget=budget,
-                settings=settings, device=device,
+                settings=settings, device=devices[0],
             )
         )  # fmt: skip
         of_first = ranks.decide(lambda: fingerprint_of_orders(orders))
         ranks.together(lambda: check_ranks(orders, ranks, of_first))
         left = ranks.decide(lambda: [order.fold for order in _chosen(orders, overwrite)])
         orders = [order for order in orders if order.fold in left]
+        if len(devices) > 1 and (len(orders) > 1 or (device is not None and "," in device)):
+            with stop_on_signals() as stop:
+                return train_on_devices(orders, devices, device, settings, overwrite, begun, stop)
         summary = None
         for number, order in enumerate(orders):
             # A time budget means the whole command: what is left is shared by the folds left.
             now = begun if number == 0 else time.monotonic()
-            order = dataclasses.replace(
-                order, budget=_share(order.budget, begun, now, len(orders) - number)
-            )
+            budget_left = share(order.budget, now - begun, len(orders) - number)
+            order = dataclasses.replace(order, budget=budget_left)
             with _at_work(order, ranks, overwrite) as stop:
                 summary = train_fold(order, now, stop, ranks)
     return summary if ranks.first else None
@@ -207,12 +213,6 @@ def _unfinished(orders: list[Order]) -> list[Order]:
             remedy="--overwrite trains it again and keeps the old run as fold_<f>.bak-<time>",
         )
     return left
-
-
-def _share(budget: Budget, begun: float, now: float, folds: int) -> Budget:
-    if budget.seconds is None:
-        return budget
-    return Budget(seconds=max(1.0, (begun + budget.seconds - now) / folds))
 
 
 def _move_aside(run: Path) -> None:
