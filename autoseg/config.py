@@ -48,6 +48,10 @@ class TrainConfig:
     mirror_axes: tuple[int, ...] | None = None  # of prepared arrays; None: all spatial axes
     precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"
     trainer: str = "default"
+    accumulate: int = 1  # micro-batches of `batch_size` samples in each step
+    checkpointing: bool = False  # compute activations twice instead of keeping them: less memory
+    patience: int | None = None  # epochs without progress, then the end begins; None: off
+    keep_every: int | None = None  # epochs between two snapshots of the weights; None: no snapshots
 
 
 @dataclass(frozen=True)

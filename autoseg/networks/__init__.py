@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
+from autoseg.errors import UsageError
 from autoseg.networks.unet import plain_unet, residual_unet
 from autoseg.plan import NetworkSpec
 from autoseg.registry import resolve
@@ -25,3 +27,13 @@ def build_network(
     2) and so on, finest first; outside training only the finest. A 2-D network takes P = (1, Y, X).
     """
     return resolve("network", spec.name, NETWORKS, trust)(spec, in_channels, out_channels)
+
+
+def keep_fewer_activations(network: Any) -> None:
+    """Switch activation checkpointing on; raise UsageError where the network has none."""
+    if not hasattr(network, "checkpointing"):
+        raise UsageError(
+            f"checkpointing=true: {type(network).__name__} cannot compute its stages again",
+            remedy="leave it out, or give the network an attribute 'checkpointing' that it obeys",
+        )
+    network.checkpointing = True

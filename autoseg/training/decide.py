@@ -6,7 +6,6 @@ Precision, memory layout, length and recipe.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ from autoseg.device import (
 from autoseg.errors import UsageError, suggest
 from autoseg.plan import Configuration, Design
 from autoseg.training.budget import Budget, Length, say_duration
-from autoseg.training.loader import Batch
+from autoseg.training.loader import Batch, samples_per_step, take_samples
 from autoseg.training.optim import choose_length, choose_recipe
 from autoseg.training.state import lay_out, lay_out_image, to_device
 
@@ -66,8 +65,9 @@ def decide(
 ) -> Decision:
     """Probe the device with copies of `network` and choose how to train it.
 
-    `seconds_left()` is the time for training, asked before probing, which takes little of it, and
-    after; `natural_length` is that of `choose_length`, used when there is no time budget.
+    `batch` is one micro-batch. `seconds_left()` is the time for training, asked before probing,
+    which takes little of it, and after; `natural_length` is that of `choose_length`, used when
+    there is no time budget.
     """
     step = _probe(network, batch, loss, device)
     wanted, why = config.precision, ""
@@ -88,6 +88,7 @@ def decide(
         reasons.append(natural_length[1])
     else:
         seconds = _time_step(step, batch, PRECISIONS[precision], channels_last, device)
+        seconds *= config.accumulate
         left = seconds_left()
         steps = max(1, int(left / seconds))
         shares = f"{say_duration(left)} of the budget's {say_duration(budget.seconds)}"
@@ -131,8 +132,8 @@ def _probe(
     def step(dtype: torch.dtype, channels_last: bool, samples: int) -> None:
         if channels_last not in copies:
             copies[channels_last] = lay_out(copy.deepcopy(network), channels_last).train()
-        part = first_samples(to_device(batch, device), samples)
-        remedy = "a smaller --size, or --set batch_size=..."
+        part = take_samples(to_device(batch, device), slice(samples))
+        remedy = "a smaller --size, --set checkpointing=true, or --set batch_size=..."
         with explained_memory(f"training with a batch of {samples}", remedy):
             with autocast(device, dtype):
                 scores = copies[channels_last](lay_out_image(part.image, channels_last))
@@ -140,16 +141,6 @@ def _probe(
         copies[channels_last].zero_grad(set_to_none=True)
 
     return step
-
-
-def first_samples(batch: Batch, samples: int) -> Batch:
-    """Return the first `samples` of a batch."""
-    parts = {
-        f.name: getattr(batch, f.name)[:samples]
-        for f in dataclasses.fields(batch)
-        if isinstance(getattr(batch, f.name), Tensor)
-    }
-    return dataclasses.replace(batch, **parts)
 
 
 def _choose_precision(
@@ -193,4 +184,4 @@ def natural_length(
 ) -> tuple[int, str]:
     """Return `choose_length` for a configuration: how many patches does its median case need?"""
     volume = math.prod(configuration.median_shape) / math.prod(design.patch_size)
-    return choose_length(config, cases, volume, design.batch_size, on_gpu)
+    return choose_length(config, cases, volume, samples_per_step(design, config), on_gpu)

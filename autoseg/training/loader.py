@@ -6,6 +6,7 @@ training that resumes at step s sees what it would have seen.
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -113,7 +114,7 @@ def make_batch(
     rng = np.random.default_rng([config.seed, step])
     patch_size = config.patch_size or design.patch_size
     warping = augment and config.augmentation == "default"
-    chosen = choose_cases(pool, config.batch_size or design.batch_size, config, rng)
+    chosen = choose_cases(pool, samples_per_step(design, config), config, rng)
     share = ranks.share(len(chosen))
     patches = []
     for position, choice in enumerate(chosen):
@@ -140,14 +141,37 @@ def make_batch(
     )
 
 
+def samples_per_step(design: Design, config: TrainConfig) -> int:
+    """Return how many samples a batch has: all that one step of the optimiser learns from."""
+    return (config.batch_size or design.batch_size) * config.accumulate
+
+
+def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
+    """Yield `count` parts of an augmented batch: samples 0, `count`, 2 `count`, ... and so on.
+
+    Interleaved, as samplers put patches that are centred on targets beside each other.
+    """
+    for first in range(count):
+        yield take_samples(batch, slice(first, None, count)) if count > 1 else batch
+
+
+def take_samples(batch: Batch, samples: slice) -> Batch:
+    """Return the batch of these samples only; none may be waiting for its warp."""
+    parts = {
+        f.name: getattr(batch, f.name)[samples]
+        for f in dataclasses.fields(batch)
+        if isinstance(getattr(batch, f.name), Tensor)
+    }
+    return dataclasses.replace(batch, **parts)
+
+
 def cases_of(
     cases: Sequence[PreparedCase], design: Design, config: TrainConfig, step: int
 ) -> tuple[str, ...]:
     """Return the ids of the cases in batch number `step`, for messages."""
     rng = np.random.default_rng([config.seed, step])
-    chosen: list[Choice] = choose_cases(
-        make_pool(cases), config.batch_size or design.batch_size, config, rng
-    )
+    size = samples_per_step(design, config)
+    chosen: list[Choice] = choose_cases(make_pool(cases), size, config, rng)
     return tuple(cases[choice.case].id for choice in chosen)
 
 

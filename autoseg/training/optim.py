@@ -206,6 +206,9 @@ def check_names(config: TrainConfig) -> None:
         "batch_size",
         "learning_rate",
         "gradient_norm",
+        "accumulate",
+        "patience",
+        "keep_every",
     )
     for name in positive:
         value = getattr(config, name)

@@ -22,7 +22,7 @@ from autoseg.errors import Stopped, UsageError
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import Pace
 from autoseg.training.checkpoint import Keeper
-from autoseg.training.loader import Batch
+from autoseg.training.loader import Batch, micro_batches
 from autoseg.training.losses import hard_counts
 from autoseg.training.optim import learning_rate
 from autoseg.training.state import (
@@ -109,20 +109,33 @@ def update(training: Training, task: Task, batch: Batch) -> None:
     optimizer.zero_grad(set_to_none=True)
     generator = generator_of(config.seed, training.step, task.device)
     batch = task.augment(to_device(batch, task.device), generator)
-    with autocast(task.device, task.dtype):
-        scores = network(lay_out_image(batch.image, task.channels_last))
-    loss = task.loss(scores, batch)
-    training.scaler.scale(loss).backward()
+    loss = add_gradients(training, task, batch)
     task.ranks.sum_gradients(network)
     training.scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm, foreach=True)
-    finite = torch.isfinite(norm) & torch.isfinite(loss.detach())
+    finite = torch.isfinite(norm) & torch.isfinite(loss)
     take_step(training, finite)
     if training.average is not None:
         training.average.update(network)
-    training.loss_sum += torch.where(finite, loss.detach(), 0.0)
+    training.loss_sum += torch.where(finite, loss, 0.0)
     training.skipped += ~finite
     training.failing = torch.where(finite, 0.0, training.failing + 1)
+
+
+def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
+    """Add up the gradients of the micro-batches; return the mean of their losses (scalar).
+
+    What a loss takes over a batch (batch Dice, the mean over annotated voxels) it takes over each
+    micro-batch.
+    """
+    count, losses = task.config.accumulate, []
+    for part in micro_batches(batch, count):
+        with autocast(task.device, task.dtype):
+            scores = training.network(lay_out_image(part.image, task.channels_last))
+        loss = task.loss(scores, part)
+        training.scaler.scale(loss / count if count > 1 else loss).backward()
+        losses.append(loss.detach())
+    return torch.stack(losses).mean()
 
 
 def take_step(training: Training, finite: Tensor) -> None:

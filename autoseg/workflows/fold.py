@@ -88,9 +88,10 @@ def decide_anew(
     deadline: float | None,
     ranks: Ranks = ALONE,
 ) -> Decision:
-    """Choose how to train, from probes with this rank's share of a batch."""
+    """Choose how to train, from probes with this rank's share of a micro-batch."""
+    single = dataclasses.replace(order.config, accumulate=1)
     share = batches(
-        ours, order.design, order.config, order.plan.labels,
+        ours, order.design, single, order.plan.labels,
         augment=False, ranks=ranks, from_end=order.plan.reversed_axes,
     )  # fmt: skip
     first = dataclasses.replace(next(iter(share)), ranks=ALONE)  # no other rank takes part
@@ -152,7 +153,7 @@ def make_task(
     config, labels = decision.config, order.plan.labels
     fixed: list[Batch] = []
     if held_out:
-        other = dataclasses.replace(config, seed=config.seed + VALIDATION_SEED)
+        other = dataclasses.replace(config, seed=config.seed + VALIDATION_SEED, accumulate=1)
         count = VALIDATION_BATCHES.get(order.device.type, 4)
         patches = batches(
             held_out, order.design, other, labels,
@@ -204,9 +205,10 @@ def check_same_run(checkpoint: Checkpoint, order: Order) -> float:
             remedy="--overwrite starts it again and keeps the old run as fold_<f>.bak-<time>",
         )
     asked = to_json(order.config)
-    changed = [k for k in asked if k not in ADJUSTABLE and asked[k] != facts["asked"].get(k)]
+    begun = to_json(from_json(TrainConfig, facts["asked"], "resume"))  # of older versions too
+    changed = [k for k in asked if k not in ADJUSTABLE and asked[k] != begun[k]]
     if changed:
-        was = ", ".join(f"{name}={facts['asked'].get(name)}" for name in changed)
+        was = ", ".join(f"{name}={begun[name]}" for name in changed)
         raise UsageError(
             f"an unfinished training with other settings is there ({was})",
             place=str(order.run),

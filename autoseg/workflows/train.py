@@ -23,7 +23,7 @@ from autoseg.bundle_writer import save_test, save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.files import locked, write_json
-from autoseg.networks import build_network
+from autoseg.networks import build_network, keep_fewer_activations
 from autoseg.preprocessing.store import PreparedCase, open_prepared
 from autoseg.registry import resolve
 from autoseg.results import Summary
@@ -150,6 +150,8 @@ def train_fold(
     torch.manual_seed(order.config.seed)
     channels = len(order.plan.channels), order.plan.labels.channels
     network = build_network(order.design.network, *channels).to(order.device)
+    if order.config.checkpointing:
+        keep_fewer_activations(network)
     ranks.same_weights(network)
 
     about = order, network, held_out, started - spent

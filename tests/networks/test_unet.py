@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import CorruptError, UsageError
-from autoseg.networks import build_network
+from autoseg.networks import build_network, keep_fewer_activations
 from autoseg.plan import NetworkSpec
 
 ANISOTROPIC = NetworkSpec(
@@ -139,3 +139,40 @@ def test_a_misspelled_network_is_suggested() -> None:
 def test_a_spec_that_cannot_be_built_says_why(change: dict, message: str) -> None:
     with pytest.raises(CorruptError, match=message):
         build_network(dataclasses.replace(ANISOTROPIC, **change), 1, 2)
+
+
+def kept_bytes(network: nn.Module, image: torch.Tensor) -> tuple[int, list[torch.Tensor]]:
+    """Bytes that wait for the backward pass (weights left out), and the gradients it gives."""
+    weights = {parameter.data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    network.zero_grad()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        total = sum(score.square().mean() for score in network(image))
+    total.backward()
+    return sum(kept.values()), [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("spec", [ANISOTROPIC, RESIDUAL, FLAT], ids=["plain", "residual", "flat"])
+def test_checkpointing_gives_the_same_gradients_from_less_memory(spec: NetworkSpec) -> None:
+    torch.manual_seed(0)
+    depth = 1 if spec is FLAT else 8
+    network, image = build_network(spec, 1, 3), torch.rand(2, 1, depth, 32, 32)
+    plain, expected = kept_bytes(network, image)
+    keep_fewer_activations(network)
+    fewer, gradients = kept_bytes(network, image)
+    assert fewer < 0.6 * plain
+    assert len(gradients) == len(list(network.parameters()))
+    for gradient, wanted in zip(gradients, expected, strict=True):
+        assert torch.equal(gradient, wanted)
+
+
+def test_a_network_that_cannot_recompute_its_stages_says_so() -> None:
+    with pytest.raises(UsageError, match="checkpointing=true: Linear cannot compute its stages"):
+        keep_fewer_activations(nn.Linear(2, 2))

@@ -11,7 +11,7 @@ import torch
 from autoseg.config import TrainConfig
 from autoseg.labels import Labels
 from autoseg.training.distributed import Ranks
-from autoseg.training.loader import Batch, batches, cases_of, make_batch
+from autoseg.training.loader import Batch, batches, cases_of, make_batch, micro_batches
 from autoseg.training.sampling import make_pool
 from tests.training.prepared import make_case, make_design
 
@@ -139,3 +139,18 @@ def test_closing_the_iterator_ends_the_thread() -> None:
     assert threading.active_count() == before + 1
     iterator.close()
     assert threading.active_count() == before
+
+
+def test_accumulation_sees_the_samples_of_the_big_batch_in_parts() -> None:
+    cases, accumulating = some_cases(), dataclasses.replace(CONFIG, accumulate=2)
+    whole = next(batches(cases, make_design((6, 8, 8), 6), CONFIG, LABELS, augment=False))
+    batch = next(batches(cases, DESIGN, accumulating, LABELS, augment=False))
+    assert same(whole, batch)
+    assert cases_of(cases, DESIGN, accumulating, 0) == cases_of(
+        cases, make_design((6, 8, 8), 6), CONFIG, 0
+    )
+    even, odd = micro_batches(batch, 2)
+    assert torch.equal(torch.stack((even.image, odd.image), 1).flatten(0, 1), batch.image)
+    assert torch.equal(torch.stack((even.annotated, odd.annotated), 1).flatten(0, 1),
+                       batch.annotated)  # fmt: skip
+    assert list(micro_batches(batch, 1)) == [batch]

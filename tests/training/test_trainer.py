@@ -228,3 +228,25 @@ def test_a_time_budget_replans_and_the_rate_still_ends_at_zero(tmp_path: Path):
     assert training.step == pytest.approx(50, abs=2)
     assert training.length.progress(training.step) == 1
     assert training.history[-1].learning_rate < 1e-4
+
+
+def test_accumulated_gradients_are_those_of_the_big_batch(tmp_path: Path):
+    big, task = begin(10, optimizer="sgd")
+    whole = run(big, task, tmp_path / "whole")
+    training, task = begin(10, optimizer="sgd", accumulate=2)
+    parts = run(training, task, tmp_path / "parts")
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, rtol=1e-4, atol=1e-6)
+    assert training.history[0].train_loss == pytest.approx(big.history[0].train_loss, rel=1e-4)
+
+
+def test_a_micro_batch_without_a_finite_gradient_spoils_its_step_only(tmp_path: Path):
+    def half_spoilt(step: int, batch: Batch) -> Batch:
+        image = batch.image.clone()
+        image[1] = float("nan")
+        return dataclasses.replace(batch, image=image) if step == 2 else batch
+
+    training, task = begin(5, accumulate=2)
+    weights = run(training, task, tmp_path, batches(0, half_spoilt))
+    assert training.history[0].skipped == 1
+    assert all(bool(torch.isfinite(weight).all()) for weight in weights.values())

@@ -106,6 +106,27 @@ def test_a_finished_fold_is_refused_and_overwriting_keeps_the_old_run(workspace:
     assert (backup[0] / "result.json").exists()
 
 
+def test_two_batches_of_one_accumulated_train_like_one_batch_of_two(
+    workspace: Workspace, tmp_path: Path
+):
+    # Per-sample Dice and cross-entropy; the same patches and augmentation.
+    other = make_workspace(tmp_path / "other")
+    settings = (*QUICK, "optimizer=sgd", "learning_rate=0.01")
+    quick(workspace, settings=settings)
+    quick(other, settings=(*settings, "batch_size=1", "accumulate=2"))
+    whole, parts = (load_bundle(w.bundle("BALLS", "3d_fullres", "S")) for w in (workspace, other))
+    for name, weight in whole.weights["0"].items():
+        torch.testing.assert_close(parts.weights["0"][name], weight, rtol=1e-3, atol=1e-5)
+    assert not all(torch.equal(parts.weights["0"][n], w) for n, w in whole.weights["0"].items())
+
+
+def test_checkpointing_trains_the_same_weights(workspace: Workspace, tmp_path: Path):
+    other = make_workspace(tmp_path / "other")
+    quick(workspace)
+    quick(other, settings=(*QUICK, "checkpointing=true"))
+    assert weights_of(workspace) == weights_of(other)
+
+
 def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     update = trainer.update
 
