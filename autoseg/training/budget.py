@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
@@ -72,6 +72,7 @@ class Length:
     steps: int
     from_step: int = 0
     from_progress: float = 0.0
+    ending: bool = False  # patience has run out: it may get shorter still, but not longer
 
     def progress(self, step: int) -> float:
         """Return how far the schedule is after `step` steps, from 0 to 1."""
@@ -81,7 +82,9 @@ class Length:
 
     def replanned(self, step: int, steps: int) -> Length:
         """Return the length that goes on from `step` and ends after `steps` steps in all."""
-        return Length(max(steps, step + 1), step, self.progress(step))
+        return replace(
+            self, steps=max(steps, step + 1), from_step=step, from_progress=self.progress(step)
+        )
 
 
 class Pace:

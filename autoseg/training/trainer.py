@@ -25,6 +25,7 @@ from autoseg.training.checkpoint import Keeper
 from autoseg.training.loader import Batch, micro_batches
 from autoseg.training.losses import hard_counts
 from autoseg.training.optim import learning_rate
+from autoseg.training.patience import ending_from, stale_epochs
 from autoseg.training.state import (
     Task,
     Training,
@@ -77,6 +78,7 @@ def train(
         if finished or training.step - training.epoch_begin == task.config.steps_per_epoch:
             finish_epoch(training, task, pace)
             report(training.history)
+            end_when_stale(training, task)
             said = time.monotonic()
         elif time.monotonic() - said >= SAID_EVERY_S:
             log.info("%s", describe_progress(training, pace))
@@ -176,6 +178,8 @@ def replan(training: Training, task: Task, pace: Pace) -> None:
     length = task.ranks.decide(lambda: pace.look(training.step, training.length))
     if length is None or length.steps == training.length.steps:
         return
+    if training.length.ending and length.steps > training.length.steps:
+        return
     change = abs(length.steps - training.length.steps) / (training.length.steps - training.step)
     log.log(
         logging.INFO if change > WORTH_SAYING else logging.DEBUG,
@@ -208,9 +212,26 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
     training.epoch_begin, training.epoch_begun, training.epoch_spent_s = training.step, now, 0.0
 
 
+def end_when_stale(training: Training, task: Task) -> None:
+    """Let the ending begin when the validation patches showed no progress for `patience` epochs."""
+    patience = task.config.patience
+    if patience is None or stale_epochs(training.history) < patience:
+        return
+    length = ending_from(training.length, training.step, task.config.steps_per_epoch)
+    if length is None:
+        return
+    log.info(
+        "no progress for %d epochs: the rate falls to zero over the next %s steps, so %s in all "
+        "instead of %s",
+        patience, f"{length.steps - training.step:,}", f"{length.steps:,}",
+        f"{training.length.steps:,}",
+    )  # fmt: skip
+    training.length = length
+
+
 def seconds_left(training: Training, pace: Pace, step_seconds: float) -> float:
     """Return the seconds until the last step: what the clock allows, or what the steps take."""
-    if pace.deadline is not None:
+    if pace.deadline is not None and not training.length.ending:
         return pace.deadline - pace.clock()
     return (training.length.steps - training.step) * step_seconds
 

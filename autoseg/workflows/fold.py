@@ -128,7 +128,7 @@ def recall(checkpoint: Checkpoint | None) -> Decision | None:
 def adjust_length(training: Training, order: Order, cases: int) -> None:
     """Give a continued training the length that is asked now, if that differs."""
     length = training.length
-    if order.budget.seconds is not None or training.step >= length.steps:
+    if order.budget.seconds is not None or training.step >= length.steps or length.ending:
         return
     steps = _natural_length(order, cases)[0]
     if steps != length.steps:

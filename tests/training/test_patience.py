@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from autoseg.training.budget import Length
 from autoseg.training.patience import ending_from, stale_epochs
 from autoseg.training.tracking import Epoch
@@ -38,7 +36,7 @@ def test_noise_about_a_plateau_is_no_progress_for_ever():
 
 
 def test_a_loss_that_only_creeps_is_no_progress():
-    assert stale_epochs(history([1.0] + [0.5] * 20)) == 20 - 4  # until the first is out of the mean
+    assert stale_epochs(history([1.0] + [0.5] * 20)) == 20 - 5  # until the first is out of the mean
     creeping = [0.5 - 1e-6 * n for n in range(50)]
     assert stale_epochs(history(creeping)) == 49
 

@@ -250,3 +250,56 @@ def test_a_micro_batch_without_a_finite_gradient_spoils_its_step_only(tmp_path: 
     weights = run(training, task, tmp_path, batches(0, half_spoilt))
     assert training.history[0].skipped == 1
     assert all(bool(torch.isfinite(weight).all()) for weight in weights.values())
+
+
+def test_patience_ends_a_training_that_makes_no_progress_with_its_rate_at_zero(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "autoseg")
+    training, task = begin(1000, patience=4, learning_rate=1e-9)
+    run(training, task, tmp_path)
+    assert training.step == 25 + 5  # five epochs to see it, one to end
+    assert training.length.ending
+    assert training.history[-2].learning_rate > training.history[-1].learning_rate
+    assert training.length.progress(training.step) == 1
+    assert "no progress for 4 epochs: the rate falls to zero over the next 5 steps, so 30" in (
+        caplog.text
+    )
+
+
+def test_a_time_budget_does_not_lengthen_an_ending(tmp_path: Path):
+    training, task = begin(1000, patience=4, learning_rate=1e-9)
+    now = [0.0]
+
+    def source() -> Iterator[Batch]:
+        for batch in batches():
+            now[0] += 0.1
+            yield batch
+
+    run(training, task, tmp_path, source(), pace=Pace(1e3, 1e3, 0.1, clock=lambda: now[0]))
+    assert training.step == 30
+
+
+@pytest.mark.parametrize("stopped_after", [22, 27])
+def test_a_training_stopped_before_or_in_its_ending_ends_with_the_same_bytes(
+    tmp_path: Path, stopped_after: int
+):
+    changes = {"patience": 4, "learning_rate": 1e-6}
+    straight = run(*begin(1000, **changes), tmp_path / "straight")
+    training, task = begin(1000, **changes)
+    stop = StopRequest()
+
+    def source() -> Iterator[Batch]:
+        for number, batch in enumerate(batches()):
+            if number == stopped_after - 1:
+                stop.signal_name = "SIGTERM"
+            yield batch
+
+    with pytest.raises(Stopped):
+        run(training, task, tmp_path / "resume", source(), stop=stop)
+    checkpoint = load_checkpoint(tmp_path / "resume")
+    assert checkpoint is not None
+    again, task = begin(1000, **changes)
+    unpack(again, checkpoint)
+    assert same(straight, run(again, task, tmp_path / "resume"))
+    assert again.step == 30
