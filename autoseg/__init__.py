@@ -22,6 +22,7 @@ _HOMES = {
     "predict": "autoseg.workflows.predict:predict",
     "evaluate": "autoseg.workflows.evaluate:evaluate",
     "compare": "autoseg.workflows.compare:compare",
+    "overlay": "autoseg.workflows.overlay:overlay",
     "Predictor": "autoseg.inference.predictor:Predictor",
     "Bundle": "autoseg.bundle:Bundle",
     "load_bundle": "autoseg.bundle:load_bundle",

@@ -18,6 +18,7 @@ from autoseg.commands import (
     evaluate,
     export,
     import_data,
+    overlay,
     plan,
     predict,
     train,
@@ -59,5 +60,8 @@ COMMANDS = {
         "is a model intact, and right on this machine?", verify.add_options, verify.run
     ),
     "check": Command("list every problem of a dataset", check.add_options, check.run),
+    "overlay": Command(
+        "draw label maps over their scans, one picture a case", overlay.add_options, overlay.run
+    ),
     "demo": Command("run every stage on phantom CTs", demo.add_options, demo.run),
 }

@@ -40,8 +40,8 @@ def best_slice(label_map: np.ndarray) -> int:
 
 def draw_overlay(
     image: np.ndarray,
-    labels: np.ndarray,
-    prediction: np.ndarray,
+    labels: np.ndarray | None,
+    prediction: np.ndarray | None,
     path: Path,
     *,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
@@ -50,17 +50,20 @@ def draw_overlay(
 ) -> None:
     """Write a PNG of one slice: the scan, the scan with its labels, the scan with the prediction.
 
-    `image`, `labels` and `prediction` are (Z, Y, X) on one grid of `spacing` mm; the slice is
-    `best_slice(labels)`. `names` tells what the label values mean; `window` is what is drawn black
-    and white, by default percentiles of the slice.
+    `image`, `labels` and `prediction` are (Z, Y, X) on one grid of `spacing` mm; one of the label
+    maps may be None. The slice is `best_slice` of the first that is there. `names` tells what the
+    label values mean; `window` is what is drawn black and white, by default percentiles of the
+    slice.
     """
-    z = best_slice(labels)
+    maps = {"label": labels, "prediction": prediction}
+    given = {title: label_map for title, label_map in maps.items() if label_map is not None}
+    z = best_slice(next(iter(given.values())))
     low, high = window or np.percentile(image[z], WINDOW_PERCENTILES)
-    values = sorted((set(np.unique(labels).tolist()) | set(np.unique(prediction).tolist())) - {0})
-    figure = _new_figure(3, 1)
-    panels = (("scan", None), ("label", labels[z]), ("prediction", prediction[z]))
+    values = sorted({value for m in given.values() for value in np.unique(m).tolist()} - {0})
+    figure = _new_figure(1 + len(given), 1)
+    panels = [("scan", None), *((title, label_map[z]) for title, label_map in given.items())]
     for column, (title, overlay) in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, 3, column)
+        axes = figure.add_subplot(1, len(panels), column)
         axes.set_title(title)
         axes.set_axis_off()
         aspect = spacing[1] / spacing[2]

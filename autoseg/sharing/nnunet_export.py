@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -33,15 +33,27 @@ def write_model(bundle: Bundle, folder: Path) -> tuple[str, ...]:
     orientation, flips = _orientation(bundle)
     order = _order(bundle)
     spec, axes = design.network, _mirror_axes(bundle)
+    names = _fold_names(tuple(bundle.weights))
     for fold, state in bundle.weights.items():
         spec, theirs = _convert(bundle, state, order, flips)
-        name = ALL if fold == FULL else fold
         content = Checkpoint(theirs, settings.name, TRAINER, axes, None)
-        number = int(name) if name.isdigit() else name
-        write_checkpoint(folder / f"fold_{name}" / CHECKPOINT, content, number)
+        write_checkpoint(folder / f"fold_{names[fold]}" / CHECKPOINT, content, names[fold])
     write_json(folder / "plans.json", write_plans(plan, settings, design, spec, orientation))
     write_json(folder / "dataset.json", write_dataset(plan, order))
-    return tuple(_remarks(bundle, order, flips))
+    return tuple(_remarks(bundle, order, flips, names))
+
+
+def _fold_names(folds: Sequence[str]) -> dict[str, int | str]:
+    """Return nnU-Net's name of each fold: a number, or "all"; other ones get the next numbers."""
+    names: dict[str, int | str] = {fold: int(fold) for fold in folds if fold.isdigit()}
+    following = 1 + max((n for n in names.values() if isinstance(n, int)), default=-1)
+    for fold in folds:
+        if fold == FULL:
+            names[fold] = ALL
+        elif fold not in names:
+            names[fold] = following
+            following += 1
+    return names
 
 
 def _orientation(bundle: Bundle) -> tuple[str, tuple[int, ...]]:
@@ -89,9 +101,18 @@ def _mirror_axes(bundle: Bundle) -> tuple[int, ...]:
     return tuple(axis - is_2d for axis in axes if axis >= is_2d)
 
 
-def _remarks(bundle: Bundle, order: tuple[str, ...], flips: tuple[int, ...]) -> list[str]:
+def _remarks(
+    bundle: Bundle,
+    order: tuple[str, ...],
+    flips: tuple[int, ...],
+    names: Mapping[str, int | str],
+) -> list[str]:
     labels = bundle.plan.labels
-    remarks = []
+    remarks = [
+        f"fold {fold} is fold {name} there"
+        for fold, name in names.items()
+        if isinstance(name, int) and str(name) != fold
+    ]
     if flips:
         remarks.append("nnU-Net turns scans to RAS, so it gets the mirrored network (same scores)")
     if labels.exclusive:

@@ -33,6 +33,15 @@ def test_an_overlay_is_a_picture(tmp_path):
     assert (tmp_path / "overlay.png").read_bytes().startswith(PNG)
 
 
+def test_one_label_map_is_enough(tmp_path):
+    widths = []
+    label_map = two_squares()
+    for labels, prediction in ((label_map, label_map), (label_map, None), (None, label_map)):
+        draw_overlay(label_map, labels, prediction, tmp_path / "overlay.png")
+        widths.append(int.from_bytes((tmp_path / "overlay.png").read_bytes()[16:20], "big"))
+    assert widths[0] * 2 == widths[1] * 3 == widths[2] * 3
+
+
 def test_an_empty_case_can_be_drawn(tmp_path):
     nothing = np.zeros((1, 8, 8), dtype=np.uint8)
     draw_overlay(nothing, nothing, nothing, tmp_path / "overlay.png")
