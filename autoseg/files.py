@@ -237,10 +237,13 @@ def fingerprint_of(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, command: str = "", wait_s: float = 0.0) -> Iterator[None]:
+def locked(
+    folder: Path, command: str = "", wait_s: float = 0.0, shared: bool = False
+) -> Iterator[None]:
     """Hold `<folder>/.autoseg.lock` while the block runs; raise LockedError when another holds it.
 
-    The other may have `wait_s` seconds to end.
+    The other may have `wait_s` seconds to end. Any number may hold it at once when all of them
+    want it `shared`.
     The kernel releases the lock when the holder dies, so no lock is ever stale on one machine.
     """
     try:
@@ -250,7 +253,7 @@ def locked(folder: Path, command: str = "", wait_s: float = 0.0) -> Iterator[Non
         raise _as_resource_error(error, folder) from error
     try:
         try:
-            _take(handle, time.monotonic() + wait_s)
+            _take(handle, time.monotonic() + wait_s, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in TAKEN:
                 raise _as_resource_error(error, folder) from error
@@ -260,21 +263,24 @@ def locked(folder: Path, command: str = "", wait_s: float = 0.0) -> Iterator[Non
                 place=str(folder),
                 remedy="wait for it to end, or stop it, then run the same command again",
             ) from error
-        os.ftruncate(handle, 0)
-        note = (
-            f"pid {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')} {command}"
-        )
-        os.pwrite(handle, note.encode(), 0)
-        _remove_stale_temporaries(folder)
+        if not shared:  # then temporary files may belong to somebody, on another machine even
+            _note_holder(handle, command)
+            _remove_stale_temporaries(folder)
         yield
     finally:
         os.close(handle)
 
 
-def _take(handle: int, until: float) -> None:
+def _note_holder(handle: int, command: str) -> None:
+    note = f"pid {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')} {command}"
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, note.encode(), 0)
+
+
+def _take(handle: int, until: float, kind: int) -> None:
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
             return
         except OSError as error:
             if error.errno not in TAKEN or time.monotonic() >= until:

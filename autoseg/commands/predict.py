@@ -41,6 +41,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust", action="store_true", help="let a model import functions that its author named"
     )
+    parser.add_argument(
+        "--parts", type=int, metavar="N", help="share the cases out: this command does one part"
+    )
+    parser.add_argument("--part", type=int, metavar="K", help="which one, 0 to N-1")
     set_option(parser, "step=0.5")
     device_option(parser)
     overwrite_option(parser)
@@ -67,6 +71,8 @@ def run(options: argparse.Namespace) -> str:
             overwrite=options.overwrite,
             trust=options.trust,
             write=options.write,
+            parts=options.parts,
+            part=options.part,
         )
     if options.output == PIPE:
         return ""

@@ -19,6 +19,13 @@ from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.workflows.predict_choice import choose_models
 from autoseg.workflows.predict_dicom import check_series
 from autoseg.workflows.predict_inputs import check_headers, find_inputs, is_one_file
+from autoseg.workflows.predict_parts import (
+    Part,
+    choose_part,
+    close_part,
+    open_part,
+    part_locked,
+)
 from autoseg.workflows.predict_record import (
     FORMAT,
     Entry,
@@ -50,18 +57,22 @@ def predict(
     overwrite: bool = False,
     trust: bool = False,
     write: str = "labels",
+    parts: int | None = None,
+    part: int | None = None,
 ) -> dict[str, Any]:
     """Write one label map per case in `images` to `output`; return what `predictions.json` holds.
 
     `images` are folders or files, see `predict_inputs`. Each label map is on its image's own grid,
     in its file type, under its name; DICOM series give `.nii.gz`, or with `write` "seg" or
     "rtstruct" a DICOM object. The same command continues an unfinished run. An `output` with the
-    name of an image file takes a single case, and nothing else is written.
+    name of an image file takes a single case, and nothing else is written. With `parts` N, only
+    `part` K (from 0) of the cases is predicted, beside other parts in the same folder.
     Raises UsageError before anything is loaded when there is nothing to do or
     `output` is not free, DataError when channels are missing; PartlyDone when cases failed; Stopped
     when a signal asked to stop: finished cases are kept, the running one is dropped.
     """
     config = settle(override(PredictConfig(speed=speed), settings))
+    share = choose_part(parts, part, overwrite)
     chosen = choose_models(
         workspace,
         dataset=dataset,
@@ -83,10 +94,14 @@ def predict(
     if chosen.rules:
         log.info("rules (best.json): %s", describe_rules(chosen.rules))
     one_file = is_one_file(output, write)
+    if one_file and share:
+        raise UsageError("one file cannot be shared out", remedy="name a folder with -o")
     task = Task(chosen, config, device, output, one_file, write)
     with stop_on_signals() as stop:
         if one_file:
             return _predict_file(task, cases[0], stop, overwrite)
+        if share is not None:
+            return _predict_part(task, cases, stop, share)
         return _predict_folder(task, cases, stop, overwrite)
 
 
@@ -112,6 +127,18 @@ def _predict_folder(
     return manifest
 
 
+def _predict_part(task: Task, cases: list[Case], stop: StopRequest, part: Part) -> dict[str, Any]:
+    own = part.share(cases)
+    log.info("part %d of %d: %d of %d cases", part.number, part.of, len(own), len(cases))
+    with part_locked(task.output, part, "autoseg_predict"):
+        header = header_of(task)
+        record = open_part(task.output, header, part, cases)
+        failed = _predict_rest(task, own, record, stop)
+        manifest = close_part(record, header, part, own, failed)
+    _say_end(task.output, own, failed)
+    return manifest
+
+
 def _predict_rest(
     task: Task, cases: list[Case], record: Record, stop: StopRequest
 ) -> dict[str, str]:
@@ -129,7 +156,7 @@ def _predict_rest(
             done = len(cases) - len(left) + len([case for case in left if case.id in record.done])
             raise Stopped(
                 f"stopped by {stop.signal_name}, {done} of {len(cases)} cases are finished",
-                place=str(record.folder),
+                place=str(record.output),
                 remedy=outcome.error.remedy,
             ) from None
         if outcome.error is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from autoseg.files import fingerprint_of, read_json, sha256, to_json, write_json
 
 FORMAT = "autoseg-predictions-1"
 PARTIAL, FINAL, FAILED = "predictions.partial.jsonl", "predictions.json", "failed.json"
+PARTS, RUN = "parts", "run.json"  # folder of the records of a run in parts: `predict_parts`
 IGNORED = (".autoseg.lock",)
 
 
@@ -39,14 +41,15 @@ class Entry:
 class Record:
     """An unfinished run: what identifies it, and the cases that are done."""
 
-    folder: Path
+    home: Path  # of the record's own files
     identity: str
+    output: Path  # of the label maps: the same folder, unless this is one part of a run
     done: dict[str, Entry] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> None:
         """Note a finished case; its file is complete when this is called."""
         self.done[entry.case] = entry
-        with (self.folder / PARTIAL).open("a", encoding="utf-8") as stream:
+        with (self.home / PARTIAL).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(to_json(entry)) + "\n")
 
 
@@ -56,42 +59,57 @@ def open_record(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> R
     Raises UsageError when the folder holds a finished run, an unfinished one with other models or
     settings, or anything else, unless `overwrite`; that removes what an earlier run listed, only.
     """
-    record = Record(folder, fingerprint_of(identity))
-    partial = folder / PARTIAL
+    record = Record(folder, fingerprint_of(identity), folder)
     if overwrite:
         _remove_earlier(folder)
-    elif partial.is_file():
-        if not _read_partial(record):
+    elif (folder / PARTIAL).is_file():
+        if not read_partial(record):
             raise UsageError(
                 "holds an unfinished prediction with other models or settings",
                 place=str(folder),
                 remedy="repeat that command, choose another folder, or pass --overwrite",
             )
         return record
+    elif (folder / PARTS / RUN).is_file():
+        raise UsageError(
+            "holds a prediction in parts that is not finished",
+            place=str(folder),
+            remedy="run the parts that are missing, choose another folder, or pass --overwrite",
+        )
     elif (folder / FINAL).is_file():
         raise UsageError(
             "holds a finished prediction",
             place=str(folder),
             remedy="choose another folder, or pass --overwrite",
         )
-    elif _contents(folder):
+    else:
+        check_empty(folder)
+    return begin(record)
+
+
+def check_empty(folder: Path, *besides: str) -> None:
+    """Raise UsageError when the folder holds anything that is not named in `besides`."""
+    known = (*IGNORED, *besides)
+    contents = sorted(path.name for path in folder.iterdir() if path.name not in known)
+    if contents:
         raise UsageError(
-            f"is not empty and not of a prediction (it holds {_contents(folder)[0]})",
+            f"is not empty and not of a prediction (it holds {contents[0]})",
             place=str(folder),
             remedy="choose another folder, or pass --overwrite",
         )
-    write_text(partial, json.dumps({"format": FORMAT, "identity": record.identity}) + "\n")
+
+
+def begin(record: Record) -> Record:
+    """Write the first line of a new run and return it."""
+    first = {"format": FORMAT, "identity": record.identity}
+    write_text(record.home / PARTIAL, json.dumps(first) + "\n")
     return record
 
 
-def _contents(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name not in IGNORED)
-
-
-def _read_partial(record: Record) -> bool:
+def read_partial(record: Record) -> bool:
     """Fill `record` from its file; False when that is another run's. A torn line is dropped."""
     lines = []
-    for line in (record.folder / PARTIAL).read_text(encoding="utf-8").splitlines():
+    for line in (record.home / PARTIAL).read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:
@@ -100,21 +118,29 @@ def _read_partial(record: Record) -> bool:
         return False
     record.done = {value["case"]: Entry(**value) for value in lines[1:]}
     # Written anew, so that the next line does not continue a torn one.
-    write_text(record.folder / PARTIAL, "".join(json.dumps(line) + "\n" for line in lines))
+    write_text(record.home / PARTIAL, "".join(json.dumps(line) + "\n" for line in lines))
     return True
 
 
 def _remove_earlier(folder: Path) -> None:
+    homes = [folder, *sorted((folder / PARTS).glob("*"))]
+    for name in [name for home in homes for name in listed_files(home)]:
+        (folder / Path(name).name).unlink(missing_ok=True)
+    for name in (FINAL, FAILED, PARTIAL):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+
+
+def listed_files(home: Path) -> list[str]:
+    """Return the names of label maps that the record in `home` lists, finished or not."""
     names: list[str] = []
     with contextlib.suppress(AutosegError, OSError, KeyError, TypeError, AttributeError):
-        names = [case["file"] for case in read_json(folder / FINAL)["cases"].values()]
+        names = [case["file"] for case in read_json(home / FINAL)["cases"].values()]
     with contextlib.suppress(OSError):
-        for line in (folder / PARTIAL).read_text(encoding="utf-8").splitlines():
+        for line in (home / PARTIAL).read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(json.JSONDecodeError, AttributeError):
                 names.append(json.loads(line).get("file", ""))
-    for name in [*names, FINAL, FAILED, PARTIAL]:
-        if name:
-            (folder / Path(name).name).unlink(missing_ok=True)
+    return [name for name in names if name]
 
 
 def source_of(case: Case) -> str:
@@ -129,7 +155,7 @@ def is_done(record: Record, case: Case) -> bool:
     entry = record.done.get(case.id)
     if entry is None:
         return False
-    path = record.folder / entry.file
+    path = record.output / entry.file
     with contextlib.suppress(OSError):
         return entry.source == source_of(case) and sha256(path) == entry.sha256
     return False
@@ -142,20 +168,26 @@ def close_record(
 
     With failed cases the run stays open: the same command tries those again.
     """
-    entries = {case.id: record.done[case.id] for case in cases if case.id not in failed}
+    entries = [record.done[case.id] for case in cases if case.id not in failed]
     manifest = {
         "format": FORMAT,
         **header,
-        "cases": described(entries.values()),
+        "cases": described(entries),
         "failed": sorted(failed),
     }
-    write_json(record.folder / FINAL, manifest)
-    if failed:
-        write_json(record.folder / FAILED, dict(sorted(failed.items())))
-    else:
-        (record.folder / FAILED).unlink(missing_ok=True)
-        (record.folder / PARTIAL).unlink(missing_ok=True)
+    write_manifest(record.home, manifest, failed)
+    if not failed:
+        (record.home / PARTIAL).unlink(missing_ok=True)
     return manifest
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any], failed: Mapping[str, str]) -> None:
+    """Write `predictions.json`, and `failed.json` where cases failed."""
+    write_json(folder / FINAL, manifest)
+    if failed:
+        write_json(folder / FAILED, dict(sorted(failed.items())))
+    else:
+        (folder / FAILED).unlink(missing_ok=True)
 
 
 def described(entries: Iterable[Entry]) -> dict[str, Any]:
