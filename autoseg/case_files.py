@@ -227,11 +227,11 @@ class Scan:
         return str(path)
 
 
-def some(names: Iterable[str]) -> str:
-    """Return the first few names, and how many more there are."""
+def some(names: Iterable[str], most: int = SHOWN) -> str:
+    """Return the first `most` names, and how many more there are."""
     names = list(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _none_first(index: int | None) -> int:

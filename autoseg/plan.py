@@ -18,6 +18,7 @@ from autoseg.labels import Labels
 
 FORMAT = "autoseg-plan-1"
 FULL = "full"  # the fold that is trained on all cases
+SLIPS = 0.1  # of the cases: so many may differ from what all others show
 ANISOTROPY = 3.0  # an axis this many times coarser than the others is treated apart (nnU-Net)
 
 Triple = tuple[int, int, int]
@@ -36,6 +37,28 @@ class IntensityStats:
 
 
 @dataclass(frozen=True)
+class ChannelUnits:
+    """What the histograms of one channel's whole scans tell about their units."""
+
+    lowest: float  # median over the cases
+    highest: float
+    cases: int
+    hounsfield: int  # cases whose histogram is that of a CT
+    contradicting: int  # cases that cannot be in Hounsfield units
+    spread: float  # how many times more one case's values spread than another's, at most
+
+    @property
+    def is_hounsfield(self) -> bool:
+        """True when most cases look like a CT, and hardly any like something else."""
+        return self.hounsfield > self.cases / 2 and not self.is_contradicted
+
+    @property
+    def is_contradicted(self) -> bool:
+        """True when too many cases cannot be in Hounsfield units for these to be slips."""
+        return self.contradicting > self.cases * SLIPS
+
+
+@dataclass(frozen=True)
 class Fingerprint:
     """All the planner may know of the data; one entry per case, canonical orientation (Z, Y, X)."""
 
@@ -47,6 +70,7 @@ class Fingerprint:
     intensities: tuple[IntensityStats, ...]  # one per channel, foreground voxels
     target_volumes_ml: Mapping[str, tuple[float, ...]]  # per target, one entry per case
     warnings: tuple[str, ...] = ()
+    units: tuple[ChannelUnits, ...] = ()  # one per channel; empty: not looked at
 
 
 @dataclass(frozen=True)
@@ -133,6 +157,7 @@ class Plan:
     overrides: tuple[str, ...] = field(default=())  # what the user set by hand
     orientation: str = CANONICAL  # how scans are turned; other ones come from other programs
     digest: str = ""  # of the plan as the rules made it: where it differs, the file was edited
+    units: tuple[ChannelUnits, ...] = ()  # one per channel; empty in plans of older versions
 
     @property
     def left_right_axis(self) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autoseg.case_files import some
 from autoseg.dataset import Case, Dataset, Found
 from autoseg.errors import DataError, Problem
 from autoseg.image import Geometry, Image, grid_differences
@@ -21,8 +22,9 @@ from autoseg.io import read_image, read_labels, stack_channels
 
 LARGEST_VALUE = 1e30  # squares and sums stay finite in float32 statistics
 VOXELS_COMPARED = 1 << 22  # of an image, spread over it, when looking for identical ones
-IMAGE_LIKE = 1000  # distinct values in a label map that is none
+IMAGE_LIKE = 1000  # undeclared values in a label map that is none
 SHOWN_VALUES = 10
+SHOWN_DECLARED = 30
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,8 @@ def _undeclared(
     if dataset.labels.ignore is not None:
         declared.add(dataset.labels.ignore)
     wrong = sorted(set(values) - declared)
-    expected = f"the declared values {', '.join(map(str, sorted(declared)))}"
-    if len(values) > IMAGE_LIKE:
+    expected = f"the declared values {some(map(str, sorted(declared)), SHOWN_DECLARED)}"
+    if len(wrong) > IMAGE_LIKE:
         remedy = "is it the image? exchange the two files"
         return [Problem(place, f"{len(values):,} distinct values", expected, remedy)]
     remedy = "declare it in dataset.json, or correct the file"

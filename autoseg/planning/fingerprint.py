@@ -14,16 +14,14 @@ import numpy as np
 
 from autoseg.image import Image, canonical_orientation, reorient
 from autoseg.labels import Labels
-from autoseg.plan import Fingerprint, IntensityStats, Triple
+from autoseg.plan import ChannelUnits, Fingerprint, IntensityStats, Triple
 from autoseg.preprocessing.crop import nonzero_box
+from autoseg.preprocessing.units import ScanUnits, combine_units, look_at
 
 MOST_QUANTILES = 2_000_000  # kept per channel over all cases: 8 MB
 QUANTILES_PER_CASE = (100, 1000)  # fewest, most
 SAMPLED_VOXELS = 1_000_000  # of a case's foreground, from which its quantiles are taken
 BLOCK = 1 << 20  # voxels summed at once in double precision
-AIR_HU = -900.0  # a scan with values below, and with others above BONE_HU, looks like a CT
-LOWEST_HU = -3100.0  # some scanners pad with -2048 or -3024
-BONE_HU = 100.0
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,7 @@ class ChannelMeasure:
     mean_square: float
     minimum: float
     maximum: float
-    lowest: float  # of the whole scan
-    highest: float
+    units: ScanUnits  # of the whole scan
 
 
 @dataclass(frozen=True)
@@ -97,11 +94,11 @@ def _foreground(image: Image, label_map: np.ndarray | None, labels: Labels) -> n
 
 
 def _measure_channel(channel: np.ndarray, inside: np.ndarray, count: int) -> ChannelMeasure:
-    lowest, highest = float(channel.min()), float(channel.max())
+    units = look_at(channel)
     values = channel[inside].astype(np.float32, copy=False)
     if not values.size:
         empty = np.zeros(0, dtype=np.float32)
-        return ChannelMeasure(empty, 0.0, 0.0, 0.0, 0.0, lowest, highest)
+        return ChannelMeasure(empty, 0.0, 0.0, 0.0, 0.0, units)
     blocks = (values[i : i + BLOCK].astype(np.float64) for i in range(0, values.size, BLOCK))
     sums = [(float(block.sum()), float(np.dot(block, block))) for block in blocks]
     mean, mean_square = (sum(part) / values.size for part in zip(*sums, strict=True))
@@ -113,7 +110,7 @@ def _measure_channel(channel: np.ndarray, inside: np.ndarray, count: int) -> Cha
     places = (np.arange(count) + 0.5) / count * (sample.size - 1)
     quantiles = np.interp(places, np.arange(sample.size), np.sort(sample)).astype(np.float32)
     minimum, maximum = float(values.min()), float(values.max())
-    return ChannelMeasure(quantiles, mean, mean_square, minimum, maximum, lowest, highest)
+    return ChannelMeasure(quantiles, mean, mean_square, minimum, maximum, units)
 
 
 def combine(
@@ -122,7 +119,8 @@ def combine(
     """Return the fingerprint of the whole data set; the order of `measures` does not matter."""
     ordered = sorted(measures, key=lambda measure: measure.case)
     by_channel = [[case.channels[i] for case in ordered] for i in range(len(channels))]
-    warnings = _unit_warnings(channels, by_channel) + _target_warnings(ordered, labels)
+    units = tuple(combine_units([part.units for part in parts]) for parts in by_channel)
+    warnings = _unit_warnings(ordered, channels, units) + _target_warnings(ordered, labels)
     return Fingerprint(
         cases=tuple(measure.case for measure in ordered),
         spacings=tuple(measure.spacing for measure in ordered),
@@ -135,6 +133,7 @@ def combine(
             for name in labels.names
         },
         warnings=tuple(warnings),
+        units=units,
     )
 
 
@@ -158,21 +157,22 @@ def _combine_channel(parts: Sequence[ChannelMeasure]) -> IntensityStats:
 
 
 def _unit_warnings(
-    channels: Sequence[str], by_channel: Sequence[Sequence[ChannelMeasure]]
+    measures: Sequence[CaseMeasure], channels: Sequence[str], units: Sequence[ChannelUnits]
 ) -> list[str]:
     warnings = []
-    for name, parts in zip(channels, by_channel, strict=True):
-        hounsfield = [LOWEST_HU < part.lowest < AIR_HU and part.highest > BONE_HU for part in parts]
-        likely = sum(hounsfield) > len(parts) / 2
-        if likely and name.casefold() != "ct":
+    for index, (name, known) in enumerate(zip(channels, units, strict=True)):
+        odd = [case for case in measures if case.channels[index].units.contradicts]
+        if known.is_hounsfield:
+            scans = [(case.case, case.channels[index].units) for case in odd]
+            warnings += [
+                f"channel {name} of {case}: values from {scan.lowest:.4g} to {scan.highest:.4g} "
+                "cannot be Hounsfield units, as the other scans have; correct or remove it."
+                for case, scan in scans
+            ]
+        elif name.casefold() == "ct" and odd:
             warnings.append(
-                f"channel {name} looks like a CT (lowest value {parts[0].lowest:.0f}) but is"
-                " not named CT, so each scan is normalised by itself; rename it to CT in "
-                "dataset.json to keep Hounsfield units comparable."
-            )
-        elif name.casefold() == "ct" and all(part.lowest >= 0 for part in parts):
-            warnings.append(
-                f"channel {name} is named CT but has no value below 0: are these Hounsfield units?"
+                f"channel {name} is named CT, but {len(odd)} of {known.cases} scans cannot be in "
+                f"Hounsfield units ({odd[0].case}: from {odd[0].channels[index].units.lowest:.4g})."
             )
     return warnings
 

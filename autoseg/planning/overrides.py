@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -12,6 +12,7 @@ from autoseg.plan import Configuration, Design, Fingerprint, Plan, check_plan
 from autoseg.planning.planner import SAME, make_plan, output_count
 from autoseg.planning.sizes import Task, budget_of, make_design
 from autoseg.planning.spacing import times
+from autoseg.preprocessing.normalize import NORMALIZERS
 
 SPACING = "3d_fullres.spacing"
 BY_HAND = "Set by hand: "
@@ -32,6 +33,7 @@ def apply_settings(plan: Plan, fingerprint: Fingerprint, settings: Sequence[str]
     for name in sorted(table, key=lambda name: not name.endswith(".patch_size")):
         if name != SPACING:
             plan = _set(plan, fingerprint, name, table[name])
+    plan = _shared(plan, table)
     _check(plan, settings)
     overrides = tuple(f"{name}={value}" for name, value in known.items())
     reasons = [reason for reason in plan.reasons if not reason.startswith(BY_HAND)]
@@ -146,7 +148,35 @@ def _replanned(plan: Plan, fingerprint: Fingerprint, value: str) -> Plan:
     )
 
 
+def _shared(plan: Plan, table: Mapping[str, str]) -> Plan:
+    """Return `plan` with the cascade's normalisers those of `3d_fullres`, whose data it reads."""
+    changed = dict(plan.configurations)
+    for name, configuration in plan.configurations.items():
+        if configuration.previous is None:
+            continue
+        full = plan.configurations["3d_fullres"]
+        for field in ("normalizers", "mask_normalization"):
+            if f"{name}.{field}" in table and f"3d_fullres.{field}" not in table:
+                fact = f"--set {name}.{field}: it reads the data of 3d_fullres"
+                raise UsageError(fact, remedy=f"set 3d_fullres.{field}")
+        changed[name] = replace(
+            configuration,
+            normalizers=full.normalizers,
+            mask_normalization=full.mask_normalization,
+        )
+    return replace(plan, configurations=changed)
+
+
+def _check_normalizers(plan: Plan) -> None:
+    for name, configuration in plan.configurations.items():
+        for normalizer in configuration.normalizers:
+            if normalizer not in NORMALIZERS and ":" not in normalizer:
+                fact = f"--set {name}.normalizers: no normaliser is called '{normalizer}'"
+                raise UsageError(fact, remedy=suggest(normalizer, NORMALIZERS))
+
+
 def _check(plan: Plan, assignments: Iterable[str]) -> None:
+    _check_normalizers(plan)
     try:
         check_plan(plan)
     except CorruptError as error:

@@ -107,6 +107,7 @@ def make_plan(
         tuple(reasons),
         file_ending,
         __version__,
+        units=fingerprint.units,
     )
 
 

@@ -137,7 +137,10 @@ def _signed(plan: Plan) -> Plan:
 
 
 def _digest(plan: Plan) -> str:
-    return fingerprint_of([_without_words(plan), plan.labels.names])
+    words = to_json(_without_words(plan))
+    if not plan.units:  # plans of older versions, which did not note them, keep their digest
+        del words["units"]
+    return fingerprint_of([words, plan.labels.names])
 
 
 def _with_former_settings(fresh: Plan, fingerprint: Fingerprint, settings: Sequence[str]) -> Plan:

@@ -22,6 +22,7 @@ from autoseg.parallel import Outcome, map_cases, prefetch
 from autoseg.plan import Plan
 from autoseg.postprocess import Rules, apply_rules, thresholds
 from autoseg.preprocessing.prepare import Frame, prepare
+from autoseg.preprocessing.units import unexpected_units
 from autoseg.stopping import StopRequest
 from autoseg.workflows.predict_dicom import write_object
 from autoseg.workflows.predict_record import Entry, source_of
@@ -84,6 +85,8 @@ def _prepare(case: Case, engine: Engine) -> Prepared:
         raise DataError(f"{count} voxels are NaN or infinite", place=case.images[0].name)
     if not image.array.any():
         return Prepared(image.geometry, ())
+    for warning in unexpected_units(image, engine.plan, engine.bundles[0].settings.normalizers):
+        log.warning("%s: %s", case.id, warning)
     arrays = [prepare(image, b.plan, b.settings, engine.trust) for b in engine.bundles]
     return Prepared(image.geometry, tuple(arrays))
 

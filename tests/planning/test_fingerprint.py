@@ -6,6 +6,7 @@ import pytest
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
 from autoseg.planning.fingerprint import combine, measure_case, quantile_count
+from tests.synthetic import small_phantom
 
 LABELS = Labels({"organ": (1, 2), "tumour": (2,)}, ignore=9)
 
@@ -72,19 +73,23 @@ def test_memory_stays_flat_however_many_cases():
 
 
 def test_units_that_do_not_fit_the_name_are_pointed_out():
-    rng = np.random.default_rng(2)
-    ct = rng.uniform(-1000, 1500, (1, 9, 9, 9))
-    label_map = np.ones((9, 9, 9), int)
+    ct, _ = small_phantom()
+    label_map = np.ones(ct.array.shape[1:], int)
 
-    def warnings_for(array, name):
-        return combine(
-            [measure_case("a", scan(array), label_map, LABELS)], (name,), LABELS
-        ).warnings
+    def warnings_for(arrays, name):
+        measures = [
+            measure_case(f"c{i}", Image(array, ct.geometry), label_map, LABELS)
+            for i, array in enumerate(arrays)
+        ]
+        return " ".join(combine(measures, (name,), LABELS).warnings)
 
-    assert any("looks like a CT" in warning for warning in warnings_for(ct, "T1"))
-    assert not any("CT" in warning for warning in warnings_for(ct, "CT"))
-    assert any("no value below 0" in warning for warning in warnings_for(ct + 1001, "CT"))
-    assert any("tumour occurs in no case" in warning for warning in warnings_for(ct, "CT"))
+    hounsfield, shifted = ct.array.astype(np.float32), ct.array + 1024.0
+    assert "channel" not in warnings_for([hounsfield], "T1") + warnings_for([hounsfield], "CT")
+    assert "named CT, but 1 of 1 scans cannot be" in warnings_for([shifted], "CT")
+    assert "channel" not in warnings_for([shifted], "PET")
+    found = warnings_for([hounsfield] * 12 + [shifted], "scan")
+    assert "channel scan of c12: values from 0 to" in found
+    assert "tumour occurs in no case" in warnings_for([hounsfield], "CT")
 
 
 def test_a_case_without_foreground_does_not_weigh():

@@ -62,6 +62,22 @@ def test_normalisers_can_be_named():
     assert plan.configurations["2d"].normalizers == ("my_lab.scaling:unit",)
 
 
+def test_a_normaliser_that_is_not_there_is_refused_with_the_nearest():
+    with pytest.raises(UsageError, match=r"no normaliser is called 'zscroe'.*'zscore'"):
+        apply_settings(PLAN, DATA, ["3d_fullres.normalizers=zscroe"])
+
+
+def test_the_cascade_is_normalised_as_the_data_it_reads():
+    large = dataclasses.replace(DATA, shapes=((400, 500, 500),) * CASES, channels=("MR", "PET"))
+    large = dataclasses.replace(large, intensities=STATS * 2)
+    planned = make_plan(large, Labels({"organ": (1,)}), "X")
+    plan = apply_settings(planned, large, ["3d_fullres.normalizers=ct,none"])
+    assert plan.configurations["3d_cascade_fullres"].normalizers == ("ct", "none")
+    assert plan.configurations["3d_lowres"].normalizers == ("zscore", "zscore")
+    with pytest.raises(UsageError, match=r"set 3d_fullres\.normalizers"):
+        apply_settings(planned, large, ["3d_cascade_fullres.normalizers=ct,none"])
+
+
 def test_the_same_settings_twice_change_nothing():
     settings = ["3d_fullres.M.patch_size=16x64x64", "3d_fullres.spacing=2,2,2"]
     once = apply_settings(PLAN, DATA, settings)

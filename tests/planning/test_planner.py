@@ -6,7 +6,15 @@ import pytest
 
 from autoseg.files import from_json, to_json
 from autoseg.labels import Labels
-from autoseg.plan import Fingerprint, IntensityStats, Plan, check_design, load_plan, save_plan
+from autoseg.plan import (
+    ChannelUnits,
+    Fingerprint,
+    IntensityStats,
+    Plan,
+    check_design,
+    load_plan,
+    save_plan,
+)
 from autoseg.planning.normalizers import choose_normalizers
 from autoseg.planning.planner import make_plan
 
@@ -118,3 +126,53 @@ def test_one_tiny_case_can_be_planned():
     plan = make_plan(fingerprint((3, 4, 5), cases=1), LABELS, "X")
     assert plan.configurations["3d_fullres"].sizes["M"].batch_size == 2
     assert plan.configurations["3d_fullres"].sizes["M"].patch_size == (3, 4, 5)
+
+
+# --- normalisers by histogram --------------------------------------------------------------------
+
+IS_CT = ChannelUnits(-1024.0, 1500.0, 10, 9, 0, 2.0)
+IS_MR = ChannelUnits(0.0, 900.0, 10, 0, 10, 4.0)
+
+
+def chosen(channels, units):
+    data = replace(fingerprint((36, 50, 35), channels=channels), units=units)
+    names, _, reasons = choose_normalizers(data)
+    return names, reasons
+
+
+def test_a_channel_whose_histograms_are_those_of_a_ct_is_normalised_as_one_and_says_why():
+    names, reasons = chosen(("portal venous", "T1"), (IS_CT, IS_MR))
+    assert names == ("ct", "zscore")
+    assert "in 9 of 10 cases" in reasons[0]
+    assert "--set CONFIGURATION.normalizers=" in reasons[0]
+    assert (
+        reasons[1] == "Channel T1: normaliser 'zscore', mean and standard deviation of each scan."
+    )
+
+
+def test_names_that_nnunet_knows_decide_whatever_the_histograms_show():
+    names = ("zscore", "noNorm", "rescale_to_0_1", "rgb_to_0_1")
+    assert chosen(names, (IS_CT,) * 4)[0] == ("zscore", "none", "rescale", "rgb")
+
+
+@pytest.mark.parametrize(
+    ("units", "normalizer", "why"),
+    [
+        (IS_CT, "ct", "its name says Hounsfield units: clipped"),
+        (replace(IS_CT, contradicting=1), "ct", "its name says Hounsfield units: clipped"),
+        (IS_MR, "ct", "which these are not (values from 0 to 900), but all scans are on one scale"),
+        (replace(IS_CT, hounsfield=6, contradicting=4), "zscore", "4 of 10 scans cannot be"),
+        (replace(IS_MR, spread=250.0), "zscore", "scales differ between scans"),
+    ],
+    ids=["a CT", "one slip", "another scale", "mixed with another", "many scales"],
+)
+def test_a_channel_named_ct_is_clipped_unless_its_scans_differ_in_scale(units, normalizer, why):
+    names, reasons = chosen(("CT",), (units,))
+    assert names == (normalizer,)
+    assert why in reasons[0]
+
+
+def test_half_a_dataset_of_cts_is_none():
+    names, reasons = chosen(("scan",), (replace(IS_CT, hounsfield=5),))
+    assert names == ("zscore",)
+    assert "5 of 10 scans look like a CT" in reasons[0]

@@ -25,6 +25,7 @@ from autoseg.preprocessing.store import open_prepared
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.plan import plan
 from autoseg.workspace import Workspace
+from tests.synthetic import small_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"
@@ -82,6 +83,30 @@ def test_everything_training_needs_is_there(workspace):
         assert len(case.foreground[1]) == 2 * 3 * 2
     assert np.count_nonzero(read_native(folder, "scan_3") == 2) == 12
     assert any(reason.startswith("Folds: 5 of 6 cases") for reason in made.reasons)
+
+
+def test_each_channel_gets_the_normaliser_that_its_histograms_ask_for(workspace):
+    raw = workspace.raw("TINY")
+    for i in range(6):
+        ct, label_map = small_phantom(i)
+        rng = np.random.default_rng(i)
+        uptake = rng.exponential(0.5, ct.array.shape) + 5 * (label_map == 1)
+        write_image(raw / "imagesTr" / f"scan_{i}_0000.nii.gz", ct)
+        name = f"scan_{i}_0001.nii.gz"
+        write_image(raw / "imagesTr" / name, Image(uptake.astype(np.float32), ct.geometry))
+        write_labels(raw / "labelsTr" / f"scan_{i}.nii.gz", label_map // 2, ct.geometry)
+        (raw / "imagesTr" / f"scan_{i}.nii.gz").unlink()
+    declared = read_json(raw / "dataset.json")
+    declared["channel_names"] = {"0": "portal venous", "1": "PET"}
+    write_json(raw / "dataset.json", declared)
+    made = plan(workspace, "TINY", settings=["2d.normalizers=zscore,none"], workers=0)
+    assert made.configurations["3d_fullres"].normalizers == ("ct", "zscore")
+    assert made.configurations["2d"].normalizers == ("zscore", "none")
+    image = open_prepared(workspace.prepared("TINY") / "3d_fullres", "scan_0").image
+    assert abs(float(image[1].mean())) < 0.01
+    assert float(image[0].min()) == pytest.approx(
+        (made.intensities[0].p0_5 - made.intensities[0].mean) / made.intensities[0].std, abs=0.01
+    )
 
 
 def test_a_second_run_does_nothing_and_says_so(workspace, caplog):
