@@ -38,7 +38,15 @@ class TrainConfig:
     warmup: float | None = None  # fraction of the steps
     gradient_norm: float = 12.0
     ema: float | None = None  # decay of the averaged weights per step; 0: off
-    loss: str = "dice_ce"
+    loss: str = "dice_ce"  # a sum of terms, "0.65*dice+0.35*focal", or package.module:function
+    target_weights: str | None = None  # "liver=1,tumour=3" or "balanced"; None: all alike
+    dice_smooth: float = 1e-5  # voxels, of Dice and Tversky
+    focal_gamma: float = 2.0  # 0: cross-entropy
+    focal_tversky_gamma: float = 4 / 3
+    tversky_alpha: float = 0.3  # of false positives
+    tversky_beta: float = 0.7  # of false negatives
+    topk_percent: float = 10.0  # of the voxels: the hardest
+    boundary_sigma_mm: float = 3.0
     deep_supervision: bool = True
     batch_dice: bool | None = None  # None: the plan's
     sampler: str | None = None  # "balanced", "nnunet"

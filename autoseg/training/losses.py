@@ -1,13 +1,13 @@
-"""Dice and cross-entropy for exclusive targets (softmax) and overlapping ones (a sigmoid each).
+"""Losses for exclusive targets (softmax) and overlapping ones (a sigmoid each).
 
-A loss is `(scores (B, channels, *P), Batch, Labels, batch_dice) -> scalar`. Four rules hold for
-all:
+A loss is `(scores (B, channels, *P), Batch, Labels, batch_dice) -> scalar`, and built-in ones are
+sums of `terms.py`. Four rules hold for all:
 
 - Arithmetic is float32, whatever the precision of the network.
 - Voxels with value index `Labels.ignored_index` count nowhere.
 - A target that was not annotated in a sample teaches nothing there. Exclusive: its probability is
-  added to background's, since its voxels carry the label background, and its Dice is left out.
-  Overlapping: its channel is left out.
+  added to background's, since its voxels carry the label background, and regions (Dice, Tversky)
+  leave it out. Overlapping: its channel is left out.
 - Where several ranks share a batch, each sees its own samples: whatever is summed or counted over
   voxels or samples goes through `batch.ranks.all_sum` before a quotient is made of it, and so does
   a sum of losses. Every rank then returns the loss of the whole batch, and its gradient is the
@@ -18,55 +18,56 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autoseg.config import TrainConfig
+from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.registry import resolve
-from autoseg.training.distributed import ALONE
+from autoseg.training.boundary import nearness, reach_voxels
+from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.loader import Batch
-from autoseg.training.softmax_dice import SoftmaxDiceCE, dice_and_slopes
+from autoseg.training.regions import region_loss
+from autoseg.training.softmax_loss import SoftmaxLoss
+from autoseg.training.target_weights import channel_weights
+from autoseg.training.terms import TINY, Terms, curved_terms, parse_loss
 
 Loss = Callable[[Tensor, Batch, Labels, bool], Tensor]
 
 
-def dice_and_ce(
-    scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool, dice: float = 1, ce: float = 1
-) -> Tensor:
-    """Return `dice * (1 - mean soft Dice) + ce * mean cross-entropy` of logits (B, channels, *P).
+def build_loss(
+    config: TrainConfig, labels: Labels, spacing_mm: Sequence[float | None] = (1.0, 1.0, 1.0)
+) -> Loss:
+    """Return the loss that `config` names: a sum of terms, or "package.module:function".
 
-    Soft Dice leaves background out; `batch_dice` takes one Dice over all samples of the batch.
+    `spacing_mm` is that of the prepared data; the boundary term wants to know how far to look.
+    Raises UsageError for a name, a weight or a combination that cannot be meant with these labels.
     """
-    annotated = batch.annotated.to(scores.device) if batch.partial else None
-    # Sums over a whole patch need float32: bfloat16 has three digits.
-    with torch.autocast(scores.device.type, enabled=False):
-        if not labels.exclusive:
-            return _overlapping(scores, batch, annotated, labels, batch_dice, dice, ce)
-        if annotated is not None:
-            scores = _merge_unannotated(scores.float(), annotated)
-        channel = _channels(batch.target, annotated, labels).flatten(1)
-        valid = None
-        if labels.ignore is not None:
-            valid = (batch.target != labels.ignored_index).flatten(1)
-        arguments = (channel, valid, annotated, batch_dice, dice, ce, batch.ranks)
-        return SoftmaxDiceCE.apply(scores.flatten(2), *arguments)
+    weights = channel_weights(config.target_weights, labels)
+    if ":" in config.loss:
+        return averaged_over_ranks(resolve("loss", config.loss, {}))
+    factors = parse_loss(config.loss)
+    if "bce" in factors and labels.exclusive and len(factors) > 1:
+        raise UsageError(
+            f"loss={config.loss}: no target overlaps another, so all terms but bce see a softmax",
+            expected="bce alone, or ce in its place",
+        )
+    terms = Terms(factors, config, weights, reach_voxels(config.boundary_sigma_mm, spacing_mm))
 
+    def loss(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
+        annotated = batch.annotated.to(scores.device) if batch.partial else None
+        # Sums over a whole patch need float32: bfloat16 has three digits.
+        with torch.autocast(scores.device.type, enabled=False):
+            if not labels.exclusive:
+                return _overlapping(scores, batch, annotated, labels, batch_dice, terms)
+            if "bce" in factors:
+                return _one_against_all(scores, batch, annotated, labels, terms)
+            return _exclusive(scores, batch, annotated, labels, batch_dice, terms)
 
-LOSSES: dict[str, Loss] = {
-    "dice_ce": dice_and_ce,
-    "dice": partial(dice_and_ce, ce=0),
-    "ce": partial(dice_and_ce, dice=0),
-}
-
-
-def build_loss(name: str) -> Loss:
-    """Return the loss of that name: one of `LOSSES` or "package.module:function"."""
-    loss: Loss = resolve("loss", name, LOSSES)
-    return loss if name in LOSSES else averaged_over_ranks(loss)
+    return loss
 
 
 def averaged_over_ranks(loss: Loss) -> Loss:
@@ -87,95 +88,104 @@ def averaged_over_ranks(loss: Loss) -> Loss:
     return total
 
 
-def deep_supervision_weights(resolutions: int) -> tuple[float, ...]:
-    """Return one weight per decoder resolution, finest first: halved each time, the last one zero.
-
-    >>> deep_supervision_weights(3)
-    (0.6666666666666666, 0.3333333333333333, 0.0)
-    """
-    weights = [0.5**i for i in range(resolutions)]
-    if resolutions > 1:
-        weights[-1] = 0.0
-    return tuple(weight / sum(weights) for weight in weights)
-
-
-def deep_supervised(
-    loss: Loss, weights: Sequence[float] | None = None
-) -> Callable[[Sequence[Tensor], Batch, Labels, bool], Tensor]:
-    """Return the weighted sum of `loss` over a list of scores, finest first.
-
-    Targets are brought to each resolution by the nearest voxel. `weights` None: those of
-    `deep_supervision_weights` for the length of the list; (1.0,) supervises the finest only.
-    """
-
-    def total(scores: Sequence[Tensor], batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
-        chosen = weights or deep_supervision_weights(len(scores))
-        terms = [
-            weight * loss(score, downsampled(batch, score.shape[2:]), labels, batch_dice)
-            for score, weight in zip(scores, chosen, strict=False)
-            if weight
-        ]
-        return torch.stack(terms).sum()
-
-    return total
-
-
-def downsampled(batch: Batch, shape: Sequence[int]) -> Batch:
-    """Return `batch` with its target (B, *P) on a coarser grid, by the nearest voxel."""
-    target = batch.target
-    for axis, (length, wanted) in enumerate(zip(target.shape[1:], shape, strict=True), start=1):
-        if length != wanted:
-            index = torch.arange(wanted, device=target.device)
-            target = target.index_select(axis, ((2 * index + 1) * length) // (2 * wanted))
-    return batch if target is batch.target else dataclasses.replace(batch, target=target)
-
-
-@torch.no_grad()
-def hard_counts(
-    scores: Tensor, target: Tensor, labels: Labels, annotated: Tensor | None = None
-) -> Tensor:
-    """Return (K, 3) int64 true positives, false positives, false negatives over the batch.
-
-    `scores` (B, channels, *P) logits, `target` (B, *P) value indices, ignored voxels left out. With
-    `annotated` (B, K) bool, samples where a target was not annotated do not count for it. Stays on
-    the device of `scores` and does not wait for it.
-    """
-    valid = target != labels.ignored_index
-    best = scores.argmax(1) if labels.exclusive else None
-    counts = []
-    for k, members in enumerate(labels.membership):
-        counted = valid
-        if annotated is not None:
-            counted = valid & annotated[:, k].to(scores.device).view(-1, 1, 1, 1)
-        predicted = (scores[:, k] > 0 if best is None else best == k + 1) & counted
-        values = np.flatnonzero(members).tolist()
-        reference = torch.stack([target == value for value in values]).any(0) & counted
-        hits = (predicted & reference).sum()
-        counts.append(torch.stack((hits, predicted.sum() - hits, reference.sum() - hits)))
-    return torch.stack(counts)
+def _exclusive(
+    scores: Tensor, batch: Batch, annotated: Tensor | None, labels: Labels, batch_dice: bool,
+    terms: Terms,
+) -> Tensor:  # fmt: skip
+    """Return the terms of a softmax over logits (B, 1 + K, *P)."""
+    if annotated is not None:
+        scores = _merge_unannotated(_at_least_float32(scores), annotated)
+    channel = _channels(batch.target, annotated, labels)
+    valid = _valid(batch, labels)
+    near = _nearness(channel, valid, batch, terms)
+    valid = None if valid is None else valid.flatten(1)
+    near = None if near is None else near.flatten(1)
+    arguments = (channel.flatten(1), valid, annotated, near, batch_dice, terms, batch.ranks)
+    return SoftmaxLoss.apply(scores.flatten(2), *arguments)
 
 
 def _overlapping(
     scores: Tensor, batch: Batch, annotated: Tensor | None, labels: Labels, batch_dice: bool,
-    dice: float, ce: float,
+    terms: Terms,
 ) -> Tensor:  # fmt: skip
-    """Sigmoid cross-entropy + Dice of logits (B, K, *P), each target on its own."""
-    scores, target, ranks = scores.float().flatten(2), batch.target, batch.ranks
-    truth = _members(target, labels).flatten(2)
+    """Return the terms of sigmoids of logits (B, K, *P), each target on its own."""
+    valid = _valid(batch, labels)
+    near = _nearness(batch.target, valid, batch, terms)
+    voxels = None if valid is None else valid.flatten(1).unsqueeze(1)
+    near = None if near is None else near.flatten(1).unsqueeze(1)
+    scores = _at_least_float32(scores).flatten(2)
+    truth = _members(batch.target, labels).flatten(2)
     p = torch.sigmoid(scores)
-    entropy = functional.softplus(scores) - scores.masked_fill(~truth, 0)
-    voxels = torch.ones_like(target).flatten(1).unsqueeze(1)
-    if labels.ignore is not None:
-        voxels = (target != labels.ignored_index).flatten(1).unsqueeze(1)
-        p, entropy, truth = p * voxels, entropy * voxels, truth & voxels
-    pairs = voxels.sum() * scores.shape[1]
+    loss = _sigmoid_terms(scores, truth, voxels, annotated, near, terms, batch.ranks)
+    if not terms.has_regions:
+        return loss
+    if voxels is not None:
+        p, truth = p * voxels, truth & voxels
+    sums = (p.masked_fill(~truth, 0).sum(2), p.sum(2), truth.sum(2))
+    return loss + region_loss(terms, *sums, annotated, batch_dice, batch.ranks)
+
+
+def _one_against_all(
+    scores: Tensor, batch: Batch, annotated: Tensor | None, labels: Labels, terms: Terms
+) -> Tensor:
+    """Return the cross-entropy of a sigmoid for each channel (B, 1 + K, *P), background's too.
+
+    The largest score wins, as with a softmax. Where a target was not annotated, its channel is left
+    out, and background's in the voxels labelled so: they may be that target.
+    """
+    channel = _channels(batch.target, annotated, labels).flatten(1)
+    truth = torch.stack([channel == c for c in range(labels.channels)], 1)
+    voxels = torch.ones_like(truth)
+    valid = _valid(batch, labels)
+    if valid is not None:
+        voxels &= valid.flatten(1).unsqueeze(1)
     if annotated is not None:
-        entropy = entropy * annotated.unsqueeze(2)
-        pairs = (voxels.sum(2) * annotated).sum()
-    overlap, total = p.masked_fill(~truth, 0).sum(2), p.sum(2) + truth.sum(2)
-    dice_loss, _, _ = dice_and_slopes(overlap, total, annotated, batch_dice, ranks)
-    voxels = ranks.all_sum(pairs).clamp_min(1)
-    return dice * dice_loss + ce * ranks.all_sum(entropy.sum()) / voxels
+        voxels[:, 1:] &= annotated.unsqueeze(2)
+        voxels[:, 0] &= annotated.all(1, keepdim=True) | (channel != 0)
+    scores = _at_least_float32(scores).flatten(2)
+    return _sigmoid_terms(scores, truth, voxels, None, None, terms, batch.ranks)
+
+
+def _sigmoid_terms(
+    scores: Tensor, truth: Tensor, voxels: Tensor | None, annotated: Tensor | None,
+    near: Tensor | None, terms: Terms, ranks: Ranks,
+) -> Tensor:  # fmt: skip
+    """Return the voxel terms of logits (B, K, V); only `voxels` (B, 1 or K, V) count, if given."""
+    entropy = functional.softplus(scores) - scores.masked_fill(~truth, 0)
+    known = torch.ones_like(scores[:, :, 0]) if annotated is None else annotated.to(scores.dtype)
+    weights = terms.weights_like(scores)
+    share = known if weights is None else known * weights  # (B, K)
+    counted = scores.shape[2] if voxels is None else voxels.sum(2)
+    costs = entropy if voxels is None else entropy * voxels
+    if annotated is not None or weights is not None:
+        costs = costs * share.unsqueeze(2)
+    ce = terms.factors.get("ce", 0.0) + terms.factors.get("bce", 0.0)
+    pairs = ranks.all_sum((counted * share).sum()).clamp_min(TINY)
+    loss = ce * ranks.all_sum(costs.sum()) / pairs
+    if near is not None:
+        pairs = ranks.all_sum((counted * known).sum()).clamp_min(TINY)
+        loss = loss + terms.factors["boundary"] * ranks.all_sum((costs * near).sum()) / pairs
+    if terms.curved:
+        weight = share.unsqueeze(2) if voxels is None else share.unsqueeze(2) * voxels
+        loss = loss + curved_terms(terms, entropy, weight.expand_as(entropy), ranks)
+    return loss
+
+
+def _valid(batch: Batch, labels: Labels) -> Tensor | None:
+    """Return which voxels (B, *P) count; None: all."""
+    return None if labels.ignore is None else batch.target != labels.ignored_index
+
+
+def _nearness(values: Tensor, valid: Tensor | None, batch: Batch, terms: Terms) -> Tensor | None:
+    """Return the weight (B, *P) of the boundary term; None where that is no part of the loss."""
+    if "boundary" not in terms.factors:
+        return None
+    sigma_mm = terms.config.boundary_sigma_mm
+    return nearness(values, valid, batch.spacing_mm, sigma_mm, terms.reach)
+
+
+def _at_least_float32(scores: Tensor) -> Tensor:
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def _merge_unannotated(scores: Tensor, annotated: Tensor) -> Tensor:

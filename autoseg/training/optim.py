@@ -17,6 +17,7 @@ from autoseg.config import TrainConfig
 from autoseg.errors import UsageError, suggest
 from autoseg.registry import resolve
 from autoseg.training.muon import Muon
+from autoseg.training.settings import check_ranges
 
 RECIPES = ("balanced", "fast", "nnunet")
 NNUNET_EPOCHS = 1000
@@ -199,32 +200,4 @@ def check_names(config: TrainConfig) -> None:
         )
     resolve("optimizer", config.optimizer or "muon", OPTIMIZERS)
     resolve("schedule", config.schedule or "poly", SCHEDULES)
-    positive = (
-        "steps_per_epoch",
-        "epochs",
-        "steps",
-        "batch_size",
-        "learning_rate",
-        "gradient_norm",
-        "accumulate",
-        "patience",
-        "keep_every",
-    )
-    for name in positive:
-        value = getattr(config, name)
-        if value is not None and value <= 0:
-            raise UsageError(f"{name} = {value}", expected="more than zero")
-    for name in ("ema", "warmup", "momentum"):
-        value = getattr(config, name)
-        if value is not None and not 0 <= value < 1:
-            raise UsageError(f"{name} = {value}", expected="at least 0 and below 1")
-    for name in ("foreground_fraction", "control_fraction"):
-        value = getattr(config, name)
-        if value is not None and not 0 <= value <= 1:
-            raise UsageError(f"{name} = {value}", expected="from 0 to 1")
-    for name in ("seed", "weight_decay"):
-        value = getattr(config, name)
-        if value is not None and value < 0:
-            raise UsageError(f"{name} = {value}", expected="zero or more")
-    if not set(config.mirror_axes or ()) <= {0, 1, 2}:
-        raise UsageError(f"mirror_axes = {config.mirror_axes}", expected="some of 0, 1 and 2")
+    check_ranges(config)

@@ -22,8 +22,8 @@ from autoseg.errors import Stopped, UsageError
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import Pace
 from autoseg.training.checkpoint import Keeper
+from autoseg.training.counts import hard_counts
 from autoseg.training.loader import Batch, micro_batches
-from autoseg.training.losses import hard_counts
 from autoseg.training.optim import learning_rate
 from autoseg.training.patience import ending_from, stale_epochs
 from autoseg.training.state import (

@@ -18,15 +18,17 @@ from autoseg.device import PRECISIONS
 from autoseg.errors import CorruptError, UsageError
 from autoseg.files import fingerprint_of, from_json, to_json
 from autoseg.inference.predictor import ArrayPredictor, build_predictor
-from autoseg.preprocessing.store import PreparedCase
+from autoseg.preprocessing.store import PreparedCase, read_sidecar
 from autoseg.training.augmentation import build_augmentation
 from autoseg.training.budget import FEW_STEPS, say_duration
 from autoseg.training.checkpoint import Checkpoint, load_checkpoint
 from autoseg.training.decide import Decision, decide, natural_length
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.loader import Batch, batches, cases_of
-from autoseg.training.losses import build_loss, deep_supervised
+from autoseg.training.losses import build_loss
 from autoseg.training.state import Task, Training, to_device
+from autoseg.training.supervision import deep_supervised
+from autoseg.training.target_weights import BALANCED, balanced_weights
 from autoseg.workflows.order import Order
 from autoseg.workflows.validation import estimate_seconds
 
@@ -89,14 +91,15 @@ def decide_anew(
     ranks: Ranks = ALONE,
 ) -> Decision:
     """Choose how to train, from probes with this rank's share of a micro-batch."""
-    single = dataclasses.replace(order.config, accumulate=1)
+    config = weigh_targets(order)
+    single = dataclasses.replace(config, accumulate=1)
     share = batches(
         ours, order.design, single, order.plan.labels,
         augment=False, ranks=ranks, from_end=order.plan.reversed_axes,
     )  # fmt: skip
     first = dataclasses.replace(next(iter(share)), ranks=ALONE)  # no other rank takes part
     decision = decide(
-        network, first, make_loss(order, order.config), order.config, order.budget,
+        network, first, make_loss(order, config), config, order.budget,
         lambda: (deadline or 0.0) - time.monotonic(), _natural_length(order, len(ours)),
         order.device,
     )  # fmt: skip
@@ -104,6 +107,19 @@ def decide_anew(
         log.info("%s", reason)
     warn_few_steps(order, decision.length.steps)
     return decision
+
+
+def weigh_targets(order: Order) -> TrainConfig:
+    """Return the configuration with "balanced" weights of targets as numbers."""
+    config, folder = order.config, order.prepared / order.configuration.name
+    if config.target_weights != BALANCED:
+        return config
+    sidecars = [read_sidecar(folder, case) for case in order.cases.train]
+    weights = balanced_weights(
+        [s.label_counts for s in sidecars], [s.annotated for s in sidecars], order.plan.labels
+    )
+    log.info("weights of the targets, by the inverse root of their mean volumes: %s", weights)
+    return dataclasses.replace(config, target_weights=weights)
 
 
 def warn_few_steps(order: Order, steps: int) -> None:
@@ -138,7 +154,8 @@ def adjust_length(training: Training, order: Order, cases: int) -> None:
 
 
 def make_loss(order: Order, config: TrainConfig) -> Loss:
-    total = deep_supervised(build_loss(config.loss), None if config.deep_supervision else (1.0,))
+    loss = build_loss(config, order.plan.labels, order.configuration.spacing)
+    total = deep_supervised(loss, None if config.deep_supervision else (1.0,))
     batch_dice = order.configuration.batch_dice if config.batch_dice is None else config.batch_dice
     return lambda scores, batch: total(scores, batch, order.plan.labels, batch_dice)
 

@@ -83,7 +83,7 @@ def read_orders(
     if length.epochs is not None:
         config = dataclasses.replace(config, epochs=length.epochs, steps=None)
     check_names(config)
-    build_loss(config.loss)
+    build_loss(config, plan.labels)
     _check_design(plan, configuration, size, config)
     if chosen.previous is not None:
         raise UsageError(f"{configuration} cannot be trained yet", remedy="train 3d_fullres")

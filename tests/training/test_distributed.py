@@ -8,14 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from autoseg.config import TrainConfig
 from autoseg.errors import DataError, ResourceError, UsageError
 from autoseg.labels import Labels
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.launch import Launch, read_launch
 from autoseg.training.loader import Batch
-from autoseg.training.losses import LOSSES, deep_supervised
+from autoseg.training.losses import build_loss
+from autoseg.training.supervision import deep_supervised
 from tests.ranks import Pool
 
+LOSSES = (
+    "dice_ce", "dice", "ce", "bce", "focal+topk", "tversky+focal_tversky", "ce+10*boundary",
+)  # fmt: skip
 EXCLUSIVE = Labels({"liver": (1,), "spleen": (2,)})
 REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})
 IGNORING = Labels({"liver": (1,), "spleen": (2,)}, ignore=3)
@@ -89,7 +94,9 @@ def value_and_gradients(
         partial=partial and not bool(batch.annotated[ours].all()), ranks=ranks,
     )  # fmt: skip
     scores = [score[ours].clone().requires_grad_() for score in make_scores(labels)]
-    loss = deep_supervised(LOSSES[name])(scores, part, labels, batch_dice)
+    loss = deep_supervised(build_loss(TrainConfig(loss=name), labels))(
+        scores, part, labels, batch_dice
+    )
     loss.backward()
     return loss.item(), [torch.zeros(0) if s.grad is None else s.grad for s in scores]
 

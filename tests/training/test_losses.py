@@ -1,4 +1,4 @@
-"""Losses against their slow obvious versions, value and gradient; masks; counts."""
+"""Losses against their slow obvious versions, value and gradient; masks; laws."""
 
 import dataclasses
 
@@ -7,38 +7,45 @@ import pytest
 import torch
 from torch import Tensor
 
+from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.training.loader import Batch
-from autoseg.training.losses import (
-    build_loss,
-    deep_supervised,
-    deep_supervision_weights,
-    downsampled,
-    hard_counts,
-)
-from autoseg.training.softmax_dice import SMOOTH
+from autoseg.training.losses import Loss, build_loss
+from autoseg.training.target_weights import channel_weights
+from autoseg.training.terms import parse_loss
+from tests.training.naive_losses import naive_loss
 
 ORGANS = Labels({"liver": (1,), "left": (2, 3), "right": (4,)})
 REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})
 MANY = Labels({f"part_{i}": (1000 + 7 * i,) for i in range(300)}, ignore=9)
+KINDS = {"exclusive": ORGANS, "overlapping": REGIONS, "three hundred": MANY}
 SHAPE = (4, 5, 6)
-IGNORED = ORGANS.ignored_index
+LOSSES = (
+    "dice_ce", "dice", "ce", "focal", "0.65*dice+0.35*focal", "tversky", "tversky+ce",
+    "focal_tversky", "topk", "dice+topk", "ce+10*boundary",
+)  # fmt: skip
+SPACING = (2.0, 1.0, 0.5)
 
 
-def make_batch(labels: Labels, seed: int = 0, ignored: bool = False, **changes: object) -> Batch:
+def make_batch(labels: Labels, seed: int = 0, ignored: float = 0, **changes: object) -> Batch:
     rng = np.random.default_rng(seed)
     target = rng.integers(0, len(labels.values) + 1, (2, *SHAPE)).astype(labels.index_dtype)
-    if ignored:
-        target[rng.random(target.shape) < 0.3] = labels.ignored_index
+    target[rng.random(target.shape) < ignored] = labels.ignored_index
     batch = Batch(
         image=torch.zeros(2, 1, *SHAPE),
         target=torch.from_numpy(target),
         annotated=torch.ones(2, len(labels.names), dtype=torch.bool),
-        spacing_mm=torch.ones(2, 3),
+        spacing_mm=torch.tensor([SPACING, SPACING]),
         partial=False,
     )
     return dataclasses.replace(batch, **changes)
+
+
+def without_one_target(batch: Batch) -> Batch:
+    annotated = batch.annotated.clone()
+    annotated[0, 1] = False
+    return dataclasses.replace(batch, annotated=annotated, partial=True)
 
 
 def make_scores(labels: Labels, seed: int = 1) -> Tensor:
@@ -47,97 +54,195 @@ def make_scores(labels: Labels, seed: int = 1) -> Tensor:
     return scores.requires_grad_()
 
 
-def naive_dice(p: Tensor, truth: Tensor, counted: Tensor, batch_dice: bool) -> Tensor:
-    """1 - mean over targets of the soft Dice of probabilities and one-hot truth (B, K, V)."""
-    overlap, total = (p * truth).sum(2), (p + truth).sum(2)
-    if batch_dice:
-        overlap, total = (overlap * counted).sum(0), (total * counted).sum(0)
-        counted = counted.any(0)
-    dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
-    return 1 - dice[counted].mean()
+def loss_of(name: str, labels: Labels, **changes: object) -> Loss:
+    return build_loss(TrainConfig(loss=name, **changes), labels, SPACING)
 
 
-def naive_exclusive(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
-    p = torch.softmax(scores, 1).flatten(2)
-    valid = (batch.target != labels.ignored_index).flatten(1)
-    index = torch.where(batch.target == labels.ignored_index, 0, batch.target).long()
-    onehot = torch.zeros_like(p)
-    for sample in range(2):
-        for voxel, value in enumerate(index[sample].flatten().tolist()):
-            onehot[sample, int(labels.channel_of_value[value]), voxel] = 1
-    for sample, k in np.argwhere(~batch.annotated.numpy()):
-        merged = p.clone()
-        merged[sample, 0] = merged[sample, 0] + p[sample, k + 1]
-        merged[sample, k + 1] = 0
-        p = merged
-        onehot[sample, 0] += onehot[sample, k + 1]
-        onehot[sample, k + 1] = 0
-    ce = -(torch.log((p * onehot).sum(1)) * valid).sum() / valid.sum()
-    p, onehot = p * valid[:, None], onehot * valid[:, None]
-    return ce + naive_dice(p[:, 1:], onehot[:, 1:], batch.annotated, batch_dice)
+def gradient_of(loss: Loss, scores: Tensor, batch: Batch, labels: Labels) -> Tensor:
+    return torch.autograd.grad(loss(scores, batch, labels, False), scores)[0]
 
 
-def naive_overlapping(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
-    p = torch.sigmoid(scores).flatten(2)
-    valid = (batch.target != labels.ignored_index).flatten(1)[:, None]
-    members = torch.from_numpy(labels.membership)
-    truth = torch.where(batch.target == labels.ignored_index, 0, batch.target).long().flatten(1)
-    truth = members[:, truth].transpose(0, 1).float() * valid
-    counted = valid * batch.annotated[:, :, None]
-    ce = torch.nn.functional.binary_cross_entropy(p, truth, reduction="none")
-    ce = (ce * counted).sum() / counted.sum()
-    return ce + naive_dice(p * valid, truth, batch.annotated, batch_dice)
-
-
-@pytest.mark.parametrize("batch_dice", [True, False])
-@pytest.mark.parametrize("ignored", [True, False])
-@pytest.mark.parametrize("partial", [True, False])
-@pytest.mark.parametrize(
-    "labels", [ORGANS, REGIONS, MANY], ids=["exclusive", "overlapping", "three hundred"]
-)
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("batch_dice", [True, False], ids=["batch", "samples"])
+@pytest.mark.parametrize("ignored", [0, 0.3], ids=["", "ignoring"])
+@pytest.mark.parametrize("partial", [True, False], ids=["partial", ""])
+@pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
+@pytest.mark.parametrize("name", LOSSES)
 def test_value_and_gradient_are_those_of_the_naive_loss(
-    labels: Labels, partial: bool, ignored: bool, batch_dice: bool
+    name: str, kind: str, partial: bool, ignored: float, batch_dice: bool, weighted: bool
+) -> None:
+    check_against_naive(name, KINDS[kind], partial, ignored, batch_dice, weighted)
+
+
+@pytest.mark.parametrize("name", ["dice_ce", "tversky", "topk"])
+def test_three_hundred_targets_in_two_bytes(name: str) -> None:
+    check_against_naive(name, MANY, partial=True, ignored=0.3, batch_dice=True, weighted=False)
+
+
+def check_against_naive(
+    name: str, labels: Labels, partial: bool, ignored: float, batch_dice: bool, weighted: bool
 ) -> None:
     labels = dataclasses.replace(labels, ignore=9 if ignored else None)
-    batch = make_batch(labels, ignored=ignored)
-    if partial:
-        annotated = batch.annotated.clone()
-        annotated[0, 1] = False
-        batch = dataclasses.replace(batch, annotated=annotated, partial=True)
-    scores = make_scores(labels)
-    naive = naive_exclusive if labels.exclusive else naive_overlapping
-    found = build_loss("dice_ce")(scores, batch, labels, batch_dice)
-    expected = naive(scores, batch, labels, batch_dice)
+    text = f"{labels.names[0]}=0.5,{labels.names[1]}=3" if weighted else None
+    config = TrainConfig(loss=name, target_weights=text, boundary_sigma_mm=0.8)
+    batch, scores = make_batch(labels, ignored=ignored), make_scores(labels)
+    batch = without_one_target(batch) if partial else batch
+    found = build_loss(config, labels, SPACING)(scores, batch, labels, batch_dice)
+    weights = channel_weights(text, labels)
+    expected = naive_loss(parse_loss(name), config, weights, scores, batch, labels, batch_dice)
     torch.testing.assert_close(found, expected)
     (ours,) = torch.autograd.grad(3 * found, scores)
     (theirs,) = torch.autograd.grad(3 * expected, scores)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("labels", [ORGANS, REGIONS], ids=["exclusive", "overlapping"])
-def test_dice_and_cross_entropy_add_up(labels: Labels) -> None:
-    batch, scores = make_batch(labels), make_scores(labels)
-    both, dice, ce = (build_loss(n)(scores, batch, labels, True) for n in ("dice_ce", "dice", "ce"))
-    torch.testing.assert_close(both, dice + ce)
+@pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_is_that_of_finite_differences(name: str, kind: str) -> None:
+    labels = dataclasses.replace(KINDS[kind], ignore=9)
+    batch = without_one_target(make_batch(labels, ignored=0.3))
+    cut = {"target": batch.target[:, :2, :2, :3], "image": batch.image[:, :, :2, :2, :3]}
+    batch = dataclasses.replace(batch, **cut)
+    scores = make_scores(labels)[..., :2, :2, :3].detach().double().requires_grad_()
+    loss = loss_of(name, labels, topk_percent=40.0)
+    assert torch.autograd.gradcheck(lambda x: loss(x, batch, labels, False), scores)
 
 
-@pytest.mark.parametrize(
-    "labels", [ORGANS, REGIONS, MANY], ids=["exclusive", "overlapping", "three hundred"]
-)
-def test_ignored_voxels_have_no_gradient(labels: Labels) -> None:
-    labels = dataclasses.replace(labels, ignore=9)
-    batch, scores = make_batch(labels, ignored=True), make_scores(labels)
-    (gradient,) = torch.autograd.grad(build_loss("dice_ce")(scores, batch, labels, False), scores)
+@pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
+@pytest.mark.parametrize("name", [*LOSSES, "bce"])
+def test_where_nine_tenths_are_ignored_they_have_no_gradient(name: str, kind: str) -> None:
+    labels = dataclasses.replace(KINDS[kind], ignore=9)
+    batch, scores = make_batch(labels, ignored=0.9), make_scores(labels)
+    gradient = gradient_of(loss_of(name, labels), scores, batch, labels)
     ignored = (batch.target == labels.ignored_index)[:, None].expand_as(scores)
+    assert ignored.float().mean() > 0.8
     assert (gradient[ignored] == 0).all()
     assert (gradient[~ignored] != 0).any()
 
 
+@pytest.mark.parametrize("name", [*LOSSES, "bce"])
+def test_ignored_voxels_do_not_change_what_the_others_learn(name: str) -> None:
+    labels = dataclasses.replace(ORGANS, ignore=9)
+    batch, scores = make_batch(labels, ignored=0.5), make_scores(labels)
+    ignored = (batch.target == labels.ignored_index)[:, None]
+    other = torch.where(ignored, scores.detach() + 5, scores.detach()).requires_grad_()
+    loss = loss_of(name, labels)
+    ours, theirs = (gradient_of(loss, x, batch, labels) for x in (scores, other))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
+@pytest.mark.parametrize("name", [name for name in LOSSES if "boundary" not in name])
+def test_the_order_of_voxels_and_samples_does_not_matter(name: str, kind: str) -> None:
+    labels, loss = KINDS[kind], loss_of(name, KINDS[kind])
+    batch, scores = make_batch(labels), make_scores(labels).detach()
+    order = torch.randperm(SHAPE[2], generator=torch.Generator().manual_seed(0))
+    moved = dataclasses.replace(batch, target=batch.target[..., order].flip(0))
+    expected = loss(scores, batch, labels, False)
+    found = loss(scores[..., order].flip(0), moved, labels, False)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", [*LOSSES, "bce"])
+def test_the_order_of_targets_does_not_matter(name: str) -> None:
+    batch, scores = make_batch(ORGANS), make_scores(ORGANS).detach()
+    turned = Labels({"right": (4,), "liver": (1,), "left": (2, 3)})
+    expected = loss_of(name, ORGANS)(scores, batch, ORGANS, True)
+    found = loss_of(name, turned)(scores[:, [0, 3, 1, 2]], batch, turned, True)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
+def test_terms_add_up_with_their_factors(kind: str) -> None:
+    labels = KINDS[kind]
+    batch, scores = make_batch(labels), make_scores(labels)
+    dice, ce, focal = (
+        loss_of(n, labels)(scores, batch, labels, True) for n in ("dice", "ce", "focal")
+    )
+    both = loss_of("dice_ce", labels)(scores, batch, labels, True)
+    torch.testing.assert_close(both, dice + ce)
+    mixed = loss_of("0.65*dice + 0.35*focal", labels)(scores, batch, labels, True)
+    torch.testing.assert_close(mixed, 0.65 * dice + 0.35 * focal)
+
+
+@pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
+@pytest.mark.parametrize(
+    ("name", "changes", "same"),
+    [
+        ("focal", {"focal_gamma": 0.0}, "ce"),
+        ("topk", {"topk_percent": 100.0}, "ce"),
+        ("tversky", {"tversky_alpha": 0.5, "tversky_beta": 0.5, "dice_smooth": 0.0}, "dice"),
+        ("focal_tversky", {"focal_tversky_gamma": 1.0}, "tversky"),
+    ],
+)
+def test_some_losses_are_special_cases_of_others(
+    name: str, changes: dict[str, float], same: str, kind: str
+) -> None:
+    labels = KINDS[kind]
+    batch, scores = make_batch(labels), make_scores(labels)
+    found = loss_of(name, labels, **changes)(scores, batch, labels, False)
+    torch.testing.assert_close(found, loss_of(same, labels)(scores, batch, labels, False))
+
+
+def test_weights_are_those_of_torchs_cross_entropy() -> None:
+    batch, scores = make_batch(ORGANS), make_scores(ORGANS)
+    loss = loss_of("ce", ORGANS, target_weights="background=0.3,liver=2,right=1.5")
+    channel = torch.from_numpy(ORGANS.channel_of_value)[batch.target.long()]
+    weights = torch.tensor([0.3, 2.0, 1.0, 1.5])
+    expected = torch.nn.functional.cross_entropy(scores, channel, weights)
+    torch.testing.assert_close(loss(scores, batch, ORGANS, True), expected)
+
+
+def test_a_target_of_weight_zero_is_not_learnt() -> None:
+    batch, scores = make_batch(REGIONS), make_scores(REGIONS)
+    loss = loss_of("dice_ce", REGIONS, target_weights="tumour=0")
+    gradient = gradient_of(loss, scores, batch, REGIONS)
+    assert (gradient[:, 1] == 0).all()
+    assert (gradient[:, 0] != 0).any()
+
+
+# --- a sigmoid for each channel ------------------------------------------------------------------
+
+
+def test_bce_of_exclusive_targets_is_one_sigmoid_for_each_channel() -> None:
+    batch, scores = make_batch(ORGANS), make_scores(ORGANS)
+    channel = torch.from_numpy(ORGANS.channel_of_value)[batch.target.long()]
+    onehot = torch.nn.functional.one_hot(channel, 4).movedim(-1, 1).float()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(scores, onehot)
+    torch.testing.assert_close(loss_of("bce", ORGANS)(scores, batch, ORGANS, True), expected)
+
+
+def test_bce_of_overlapping_targets_is_their_cross_entropy() -> None:
+    batch, scores = make_batch(REGIONS), make_scores(REGIONS)
+    found, expected = (loss_of(n, REGIONS)(scores, batch, REGIONS, True) for n in ("bce", "ce"))
+    torch.testing.assert_close(found, expected)
+
+
+def test_bce_says_nothing_of_background_where_a_target_may_hide() -> None:
+    target = torch.zeros(2, *SHAPE, dtype=torch.uint8)
+    target[:, :2] = 1
+    batch = without_one_target(make_batch(ORGANS, target=target))
+    gradient = gradient_of(loss_of("bce", ORGANS), make_scores(ORGANS), batch, ORGANS)
+    assert (gradient[0, 2] == 0).all()  # not annotated there
+    assert (gradient[0, 0, 2:] == 0).all()
+    assert (gradient[0, 0, :2] != 0).all()  # a voxel of the liver is no background
+    assert (gradient[1] != 0).all()
+
+
+def test_bce_with_terms_of_a_softmax_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no target overlaps another.*expected bce alone, or ce"):
+        loss_of("dice+bce", ORGANS)
+    loss_of("dice+bce", REGIONS)
+
+
+# --- edges ---------------------------------------------------------------------------------------
+
+
 def test_a_batch_that_is_ignored_altogether_teaches_nothing() -> None:
     labels = dataclasses.replace(ORGANS, ignore=9)
-    target = torch.full((2, *SHAPE), IGNORED, dtype=torch.uint8)
+    target = torch.full((2, *SHAPE), ORGANS.ignored_index, dtype=torch.uint8)
     batch, scores = make_batch(labels, target=target), make_scores(labels)
-    loss = build_loss("dice_ce")(scores, batch, labels, True)
+    loss = loss_of("dice_ce", labels)(scores, batch, labels, True)
     (gradient,) = torch.autograd.grad(loss, scores)
     assert torch.isfinite(loss)
     assert (gradient == 0).all()
@@ -151,18 +256,18 @@ def test_a_target_that_was_not_annotated_may_be_predicted_without_penalty() -> N
     batch = make_batch(ORGANS, target=target, annotated=annotated, partial=True)
     scores = torch.zeros(2, 4, *SHAPE)
     scores[0, 1, :2] = scores[0, 3, 2:] = scores[1, 3] = 30.0
-    assert build_loss("ce")(scores, batch, ORGANS, True) < 1e-6
+    assert loss_of("ce", ORGANS)(scores, batch, ORGANS, True) < 1e-6
     told = dataclasses.replace(batch, annotated=torch.ones_like(annotated))
-    assert build_loss("ce")(scores, told, ORGANS, True) > 1
+    assert loss_of("ce", ORGANS)(scores, told, ORGANS, True) > 1
 
 
 def test_a_perfect_prediction_costs_nothing_and_a_hopeless_one_stays_finite() -> None:
     batch = make_batch(ORGANS)
     channel = torch.from_numpy(ORGANS.channel_of_value)[batch.target.long()]
     right = 100 * torch.nn.functional.one_hot(channel, 4).movedim(-1, 1).float()
-    assert build_loss("dice_ce")(right, batch, ORGANS, False) < 1e-5
+    assert loss_of("dice_ce", ORGANS)(right, batch, ORGANS, False) < 1e-5
     wrong = (-10 * right).requires_grad_()
-    loss = build_loss("dice_ce")(wrong, batch, ORGANS, False)
+    loss = loss_of("dice_ce", ORGANS)(wrong, batch, ORGANS, False)
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(wrong.grad).all()
@@ -171,49 +276,32 @@ def test_a_perfect_prediction_costs_nothing_and_a_hopeless_one_stays_finite() ->
 def test_low_precision_scores_are_summed_in_float32() -> None:
     batch, scores = make_batch(ORGANS), make_scores(ORGANS).detach().bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        found = build_loss("dice_ce")(scores, batch, ORGANS, True)
-    torch.testing.assert_close(found, build_loss("dice_ce")(scores.float(), batch, ORGANS, True))
+        found = loss_of("dice_ce", ORGANS)(scores, batch, ORGANS, True)
+    torch.testing.assert_close(
+        found, loss_of("dice_ce", ORGANS)(scores.float(), batch, ORGANS, True)
+    )
 
 
-def test_deep_supervision_halves_the_weights_and_leaves_out_the_coarsest() -> None:
-    assert deep_supervision_weights(1) == (1.0,)
-    weights = deep_supervision_weights(5)
-    assert weights == pytest.approx((8 / 15, 4 / 15, 2 / 15, 1 / 15, 0))
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dice-ce", "did you mean 'dice_ce'.*Or name your own as package.module:function"),
+        ("dice+focl", "unknown loss 'focl'.*did you mean 'focal'"),
+        ("dice+", "unknown loss ''"),
+        ("dice_ce+ce", "'ce' stands there twice"),
+        ("two*dice+ce", "'two' is no factor, expected a number above 0"),
+        ("0*dice+ce", "'0' is no factor"),
+    ],
+)
+def test_what_is_no_loss_is_said(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        loss_of(name, ORGANS)
 
 
-def test_deep_supervision_is_the_weighted_sum_over_resolutions() -> None:
-    loss, batch = build_loss("dice_ce"), make_batch(ORGANS)
-    fine, coarse = make_scores(ORGANS), torch.randn(2, 4, 2, 5, 3)
-    found = deep_supervised(loss, (0.75, 0.25))([fine, coarse], batch, ORGANS, True)
-    small = downsampled(batch, (2, 5, 3))
-    expected = 0.75 * loss(fine, batch, ORGANS, True) + 0.25 * loss(coarse, small, ORGANS, True)
-    torch.testing.assert_close(found, expected)
+def test_ones_own_loss_is_found_by_name() -> None:
+    own = loss_of("tests.training.test_losses:half", ORGANS)
+    assert own(make_scores(ORGANS), make_batch(ORGANS), ORGANS, True) == 0.5
 
 
-def test_a_target_is_downsampled_to_the_nearest_voxel() -> None:
-    target = torch.arange(8, dtype=torch.uint8).view(1, 1, 1, 8).repeat(2, 2, 1, 1)
-    batch = make_batch(ORGANS, target=target)
-    assert downsampled(batch, (2, 1, 4)).target[0, 0, 0].tolist() == [1, 3, 5, 7]
-    assert downsampled(batch, (1, 1, 2)).target[0, 0, 0].tolist() == [2, 6]
-    assert downsampled(batch, (2, 1, 8)) is batch
-
-
-def test_counts_of_exclusive_targets_are_those_counted_by_hand() -> None:
-    target = torch.tensor([0, 1, 2, 3, 4, IGNORED], dtype=torch.uint8).view(1, 1, 1, 6)
-    best = torch.tensor([1, 1, 2, 1, 0, 3]).view(1, 1, 1, 6)
-    scores = torch.nn.functional.one_hot(best, 4).movedim(-1, 1).float()
-    found = hard_counts(scores, target, ORGANS)
-    assert found.tolist() == [[1, 2, 0], [1, 0, 1], [0, 0, 1]]
-    unknown = hard_counts(scores, target, ORGANS, torch.tensor([[False, True, True]]))
-    assert unknown.tolist() == [[0, 0, 0], [1, 0, 1], [0, 0, 1]]
-
-
-def test_counts_of_overlapping_targets_see_a_voxel_more_than_once() -> None:
-    target = torch.tensor([0, 1, 2, 2], dtype=torch.uint8).view(1, 1, 1, 4)
-    scores = torch.tensor([[1.0, 1, 1, -1], [-1, 1, 1, -1]]).view(1, 2, 1, 1, 4)
-    assert hard_counts(scores, target, REGIONS).tolist() == [[2, 1, 1], [1, 1, 1]]
-
-
-def test_a_misspelled_loss_is_suggested() -> None:
-    with pytest.raises(UsageError, match="did you mean 'dice_ce'"):
-        build_loss("dice-ce")
+def half(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
+    return torch.tensor(0.5)

@@ -1,6 +1,6 @@
-"""Dice and cross-entropy behind a softmax, its gradient written out: less memory, fewer passes.
+"""Any sum of terms behind a softmax, its gradient written out: less memory, fewer passes.
 
-`losses.py` says which voxels, samples and targets count.
+`losses.py` says which voxels, samples and targets count, `terms.py` what is summed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoseg.training.distributed import ALONE, Ranks
+from autoseg.training.distributed import Ranks
+from autoseg.training.regions import region_slopes
+from autoseg.training.terms import TINY, Terms, curved_terms, with_slopes
 
-SMOOTH = 1e-5  # keeps the Dice of an empty target defined
 SMALLEST = 1e-38  # probability whose logarithm is still finite in float32
 
 
-class SoftmaxDiceCE(torch.autograd.Function):
-    """Dice + cross-entropy of logits (B, 1 + K, V) with one buffer of that size and no one-hot.
+class SoftmaxLoss(torch.autograd.Function):
+    """A loss of logits (B, 1 + K, V) with one buffer of that size and no one-hot.
 
     A sum over voxels of "probability times one-hot target" is a sum of the true class's probability
     over the voxels of that class, so beside the softmax only O(V) is needed; the softmax then
@@ -29,31 +30,52 @@ class SoftmaxDiceCE(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, scores: Tensor, channel: Tensor, valid: Tensor | None, annotated: Tensor | None,
-        batch_dice: bool, dice: float, ce: float, ranks: Ranks = ALONE,
+        nearness: Tensor | None, batch_dice: bool, terms: Terms, ranks: Ranks,
     ) -> Tensor:  # fmt: skip
-        p = torch.softmax(scores, 1, dtype=torch.float32)
+        p = torch.softmax(scores, 1, dtype=torch.promote_types(scores.dtype, torch.float32))
         true_p = p.gather(1, channel.unsqueeze(1)).squeeze(1)
         ones = torch.ones_like(true_p) if valid is None else valid.to(p.dtype)
-        voxels = ranks.all_sum(ones.sum())
-        each = ones * (ce / voxels.clamp_min(1))  # weight of one voxel's cross-entropy
-        loss = -(true_p.clamp_min(SMALLEST).log() * each).sum()
+        loss, each = _voxel_terms(true_p, ones, channel, nearness, terms, ranks)
         if valid is not None:
             p.mul_(ones.unsqueeze(1))
             true_p.mul_(ones)
-        overlap, size = _sums_per_channel((true_p, ones), channel, p.shape[1])
-        total = p[:, 1:].sum(2) + size
-        dice_loss, to_overlap, to_volume = dice_and_slopes(
-            overlap, total, annotated, batch_dice, ranks
-        )
+        to_overlap = to_volume = p.new_zeros(len(p), p.shape[1] - 1)
+        if terms.has_regions:
+            overlap, size = _sums_per_channel((true_p, ones), channel, p.shape[1])
+            sums = (overlap, p[:, 1:].sum(2), size)
+            regions, to_overlap, to_volume = region_slopes(
+                terms, *sums, annotated, batch_dice, ranks
+            )
+            loss = loss + regions
         if ctx.needs_input_grad[0]:
-            slopes = (to_overlap * dice, to_volume * dice)
-            ctx.save_for_backward(_through_softmax(p, true_p, channel, each, *slopes))
-        return ranks.all_sum(loss) + dice * dice_loss
+            gradient = _through_softmax(p, true_p, channel, each, to_overlap, to_volume)
+            ctx.save_for_backward(gradient)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         return (gradient * outer[0], None, None, None, None, None, None, None)
+
+
+def _voxel_terms(
+    true_p: Tensor, ones: Tensor, channel: Tensor, nearness: Tensor | None, terms: Terms,
+    ranks: Ranks,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the voxel terms of probabilities (B, V) and their slope (B, V) along the entropy."""
+    entropy = -true_p.clamp_min(SMALLEST).log()
+    weights = terms.weights_like(ones)
+    weight = ones if weights is None else ones * weights[channel]
+    # What is linear in the entropy is its slope times it.
+    slope = weight * (terms.factors.get("ce", 0.0) / ranks.all_sum(weight.sum()).clamp_min(TINY))
+    if nearness is not None:
+        voxels = ranks.all_sum(ones.sum()).clamp_min(TINY)
+        slope = slope + weight * nearness * (terms.factors["boundary"] / voxels)
+    loss = ranks.all_sum((entropy * slope).sum())
+    if terms.curved:
+        value, (bend,) = with_slopes(lambda h: curved_terms(terms, h, weight, ranks), entropy)
+        loss, slope = loss + value, slope + bend
+    return loss, slope
 
 
 def _sums_per_channel(
@@ -88,28 +110,3 @@ def _through_softmax(
     for c in range(p.shape[1]):
         p[:, c].mul_(common + b[:, c])
     return p.scatter_add_(1, channel.unsqueeze(1), (at_truth - each).unsqueeze(1))
-
-
-def dice_and_slopes(
-    overlap: Tensor, total: Tensor, annotated: Tensor | None, batch_dice: bool,
-    ranks: Ranks = ALONE,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Return 1 - mean Dice of sums (B, K), and its slopes (B, K) along overlap and total.
-
-    The mean is that of all `ranks`, the slopes are those of this rank's own sums.
-    """
-    counted = torch.ones_like(overlap) if annotated is None else annotated.to(overlap.dtype)
-    if batch_dice:
-        sums = [x.sum(0, keepdim=True) for x in (overlap * counted, total * counted, counted)]
-        numerator, denominator, samples = ranks.all_sum(torch.stack(sums))
-        share = (samples > 0).to(overlap.dtype)
-        share = share / share.sum().clamp_min(1)
-    else:
-        numerator, denominator, share = overlap, total, counted
-        share = share / ranks.all_sum(share.sum()).clamp_min(1)
-    numerator, denominator = 2 * numerator + SMOOTH, denominator + SMOOTH
-    loss = share.sum() - (share * numerator / denominator).sum()
-    if not batch_dice:
-        loss = ranks.all_sum(loss)
-    to_overlap = -2 * share / denominator * counted
-    return loss, to_overlap, share * numerator / denominator.square() * counted

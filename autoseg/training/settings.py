@@ -1,0 +1,40 @@
+"""Which numbers the settings of a training may have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from autoseg.config import TrainConfig
+from autoseg.errors import UsageError
+
+ABOVE_ZERO = (
+    "steps_per_epoch", "epochs", "steps", "batch_size", "learning_rate", "gradient_norm",
+    "accumulate", "patience", "keep_every", "focal_tversky_gamma", "boundary_sigma_mm",
+)  # fmt: skip
+ZERO_OR_MORE = (
+    "seed", "weight_decay", "dice_smooth", "focal_gamma", "tversky_alpha", "tversky_beta",
+)  # fmt: skip
+BELOW_ONE = ("ema", "warmup", "momentum")
+SHARES = ("foreground_fraction", "control_fraction")
+
+RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (ABOVE_ZERO, lambda value: value > 0, "more than zero"),
+    (ZERO_OR_MORE, lambda value: value >= 0, "zero or more"),
+    (BELOW_ONE, lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    (SHARES, lambda value: 0 <= value <= 1, "from 0 to 1"),
+    (("topk_percent",), lambda value: 0 < value <= 100, "above 0 and up to 100"),
+)
+
+
+def check_ranges(config: TrainConfig) -> None:
+    """Raise UsageError when a number in `config` cannot be meant."""
+    for names, allowed, expected in RULES:
+        for name in names:
+            value = getattr(config, name)
+            if value is not None and not (math.isfinite(value) and allowed(value)):
+                raise UsageError(f"{name} = {value}", expected=expected)
+    if config.tversky_alpha + config.tversky_beta == 0:
+        raise UsageError("tversky_alpha = tversky_beta = 0", expected="one of them above 0")
+    if not set(config.mirror_axes or ()) <= {0, 1, 2}:
+        raise UsageError(f"mirror_axes = {config.mirror_axes}", expected="some of 0, 1 and 2")

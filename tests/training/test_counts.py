@@ -1,0 +1,22 @@
+"""Counts of true and false voxels, by hand."""
+
+import torch
+
+from autoseg.training.counts import hard_counts
+from tests.training.test_losses import ORGANS, REGIONS
+
+
+def test_counts_of_exclusive_targets_are_those_counted_by_hand() -> None:
+    target = torch.tensor([0, 1, 2, 3, 4, ORGANS.ignored_index], dtype=torch.uint8).view(1, 1, 1, 6)
+    best = torch.tensor([1, 1, 2, 1, 0, 3]).view(1, 1, 1, 6)
+    scores = torch.nn.functional.one_hot(best, 4).movedim(-1, 1).float()
+    found = hard_counts(scores, target, ORGANS)
+    assert found.tolist() == [[1, 2, 0], [1, 0, 1], [0, 0, 1]]
+    unknown = hard_counts(scores, target, ORGANS, torch.tensor([[False, True, True]]))
+    assert unknown.tolist() == [[0, 0, 0], [1, 0, 1], [0, 0, 1]]
+
+
+def test_counts_of_overlapping_targets_see_a_voxel_more_than_once() -> None:
+    target = torch.tensor([0, 1, 2, 2], dtype=torch.uint8).view(1, 1, 1, 4)
+    scores = torch.tensor([[1.0, 1, 1, -1], [-1, 1, 1, -1]]).view(1, 2, 1, 1, 4)
+    assert hard_counts(scores, target, REGIONS).tolist() == [[2, 1, 1], [1, 1, 1]]
