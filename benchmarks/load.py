@@ -1,0 +1,169 @@
+"""Batches a second with the full augmentation list, beside nnU-Net's loader on the same data.
+
+    python benchmarks/load.py --nnunet VENV
+
+Both prepare the data set themselves (not timed). nnU-Net loads with as many processes as it takes
+by itself here; autoseg with its one thread, augmentation on the device of training. `--limit-mb`
+puts both into a memory cgroup of that size and empties the page cache first: data larger than
+memory (needs root).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from side_by_side import (
+    Cost,
+    autoseg,
+    common_options,
+    has_peer,
+    last_json,
+    measure,
+    nnunet_places,
+    print_head,
+    print_row,
+    script,
+    wanted,
+    write_hippocampus,
+    write_phantom_cts,
+)
+from side_by_side import Row as Comparison
+
+COUNT = 60  # batches timed after `WARM`
+WARM = 12
+GROUP = Path("/sys/fs/cgroup/memory/autoseg_benchmark")
+
+AUTOSEG = """
+import json, sys, time
+import torch
+from pathlib import Path
+from autoseg.config import TrainConfig
+from autoseg.plan import load_plan
+from autoseg.preprocessing.manifest import read_manifest
+from autoseg.preprocessing.store import open_prepared
+from autoseg.training.augmentation import build_augmentation
+from autoseg.training.loader import batches
+from autoseg.training.state import generator_of, to_device
+folder, configuration, batch, patch, count, warm, device = (json.loads(a) for a in sys.argv[1:])
+device = torch.device(device)
+plan = load_plan(Path(folder) / "plan.json")
+cases = [open_prepared(Path(folder) / configuration, case)
+         for case in read_manifest(Path(folder) / configuration).cases]
+config = TrainConfig(batch_size=batch, patch_size=tuple(patch), sampler="nnunet")
+design = plan.configuration(configuration).design("M")
+augment = build_augmentation(design, config, plan.labels, plan.left_right_axis)
+begin, shapes = None, None
+for step, made in enumerate(batches(cases, design, config, plan.labels)):
+    if step == warm:
+        begin = time.perf_counter()
+    made = augment(to_device(made, device), generator_of(0, step, device))
+    if step == warm + count - 1:
+        break
+if device.type == "cuda":
+    torch.cuda.synchronize()
+print(json.dumps([(time.perf_counter() - begin) / count, list(made.image.shape)]))
+"""
+
+NNUNET = """
+import json, os, sys, time
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+if __name__ == "__main__":
+    configuration, batch, patch, count, warm = (json.loads(a) for a in sys.argv[1:])
+    name = os.listdir(os.environ["nnUNet_raw"])[0]
+    folder = f"{os.environ['nnUNet_preprocessed']}/{name}"
+    plans = load_json(f"{folder}/nnUNetPlans.json")
+    plans["configurations"][configuration] |= {"batch_size": batch, "patch_size": patch}
+    plans["continue_training"] = False
+    dataset = load_json(f"{os.environ['nnUNet_raw']}/{name}/dataset.json")
+    trainer = nnUNetTrainer(plans, configuration, "all", dataset, device=torch.device("cpu"))
+    trainer.initialize()
+    loader, validation = trainer.get_dataloaders()
+    for step in range(warm):
+        made = next(loader)
+    begin = time.perf_counter()
+    for step in range(count):
+        made = next(loader)
+    seconds = (time.perf_counter() - begin) / count
+    print(json.dumps([seconds, list(made["data"].shape)]), flush=True)
+    os._exit(0)  # its workers do not end by themselves
+"""
+
+ROWS = {  # name: data, configuration, batch, patch
+    "small": (write_hippocampus, "3d_fullres", 7, (40, 56, 40)),
+    "large": (write_phantom_cts, "3d_fullres", 2, (40, 224, 224)),
+}
+
+
+def main() -> None:
+    """Print seconds a batch of both."""
+    parser = common_options(__doc__)
+    parser.add_argument("--limit-mb", type=int, help="memory of the cgroup both run in")
+    parser.add_argument("--cases", type=int)
+    parser.add_argument("--count", type=int, default=COUNT)
+    options = parser.parse_args()
+    peer = has_peer(options)
+    print_head(options.device)
+    for name, (write, configuration, batch, patch) in ROWS.items():
+        if not wanted(options, name):
+            continue
+        with tempfile.TemporaryDirectory() as where:
+            folder = Path(where)
+            write(folder / "raw" / "Dataset005_DATA", *([options.cases] if options.cases else []))
+            measure(autoseg("plan", "-w", folder, "--only", configuration))
+            if peer:
+                words = [options.nnunet / "bin/nnUNetv2_plan_and_preprocess", "-d", "5"]
+                measure([*words, "-c", configuration, "--no_pbar"], nnunet_places(folder))
+            task = (configuration, batch, patch, options.count, WARM)
+            ours, theirs = [], []
+            for _ in range(options.rounds):
+                ours.append(time_ours(folder, task, options))
+                if peer:
+                    theirs.append(time_theirs(folder, task, options))
+            shape = "x".join(map(str, (batch, 1, *patch)))
+            limit = f", {options.limit_mb} MB of memory" if options.limit_mb else ""
+            print_row(Comparison(f"a batch of {shape}{limit} (wall: seconds a batch)", ours, theirs,
+                                 "1/2 wall"))  # fmt: skip
+
+
+def time_ours(folder: Path, task: tuple, options: argparse.Namespace) -> Cost:
+    """Return seconds a batch as wall, with the processor time and memory of the whole process."""
+    prepared = next((folder / "prepared").iterdir())
+    words = script(sys.executable, AUTOSEG, str(prepared), *task, options.device)
+    return _per_batch(words, {}, options)
+
+
+def time_theirs(folder: Path, task: tuple, options: argparse.Namespace) -> Cost:
+    """The same of nnU-Net's loader."""
+    path = folder / "load_nnunet.py"
+    path.write_text(NNUNET)
+    words = script(options.nnunet / "bin/python", "", *task)
+    words[1:3] = [str(path)]
+    return _per_batch(words, nnunet_places(folder), options)
+
+
+def _per_batch(words: list[str], variables: dict[str, str], options: argparse.Namespace) -> Cost:
+    if options.limit_mb:
+        words = _limited(words, options.limit_mb)
+    cost, text = measure(words, variables)
+    seconds, _ = last_json(text)
+    return Cost(seconds, cost.processor_s, cost.peak_gb)
+
+
+def _limited(words: list[str], megabytes: int) -> list[str]:
+    """Return the words that run `words` in a fresh memory cgroup with an empty page cache."""
+    GROUP.mkdir(exist_ok=True)
+    (GROUP / "memory.limit_in_bytes").write_text(str(megabytes << 20))
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+    into = f'echo $$ > {GROUP}/cgroup.procs && exec "$@"'
+    return ["bash", "-c", into, "bash", *words]
+
+
+if __name__ == "__main__":
+    main()
