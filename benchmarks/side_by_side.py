@@ -49,8 +49,10 @@ class Row:
 def common_options(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options that every stage understands."""
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
-    parser.add_argument("--nnunet", type=Path, default=Path("/tmp/nnunet_venv"),
-                        help="virtual environment of nnU-Net; without it: autoseg alone")  # fmt: skip
+    parser.add_argument(
+        "--nnunet", type=Path, default=Path("/tmp/nnunet_venv"),
+        help="virtual environment of nnU-Net; without it: autoseg alone",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -225,12 +227,7 @@ def autoseg(*words: str | Path) -> list[str | Path]:
 
 def nnunet_places(folder: Path) -> dict[str, str]:
     """Return nnU-Net's three variables for folders in `folder`."""
-    names = {
-        "raw": "nnUNet_raw",
-        "preprocessed": "nnUNet_preprocessed",
-        "results": "nnUNet_results",
-    }
-    return {variable: str(folder / name) for name, variable in names.items()}
+    return {f"nnUNet_{name}": str(folder / name) for name in ("raw", "preprocessed", "results")}
 
 
 def write_hippocampus(raw: Path, cases: int | None = None) -> Path:
@@ -249,9 +246,10 @@ def write_hippocampus(raw: Path, cases: int | None = None) -> Path:
 
 
 def write_phantom_cts(raw: Path, cases: int = 8) -> Path:
-    """Write CTs of 512x512x50-92 at 0.7 to 1 mm x 3 to 5 mm: real kidneys where the masks are there.
+    """Write CTs of 512x512x50-92 at 0.7 to 1 mm x 3 to 5 mm; return the folder of the data set.
 
-    Intensities are made: air, a body with texture, organs a little brighter. Else ellipsoids.
+    Real kidneys where the masks are there, else ellipsoids; intensities are made: air, a body with
+    texture, organs a little brighter.
     """
     import SimpleITK as sitk
 
