@@ -2,28 +2,35 @@
 
 All K scores on the grid of a large scan may be twenty times larger than the scan. But only the best
 one matters: each block is restored target by target, and what is kept is one label and one score a
-voxel. A block stays in the processor's cache from the first product to the last comparison. The
-operators are those of `preprocessing.resample`, applied on the device of the scores.
+voxel. A block stays in the cache of the one core that decodes it, and a target that cannot be the
+best anywhere in the block is left out: interpolation never leaves the range of what it is made
+from. The operators are those of `preprocessing.resample`, applied on the device of the scores.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autoseg.hardware import cores
+from autoseg.inference.runtime import Load, shared_executor
 from autoseg.labels import Labels
 from autoseg.preprocessing.prepare import Frame, place, restore_operators
 
-BLOCK_VOXELS = 1 << 18  # of one target: 1 MB, a core's own cache
-GPU_BLOCK_VOXELS = 1 << 23
-BLOCK_ROWS = 64  # of an operator in one product: its non-zero weights lie around the diagonal
-GROUP_BYTES = 256 << 20  # of probabilities of all targets, when several models are averaged
+# Voxels of one block along (z, y, x). A block of one target is 256 kB, within a core's own cache;
+# an operator's non-zero weights lie around its diagonal, so short runs of rows skip its zeros.
+BLOCK = (16, 64, 64)
+GPU_BLOCK = (64, 256, 512)
+GROUP_BYTES = 256 << 20  # of a block of all targets
+DOUBT = 1e-3  # of a score: sums in float32 may leave the range of their terms by less
+
+Triple = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,9 @@ class Band:
     weights: Tensor | None  # (rows, used); None: the axis keeps its size, rows are used as they are
 
 
+Bands = tuple[Band, Band, Band]
+
+
 def decode_restored(scores: Tensor, frame: Frame, labels: Labels) -> np.ndarray:
     """Return the label map (Z, Y, X) on the source grid of prepared `scores` (channels, z, y, x).
 
@@ -44,7 +54,6 @@ def decode_restored(scores: Tensor, frame: Frame, labels: Labels) -> np.ndarray:
     return decode_mean([(scores, frame)], labels)
 
 
-@torch.inference_mode()
 def decode_mean(
     members: Sequence[tuple[Tensor, Frame]],
     labels: Labels,
@@ -54,60 +63,143 @@ def decode_mean(
 
     One member: its logits decide. Several: the mean of their probabilities. `thresholds` (K,) are
     the probabilities above which overlapping targets are present; None: 0.5. All frames are of the
-    same scan, with the same orientation, axis order and box; each has its own prepared grid.
+    same scan, with the same orientation, axis order and box; each has its own prepared grid. Scores
+    may be of any floating type; arithmetic is float32.
     """
     frame = members[0][1]
     shown = (frame.box, frame.axis_order, frame.orientation)
     if any((f.box, f.axis_order, f.orientation) != shown for _, f in members):
         raise ValueError("the members do not show the same part of one scan")
-    voxels = BLOCK_VOXELS if members[0][0].device.type == "cpu" else GPU_BLOCK_VOXELS
-    if len(members) > 1:
-        voxels = min(voxels, GROUP_BYTES // (8 * labels.channels))
-    rows = max(1, voxels // (BLOCK_ROWS * frame.cropped_shape[2]))
-    sources = [_Source.of(scores, own, rows) for scores, own in members]
+    device = members[0][0].device
+    block = _block_size(device, labels.channels)
+    sources = [_Source.of(scores, own, block) for scores, own in members]
     limits = list(thresholds or [0.5] * len(labels.names))
     if len(sources) == 1:
         limits = [math.log(p / (1 - p)) for p in limits]
     label_map = np.empty(frame.cropped_shape, dtype=labels.dtype)
-    for i, j in itertools.product(range(len(sources[0].z)), range(len(sources[0].y))):
-        if len(sources) == 1:
-            targets = sources[0].block(i, j)
-        else:
-            targets = iter(_mean_probability(sources, i, j, labels))
-        where = sources[0].z[i].rows, sources[0].y[j].rows
-        label_map[where] = _decide(targets, labels, limits)
+
+    def decode(bands: Sequence[Bands]) -> None:
+        with torch.inference_mode():
+            targets = _targets(sources, bands, labels, limits)
+            where = tuple(band.rows for band in bands[0])
+            label_map[where] = _decide(targets, labels, limits)
+
+    places = zip(*(source.blocks() for source in sources), strict=True)
+    _run(decode, places, device)
     return place(label_map, frame)
 
 
-def _decide(targets: Iterator[Tensor], labels: Labels, limits: Sequence[float]) -> np.ndarray:
-    """Return the labels of a block from its scores (z, y, x), channel by channel."""
-    first = next(targets)
-    # Channels come in ascending order, so the one that counts last is the largest that ever won:
-    # a maximum, which is five times faster than filling where a mask is set.
-    if labels.exclusive:
-        best, winner = first.clone(), torch.zeros_like(first, dtype=torch.int16)
-        for channel, score in enumerate(targets, start=1):
+def _block_size(device: torch.device, channels: int) -> Triple:
+    z, y, x = BLOCK if device.type == "cpu" else GPU_BLOCK
+    return max(1, min(z, GROUP_BYTES // (8 * channels * y * x))), y, x
+
+
+def _run(
+    decode: Callable[[Sequence[Bands]], None],
+    places: Iterable[Sequence[Bands]],
+    device: torch.device,
+) -> None:
+    """Call `decode` for every place: on a CPU one block a core, at most."""
+    workers = min(cores(), torch.get_num_threads()) if device.type == "cpu" else 1
+    executor = shared_executor(Load(1, workers, 1))
+    for _ in map(decode, places) if executor is None else executor.map(decode, places):
+        pass
+
+
+def _targets(
+    sources: Sequence[_Source], bands: Sequence[Bands], labels: Labels, limits: Sequence[float]
+) -> Iterator[tuple[int, Tensor | None]]:
+    """Yield the channels that may be present in a block, ascending, with their scores (z, y, x).
+
+    A single one that is present everywhere comes without scores.
+    """
+    if len(sources) > 1:
+        yield from enumerate(_mean_probability(sources, bands, labels))
+        return
+    scores = sources[0].cut(bands[0])
+    present = _rivals(scores) if labels.exclusive else _above(scores, limits)
+    if labels.exclusive and len(present) == 1:
+        yield present[0], None
+        return
+    for channel in present:
+        yield channel, restored(scores[channel], bands[0])
+
+
+def _rivals(scores: Tensor) -> list[int]:
+    """Return the channels of `scores` (channels, ...) that interpolation can make the best one.
+
+    A channel that stays below what is surely reached cannot: the largest minimum of any channel, or
+    the smallest mean, voxel by voxel, of the channels that are best somewhere.
+    """
+    flat = scores.flatten(1)
+    highest = flat.amax(1).float()
+    floor = flat.amin(1).max().float()
+    near = torch.nonzero(highest >= floor - DOUBT).flatten()
+    if len(near) > 2:
+        part = flat[near].float()
+        winning = (part == part.amax(0)).any(1)
+        floor = torch.maximum(floor, part[winning].mean(0).min())
+        near = near[winning | (highest[near] >= floor - DOUBT)]
+    return [int(channel) for channel in near.tolist()]
+
+
+def _above(scores: Tensor, limits: Sequence[float]) -> list[int]:
+    """Return the channels of `scores` (K, ...) that are above their limit somewhere."""
+    highest = scores.flatten(1).amax(1).tolist()
+    return [k for k, limit in enumerate(limits) if highest[k] > limit - DOUBT]
+
+
+def _decide(
+    targets: Iterator[tuple[int, Tensor | None]], labels: Labels, limits: Sequence[float]
+) -> np.ndarray:
+    """Return the labels of a block, or one for all of it, from scores of ascending channels."""
+    # Channels ascend, so the one that counts last is the largest that ever won: a maximum, which is
+    # several times faster than filling where a mask is set.
+    best: Tensor | None = None
+    winner: Tensor | None = None
+    for channel, score in targets:
+        if score is None:
+            return labels.written[channel]
+        if not labels.exclusive:
+            won = _numbered(score > limits[channel], channel + 1)
+        elif best is None:
+            best, won = score.clone(), _numbered(torch.ones_like(score, dtype=torch.bool), channel)
+        else:
             # In a tie the first channel wins, as in argmax.
-            torch.maximum(winner, (score > best).to(torch.int16).mul_(channel), out=winner)
+            won = _numbered(score > best, channel)
             torch.maximum(best, score, out=best)
-    else:
-        winner = (first > limits[0]).to(torch.int16)
-        for channel, score in enumerate(targets, start=2):
-            torch.maximum(
-                winner, (score > limits[channel - 1]).to(torch.int16).mul_(channel), out=winner
-            )
-    background = [] if labels.exclusive else [0]
-    return np.asarray([*background, *labels.written], labels.dtype)[winner.cpu().numpy()]
+        winner = won if winner is None else _larger(winner, won)
+    values = labels.written if labels.exclusive else np.insert(labels.written, 0, 0)
+    if winner is None:
+        return values[0]
+    return np.asarray(values[winner.cpu().numpy()])
 
 
-def _mean_probability(sources: Sequence[_Source], i: int, j: int, labels: Labels) -> Tensor:
+def _numbered(mask: Tensor, number: int) -> Tensor:
+    """Return `number` where `mask` holds, else 0, in one byte where that is enough."""
+    if number < 256:
+        return mask.view(torch.uint8).mul_(number)
+    return mask.to(torch.int16).mul_(number)
+
+
+def _larger(one: Tensor, other: Tensor) -> Tensor:
+    if one.dtype == other.dtype:
+        return torch.maximum(one, other, out=one)
+    return torch.maximum(one.to(torch.int16), other.to(torch.int16))
+
+
+def _mean_probability(sources: Sequence[_Source], bands: Sequence[Bands], labels: Labels) -> Tensor:
+    """Return the mean of the sources' probabilities (channels, z, y, x) in a block."""
     total: Tensor | None = None
-    for source in sources:
-        logits = torch.stack(list(source.block(i, j)))
-        own = logits.softmax(0) if labels.exclusive else logits.sigmoid()
-        total = own if total is None else total.add_(own)
+    for source, own in zip(sources, bands, strict=True):
+        logits = torch.stack([restored(channel, own) for channel in source.cut(own)])
+        chances = logits.softmax(0) if labels.exclusive else logits.sigmoid()
+        total = chances if total is None else total.add_(chances)
     assert total is not None
     return total.div_(len(sources))
+
+
+# --- scores and operators ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -115,43 +207,37 @@ class _Source:
     """Scores on the prepared grid and the operators that bring blocks of them to the box."""
 
     scores: Tensor
-    z: list[Band]
-    y: list[Band]
-    x: list[Band]
+    axes: tuple[list[Band], list[Band], list[Band]]
 
     @classmethod
-    def of(cls, scores: Tensor, frame: Frame, rows: int) -> _Source:
+    def of(cls, scores: Tensor, frame: Frame, block: Triple) -> _Source:
         z, y, x = (
             _bands(matrix, size, step, scores.device)
             for matrix, size, step in zip(
-                restore_operators(frame),
-                frame.cropped_shape,
-                (rows, BLOCK_ROWS, BLOCK_ROWS),
-                strict=True,
+                restore_operators(frame), frame.cropped_shape, block, strict=True
             )
         )
-        return cls(scores, z, y, x)
+        return cls(scores, (z, y, x))
 
-    def block(self, i: int, j: int) -> Iterator[Tensor]:
-        """Yield the restored scores (z, y, x) of each channel in z-band `i` and y-band `j`."""
-        z, y = self.z[i], self.y[j]
-        for channel in self.scores:
-            block = self._along_x(channel[z.used, y.used])
-            if y.weights is not None:
-                block = torch.matmul(y.weights, block)
-            if z.weights is not None:
-                block = torch.tensordot(z.weights, block, 1)
-            yield block
+    def blocks(self) -> Iterator[Bands]:
+        """Yield the bands (z, y, x) of every block; all sources of a scan have the same ones."""
+        yield from itertools.product(*self.axes)
 
-    def _along_x(self, block: Tensor) -> Tensor:
-        if self.x[0].weights is None:
-            return block
-        out = block.new_empty((*block.shape[:2], self.x[-1].rows.stop))
-        for band in self.x:
-            assert band.weights is not None
-            flat = block[..., band.used].reshape(-1, band.weights.shape[1])
-            out[..., band.rows] = (flat @ band.weights.T).reshape(*block.shape[:2], -1)
-        return out
+    def cut(self, bands: Bands) -> Tensor:
+        """Return a copy of the scores (channels, z, y, x) that a block is made from."""
+        z, y, x = (band.used for band in bands)
+        return self.scores[:, z, y, x].contiguous()
+
+
+def restored(part: Tensor, bands: Bands) -> Tensor:
+    """Return the block (z, y, x) float32 that is made from `part`, the voxels it needs."""
+    z, y, x = bands
+    block = part.float()
+    if x.weights is not None:
+        block = torch.matmul(block, x.weights.T)
+    if y.weights is not None:
+        block = torch.matmul(y.weights, block)
+    return block if z.weights is None else torch.tensordot(z.weights, block, 1)
 
 
 def _bands(matrix: np.ndarray | None, size: int, step: int, device: torch.device) -> list[Band]:

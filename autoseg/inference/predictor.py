@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from autoseg.errors import AutosegError, CorruptError, DataError
 from autoseg.image import Geometry, Image
 from autoseg.inference.export import decode_restored
 from autoseg.inference.mirror import choose_flips, mirrored
-from autoseg.inference.runtime import choose_load, make_executor, ready, score
+from autoseg.inference.runtime import choose_load, ready, score, shared_executor
 from autoseg.inference.sliding import Triple, choose_tile, sliding_window
 from autoseg.inference.speed import GROWING, PRECISION, settle
 from autoseg.networks import NETWORKS, build_network
@@ -80,7 +79,7 @@ class ArrayPredictor:
         load = choose_load(tile, self.design, self.device)
         executor = None
         if self.device.type == "cpu":
-            executor = _shared_executor(load)
+            executor = shared_executor(load)
         batch = batch or load.batch
         score_mirrored = mirrored(
             self.score_tiles,
@@ -104,10 +103,6 @@ class ArrayPredictor:
         for network in self.networks[1:]:
             total = total + score(network, tiles, self.device, self.dtype)
         return total / len(self.networks) if len(self.networks) > 1 else total
-
-
-# One set of threads per process: several predictors would only get in each other's way.
-_shared_executor = lru_cache(maxsize=4)(make_executor)
 
 
 def build_predictor(

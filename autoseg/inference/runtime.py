@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Barrier
 
 import torch
@@ -105,6 +106,10 @@ def make_executor(load: Load) -> Executor | None:
     list(pool.map(start, range(load.workers)))
     torch.set_num_threads(own)  # it is also the default of threads that start later
     return pool
+
+
+# One set of threads per process: several predictors would only get in each other's way.
+shared_executor = lru_cache(maxsize=4)(make_executor)
 
 
 def score(network: nn.Module, tiles: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -39,8 +39,7 @@ def make_frame(
 @pytest.mark.parametrize("labels", [EXCLUSIVE, OVERLAPPING])
 @pytest.mark.parametrize("prepared", [(24, 29, 31), (9, 70, 27), (13, 34, 27)])
 def test_it_equals_restoring_all_scores_and_deciding_then(labels, prepared, monkeypatch):
-    monkeypatch.setattr(export, "BLOCK_ROWS", 8)  # several blocks along every axis
-    monkeypatch.setattr(export, "BLOCK_VOXELS", 8 * 27 * 4)
+    monkeypatch.setattr(export, "BLOCK", (4, 8, 10))  # several blocks along every axis
     frame = make_frame(prepared=prepared)
     scores = np.random.default_rng(0).normal(size=(labels.channels, *prepared)).astype(np.float32)
     naive = labels.decode(restore(scores, frame, background=0 if labels.exclusive else None))
@@ -49,6 +48,57 @@ def test_it_equals_restoring_all_scores_and_deciding_then(labels, prepared, monk
     assert found.shape == frame.source.shape
     # A different order of additions may decide a tie of two scores otherwise, nothing else.
     assert (found != naive).mean() < 1e-4
+
+
+def body_scores(channels: int, shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return scores of small bodies in much background: most channels are nowhere near the best."""
+    axes = np.ogrid[tuple(slice(n) for n in shape)]
+    scores = np.empty((channels, *shape), np.float32)
+    for channel in range(1, channels):
+        centre, radii = rng.uniform(0, 1, 3) * shape, rng.uniform(2, 6, 3)
+        far = sum(((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True))
+        scores[channel] = np.clip(10 - 10 * np.sqrt(far), -14, 12) + rng.normal(0, 0.3, shape)
+    scores[0] = -scores[1:].max(0)
+    return scores
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_leaving_out_what_cannot_win_changes_no_label(dtype, exclusive, monkeypatch):
+    monkeypatch.setattr(export, "BLOCK", (4, 8, 8))
+    targets = {f"t{k}": (k,) for k in range(1, 31)}
+    labels = Labels(targets if exclusive else targets | {"all": tuple(range(1, 31))})
+    frame = make_frame(source=(30, 46, 46))
+    rng = np.random.default_rng(3)
+    scores = body_scores(labels.channels, frame.prepared_shape, rng).astype(dtype)
+    naive = labels.decode(
+        restore(scores.astype(np.float32), frame, background=0 if exclusive else None)
+    )
+    found = decode_restored(torch.from_numpy(scores), frame, labels)
+    assert np.array_equal(found, naive)
+    assert len(np.unique(found)) > 20 if exclusive else found.any()
+
+
+def test_a_channel_that_is_best_only_between_voxels_is_not_left_out():
+    # Half-way between two voxels the winners of both are at 0, and the channel that is second in
+    # both stands at 6.
+    frame = make_frame(source=(2, 2, 8), prepared=(2, 2, 4), margin=0)
+    scores = torch.full((4, 2, 2, 4), -50.0)
+    scores[0, ..., ::2], scores[0, ..., 1::2] = 10.0, -10.0
+    scores[1, ..., ::2], scores[1, ..., 1::2] = -10.0, 10.0
+    scores[2] = 6.0
+    naive = EXCLUSIVE.decode(restore(scores.numpy(), frame))
+    assert 7 in naive
+    assert np.array_equal(decode_restored(scores, frame, EXCLUSIVE), naive)
+
+
+def test_more_than_255_channels_are_numbered_in_two_bytes():
+    labels = Labels({f"t{k}": (3 * k,) for k in range(1, 301)})
+    frame = make_frame((4, 5, 90), (4, 5, 30), margin=0)
+    scores = torch.randn(301, 4, 5, 30)
+    naive = labels.decode(restore(scores.numpy(), frame))
+    assert np.array_equal(decode_restored(scores, frame, labels), naive)
+    assert naive.max() > 765
 
 
 def test_thick_slices_take_the_nearest_slice():
