@@ -115,7 +115,9 @@ def make_batch(
     patch_size = config.patch_size or design.patch_size
     warping = augment and config.augmentation == "default"
     chosen = choose_cases(pool, samples_per_step(design, config), config, rng)
-    share = ranks.share(len(chosen))
+    # Whole rounds of micro-batches, so that each is shared as one process would compose it.
+    part = ranks.share(len(chosen) // config.accumulate)
+    share = slice(part.start * config.accumulate, part.stop * config.accumulate)
     patches = []
     for position, choice in enumerate(chosen):
         case = cases[choice.case]

@@ -172,9 +172,14 @@ def custom_loss(scores, batch, labels, batch_dice):
     return sum(each) / len(each)
 
 
-def test_a_loss_of_ones_own_that_is_a_mean_over_samples_is_exact(pool: Pool, tmp_path: Path):
+@pytest.mark.parametrize(
+    "setting", [f"loss={__name__}:custom_loss", "accumulate=2"], ids=["own loss", "accumulate"]
+)
+def test_means_over_samples_and_micro_batches_are_exact_too(
+    pool: Pool, tmp_path: Path, setting: str
+):
     roots = [make_workspace(tmp_path / name, cases=5).root for name in "ab"]
-    settings = (*SETTINGS, f"loss={__name__}:custom_loss")
+    settings = (*SETTINGS, setting)
     run_training(roots[0], {"settings": settings}, {})
     pool.launch(2, run_training, roots[1], {"settings": settings}, {})
     assert same_course(*roots)
