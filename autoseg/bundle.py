@@ -22,7 +22,8 @@ from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.files import fingerprint_of, from_json, read_json, sha256, to_json
 from autoseg.image import CANONICAL
-from autoseg.plan import FULL, Configuration, Design, Plan, load_plan
+from autoseg.members import is_full
+from autoseg.plan import Configuration, Design, Plan, load_plan
 
 if TYPE_CHECKING:
     import torch
@@ -220,7 +221,7 @@ def check_hash(path: Path, expected: str, remedy: str = "copy the bundle again")
 def _choose_folds(
     folder: Path, folds: Sequence[str] | None, cards: Mapping[str, FoldCard], identity: str
 ) -> tuple[str, ...]:
-    every = tuple(fold for fold in cards if fold != FULL) or tuple(cards)
+    every = tuple(fold for fold in cards if not is_full(fold)) or tuple(cards)
     asked = every if folds is None else tuple(dict.fromkeys(str(fold) for fold in folds))
     if not cards:
         raise CorruptError("holds no fold", place=str(folder), remedy="train one first")
@@ -262,6 +263,6 @@ def describe(info: BundleInfo) -> str:
     `3d_fullres-S, fold 0`
     """
     word = "fold" if len(info.folds) == 1 else "folds"
-    apart = FULL in info.fold_cards and FULL not in info.folds
-    without = f" (without {FULL}: -f {FULL} takes it)" if apart else ""
+    apart = [fold for fold in info.fold_cards if is_full(fold) and fold not in info.folds]
+    without = f" (without {' '.join(apart)}: -f {apart[0]} takes it)" if apart else ""
     return f"{info.configuration}-{info.size}, {word} {' '.join(info.folds)}{without}"

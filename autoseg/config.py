@@ -60,6 +60,7 @@ class TrainConfig:
     checkpointing: bool = False  # compute activations twice instead of keeping them: less memory
     patience: int | None = None  # epochs without progress, then the end begins; None: off
     keep_every: int | None = None  # epochs between two snapshots of the weights; None: no snapshots
+    trackers: tuple[str, ...] = ()  # "tensorboard", "wandb", "mlflow"; history.csv always
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.labels import Labels
 
 FORMAT = "autoseg-plan-1"
-FULL = "full"  # the fold that is trained on all cases
 SLIPS = 0.1  # of the cases: so many may differ from what all others show
 ANISOTROPY = 3.0  # an axis this many times coarser than the others is treated apart (nnU-Net)
 

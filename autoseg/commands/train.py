@@ -34,7 +34,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--recipe", metavar="NAME", help="balanced (default), fast or nnunet")
     parser.add_argument("--preset", metavar="NAME", help="settings that come with autoseg, by name")
-    parser.add_argument("--seed", type=int, metavar="N", help="of all randomness (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, nargs="+", metavar="N",
+        help="of all randomness (default: 0); of several each trains a member of the model",
+    )  # fmt: skip
     set_option(parser, "loss=dice_ce")
     device_option(parser)
     overwrite_option(parser)
@@ -56,6 +59,7 @@ def run(options: argparse.Namespace) -> str:
         size=options.size,
         budget=options.budget,
         settings=settings,
+        further_seeds=(options.seed or [])[1:],
         device=options.device,
         overwrite=options.overwrite,
         started=started,
@@ -71,7 +75,7 @@ def _train_settings(options: argparse.Namespace) -> list[str]:
     if options.recipe is not None:
         settings.append(f"recipe={options.recipe}")
     if options.seed is not None:
-        settings.append(f"seed={options.seed}")
+        settings.append(f"seed={options.seed[0]}")
     return [*settings, *options.settings]
 
 
@@ -80,6 +84,7 @@ def _refuse_unplanned(
 ) -> None:
     """Answer a misspelled dataset, configuration, fold or setting before torch is loaded."""
     from autoseg.config import TrainConfig, override
+    from autoseg.members import split_member
     from autoseg.plan import load_plan
     from autoseg.planning.folds import choose_folds, load_folds
     from autoseg.training.budget import parse_budget, refuse_two_lengths
@@ -91,4 +96,4 @@ def _refuse_unplanned(
     parse_budget(options.budget)
     refuse_two_lengths(options.budget, override(TrainConfig(), settings))
     folds = workspace.folds(name)
-    choose_folds(options.fold, load_folds(folds), str(folds))
+    choose_folds(split_member(options.fold)[0], load_folds(folds), str(folds))

@@ -17,6 +17,7 @@ from autoseg.errors import UsageError
 from autoseg.evaluation.optimism import Decision, estimate_optimism
 from autoseg.evaluation.rules import Decode, Measured, PredictedCase, search_rules
 from autoseg.evaluation.score import score_case
+from autoseg.evaluation.seeds import describe_seeds, further_seeds
 from autoseg.evaluation.select import (
     PLUS,
     choose_best,
@@ -29,6 +30,7 @@ from autoseg.evaluation.select import (
 from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.image import Geometry
 from autoseg.labels import Labels
+from autoseg.members import is_full, is_member, split_member
 from autoseg.postprocess import describe_rules, rules_json
 from autoseg.preprocessing.native import read_native
 from autoseg.results import SKIPPED, CaseScores, Choice, RuleTrial, Summary
@@ -84,6 +86,7 @@ def collect_models(models: Path, labels: Labels, split: Sequence[Sequence[str]])
         summaries[model.name] = pool_folds(found, labels, model.name)
         folds[model.name] = tuple(found)
         notes += _gaps(model.name, found, split)
+        notes += describe_seeds(model.name, found, further_seeds(model), labels)
         label_maps[model.name] = {}
         for fold, summary in found.items():
             folder = model / "run" / f"fold_{fold}" / "validation"
@@ -230,14 +233,19 @@ def _annotated(case: CaseScores) -> tuple[str, ...]:
 
 
 def finished_folds(model: Path) -> tuple[dict[str, Summary], list[str]]:
-    """Return the summaries of a model's validated folds, and the names of those without one."""
+    """Return the summaries of a model's validated folds, and the names of those without one.
+
+    Of a fold that was trained with several seeds the first one's: no case counts twice.
+    """
     found, lacking = {}, []
     for run in sorted((model / "run").glob("fold_*")):
         fold = run.name.removeprefix("fold_")
+        if not is_member(fold) or split_member(fold)[1] is not None:
+            continue
         path = run / "validation" / SUMMARY
         if path.is_file():
             found[fold] = read_summary(path)
-        elif fold.isdigit():  # "full" is trained on all cases: nothing is left to validate on
+        elif not is_full(fold):
             lacking.append(fold)
     return found, lacking
 

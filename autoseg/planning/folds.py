@@ -12,7 +12,7 @@ import numpy as np
 from autoseg.dataset import Case
 from autoseg.errors import CorruptError, DataError, UsageError, by_hand
 from autoseg.files import fingerprint_of, from_json, read_json, to_json, write_json
-from autoseg.plan import FULL
+from autoseg.members import FULL
 
 FOLDS = 5
 SEED = 12345  # nnU-Net's, so that folds compare with published logs

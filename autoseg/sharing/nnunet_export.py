@@ -13,7 +13,8 @@ from autoseg.case_files import PICTURES
 from autoseg.errors import UsageError
 from autoseg.files import write_json
 from autoseg.image import CANONICAL, RAS, STORED
-from autoseg.plan import FULL, NetworkSpec
+from autoseg.members import FULL
+from autoseg.plan import NetworkSpec
 from autoseg.sharing.mirrored_network import mirror_network
 from autoseg.sharing.nnunet_checkpoint import Checkpoint, write_checkpoint
 from autoseg.sharing.nnunet_models import ALL, CHECKPOINT, TRAINER

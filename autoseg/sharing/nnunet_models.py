@@ -20,7 +20,8 @@ from torch import Tensor
 from autoseg.config import TrainConfig
 from autoseg.errors import DataError, UsageError
 from autoseg.files import read_json
-from autoseg.plan import FULL, Plan, check_plan
+from autoseg.members import FULL
+from autoseg.plan import Plan, check_plan
 from autoseg.sharing.nnunet_checkpoint import Checkpoint, read_checkpoint
 from autoseg.sharing.nnunet_plans import SIZE, read_plan
 from autoseg.sharing.nnunet_weights import weights_from_nnunet

@@ -10,6 +10,7 @@ from pathlib import Path
 from autoseg.errors import DataError, UsageError, suggest
 from autoseg.evaluation.comparison import TESTED, Comparison, compare_summaries
 from autoseg.evaluation.comparison_tables import format_comparison
+from autoseg.evaluation.crossvalidation import finished_folds
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import METRICS_TABLE, SUMMARY, read_summary
 from autoseg.files import read_json, write_json, write_text
@@ -119,9 +120,8 @@ def _find_trained(model: str, workspace: Workspace, dataset: str | None) -> tupl
 
 def _pool(model: Path, workspace: Workspace, dataset: str) -> Summary:
     """Return the out-of-fold scores of a model's finished folds as one summary."""
-    files = sorted((model / "run").glob(f"fold_*/validation/{SUMMARY}"))
-    if not files:
+    folds, _ = finished_folds(model)
+    if not folds:
         raise UsageError("no fold has been validated yet", place=str(model))
     labels = load_plan(workspace.plan(dataset)).labels
-    folds = {file.parent.parent.name.removeprefix("fold_"): read_summary(file) for file in files}
     return pool_folds(folds, labels, model.name)

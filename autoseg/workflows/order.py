@@ -13,12 +13,14 @@ from autoseg.bundle import trained_design
 from autoseg.config import TrainConfig, override
 from autoseg.device import pick_device
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.plan import FULL, Configuration, Design, Plan, check_design, load_plan
+from autoseg.members import FULL, member_name, split_member
+from autoseg.plan import Configuration, Design, Plan, check_design, load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import read_manifest, recipe_of
 from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
 from autoseg.training.losses import build_loss
 from autoseg.training.optim import check_names
+from autoseg.training.trackers import check_trackers
 from autoseg.workspace import Workspace
 
 
@@ -33,11 +35,12 @@ class Order:
     config: TrainConfig  # as asked; open choices are None
     budget: Budget
     device: torch.device
-    fold: str
+    fold: str  # "0", "full", or with a further seed "0-seed1"
     cases: Fold
     prepared: Path  # prepared/<dataset>
     run: Path  # models/<dataset>/<configuration>-<size>/run/fold_<f>
     bundle: Path
+    first_seed: int = 0  # of the model; that of this fold is `config.seed`
 
     @property
     def design(self) -> Design:
@@ -69,9 +72,13 @@ def read_orders(
     size: str | None = None,
     budget: str | None = None,
     settings: Sequence[str] = (),
+    further_seeds: Sequence[int] = (),
     device: str | None = None,
 ) -> list[Order]:
-    """Return one order per fold; raise UsageError or DataError for whatever cannot be trained."""
+    """Return one order per fold; raise UsageError or DataError for whatever cannot be trained.
+
+    With `further_seeds` each fold is trained once more for each, as "0-seed1", ....
+    """
     name = workspace.find_planned(dataset)
     plan = load_plan(workspace.plan(name))
     chosen = plan.configuration(configuration)
@@ -84,19 +91,39 @@ def read_orders(
         config = dataclasses.replace(config, epochs=length.epochs, steps=None)
     check_names(config)
     build_loss(config, plan.labels)
+    check_trackers(config.trackers)
     _check_design(plan, configuration, size, config)
     if chosen.previous is not None:
         raise UsageError(f"{configuration} cannot be trained yet", remedy="train 3d_fullres")
     folder = workspace.prepared(name)
-    folds = _choose_folds(fold, workspace.folds(name), _prepared_cases(folder, plan, chosen))
+    wanted, seed = split_member(fold)
+    folds = _choose_folds(wanted, workspace.folds(name), _prepared_cases(folder, plan, chosen))
+    if seed is not None and further_seeds:
+        fact = f"fold {fold} names its seed, and --seed names several"
+        raise UsageError(fact, expected="one of them")
+    refuse_twice(config.seed, further_seeds if seed is None else [seed])
+    if config.patience is not None and any(not cases.validation for cases in folds.values()):
+        fact = f"patience={config.patience} looks at validation cases, and fold {fold} has none"
+        raise UsageError(fact, remedy="leave it out, or train a fold of the cross-validation")
     return [
         Order(
-            plan, chosen, size, why, config, length, where, fold_name, cases, folder,
-            workspace.run(name, configuration, size, fold_name),
-            workspace.bundle(name, configuration, size),
+            plan, chosen, size, why,
+            config if further is None else dataclasses.replace(config, seed=further),
+            length, where, member_name(fold_name, further), cases, folder,
+            workspace.run(name, configuration, size, member_name(fold_name, further)),
+            workspace.bundle(name, configuration, size), config.seed,
         )
+        for further in ([seed] if seed is not None else [None, *further_seeds])
         for fold_name, cases in folds.items()
     ]  # fmt: skip
+
+
+def refuse_twice(seed: int, further: Sequence[int]) -> None:
+    """Raise UsageError when a seed stands twice in a list, or is below zero."""
+    seeds = [seed, *further]
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        told = " ".join(map(str, seeds))
+        raise UsageError(f"--seed {told}", expected="different numbers from 0 on")
 
 
 def choose_size(size: str | None, device: torch.device) -> tuple[str, str]:

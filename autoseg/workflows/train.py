@@ -22,7 +22,7 @@ from autoseg.bundle import open_bundle
 from autoseg.bundle_writer import save_test, save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
-from autoseg.files import locked, write_json
+from autoseg.files import locked, read_json, write_json
 from autoseg.networks import build_network, keep_fewer_activations
 from autoseg.preprocessing.store import PreparedCase, open_prepared
 from autoseg.registry import resolve
@@ -60,7 +60,13 @@ from autoseg.workflows.fold import (
 from autoseg.workflows.order import Order, read_orders
 from autoseg.workflows.ranks import check_ranks, fingerprint_of_orders, introduce_ranks
 from autoseg.workflows.side_by_side import list_devices, train_on_devices
-from autoseg.workflows.train_report import Reporter, draw, introduce
+from autoseg.workflows.train_report import (
+    draw,
+    introduce,
+    make_report,
+    track_scores,
+    tracked,
+)
 from autoseg.workflows.validation import validate
 from autoseg.workflows.verify import make_test
 from autoseg.workspace import Workspace
@@ -79,6 +85,7 @@ def train(
     size: str | None = None,
     budget: str | None = None,
     settings: Sequence[str] = (),
+    further_seeds: Sequence[int] = (),
     device: str | None = None,
     overwrite: bool = False,
     started: float | None = None,
@@ -88,6 +95,7 @@ def train(
     Folds are trained one after the other, or side by side where there are several GPUs, or
     `device` names several ("cuda:0,cuda:2"); one fold is then trained by all of those together. A
     process that torchrun started trains every fold together with the others.
+    With `further_seeds` (the first is a setting) each is trained again per seed, as "0-seed1".
     An unfinished run of the same command is continued. `started` is the `time.monotonic()` at which
     a time budget begins, by default now. Returns None for "full". Raises UsageError for a finished
     fold unless `overwrite`, which moves the old run aside; Stopped when a signal asked to stop.
@@ -99,7 +107,7 @@ def train(
         orders = ranks.together(
             lambda: read_orders(
                 workspace, configuration, str(fold), dataset=dataset, size=size, budget=budget,
-                settings=settings, device=devices[0],
+                settings=settings, further_seeds=further_seeds, device=devices[0],
             )
         )  # fmt: skip
         of_first = ranks.decide(lambda: fingerprint_of_orders(orders))
@@ -167,31 +175,35 @@ def train_fold(
         adjust_length(training, order, len(ours))
         log.info("%s", describe_state(training, task))
     training.begun = started
-    weights = resolve("trainer", decision.config.trainer, TRAINERS)(
-        training,
-        task,
-        batches(
-            ours,
-            order.design,
-            decision.config,
-            order.plan.labels,
-            training.step,
-            ranks=ranks,
-            from_end=order.plan.reversed_axes,
-        ),
-        Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
-        Keeper(order.resume) if ranks.first else NoKeeper(order.resume),
-        stop,
-        Reporter(order.run) if ranks.first else lambda history: None,
-        facts_of(order, decision),
-    )
-    if training.length.steps != decision.length.steps:
-        warn_few_steps(order, training.length.steps)
-    config = dataclasses.replace(decision.config, steps=training.length.steps, epochs=None)
-    ranks.decide(lambda: _save(order, config, weights, training, decision))
-    network.load_state_dict(weights)
-    ranks.decide(lambda: _save_test(order, config, network))
-    summary = _validate(order, network, held_out, speed, stop, ranks)
+    with tracked(order, training.step, ranks) as trackers:
+        weights = resolve("trainer", decision.config.trainer, TRAINERS)(
+            training,
+            task,
+            batches(
+                ours,
+                order.design,
+                decision.config,
+                order.plan.labels,
+                training.step,
+                ranks=ranks,
+                from_end=order.plan.reversed_axes,
+            ),
+            Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
+            Keeper(order.resume) if ranks.first else NoKeeper(order.resume),
+            stop,
+            make_report(order, decision, training, trackers, ranks),
+            facts_of(order, decision),
+        )
+        if training.length.steps != decision.length.steps:
+            warn_few_steps(order, training.length.steps)
+        config = dataclasses.replace(
+            decision.config, steps=training.length.steps, epochs=None, trackers=()
+        )
+        ranks.decide(lambda: _save(order, config, weights, training, decision))
+        network.load_state_dict(weights)
+        ranks.decide(lambda: _save_test(order, config, network))
+        summary = _validate(order, network, held_out, speed, stop, ranks)
+        track_scores(trackers, training.step, summary)
     seconds = time.monotonic() - started + spent
     ranks.decide(lambda: _finish(order, training, decision, summary, seconds))
     return summary
@@ -206,6 +218,7 @@ def _unfinished(orders: list[Order]) -> list[Order]:
     left = [order for order in orders if not order.result.exists()]
     for order in orders:
         if order not in left and left:
+            _check_seed(order)
             log.info("fold %s is finished; skipped", order.fold)
     if not left:
         folds = ", ".join(order.fold for order in orders)
@@ -215,6 +228,17 @@ def _unfinished(orders: list[Order]) -> list[Order]:
             remedy="--overwrite trains it again and keeps the old run as fold_<f>.bak-<time>",
         )
     return left
+
+
+def _check_seed(order: Order) -> None:
+    """Raise UsageError when a finished fold has another seed: further ones would not be further."""
+    seed = read_json(order.result).get("seed", order.config.seed)
+    if seed != order.config.seed:
+        raise UsageError(
+            f"fold {order.fold} is finished with seed {seed}, not {order.config.seed}",
+            place=str(order.run),
+            remedy=f"begin the list with its seed: --seed {seed} {order.config.seed} ...",
+        )
 
 
 def _move_aside(run: Path) -> None:
@@ -239,9 +263,12 @@ def _save(
         "precision": decision.precision,
         "reasons": list(decision.reasons[-1:]),  # no timings: same training, same bytes
     }
+    if config.seed != order.first_seed:
+        card["seed"] = config.seed
     save_weights(
         order.bundle, order.fold, weights, order.plan, order.configuration.name, order.size,
-        config, card, begin_card(order.prepared),
+        # What all folds share is the same whichever was saved last.
+        dataclasses.replace(config, seed=order.first_seed), card, begin_card(order.prepared),
     )  # fmt: skip
 
 
@@ -277,6 +304,7 @@ def _finish(
     record_folds(order.bundle.parent, order.plan.labels)
     result = {
         "fold": order.fold,
+        "seed": order.config.seed,
         "steps": training.length.steps,
         "seconds": round(seconds, 1),
         "precision": decision.precision,

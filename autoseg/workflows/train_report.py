@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from autoseg.device import describe_device
+from autoseg.files import to_json, write_text
 from autoseg.labels import Labels
 from autoseg.report.figures import draw_progress
+from autoseg.results import Summary
+from autoseg.training.decide import Decision
+from autoseg.training.distributed import Ranks
+from autoseg.training.state import Training
+from autoseg.training.trackers import TrackedRun, Trackers
 from autoseg.training.tracking import Epoch, history_rows, write_history
 from autoseg.workflows.order import Order
+from autoseg.workflows.snapshots import keep_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +50,27 @@ def _introduce_mirroring(labels: Labels) -> None:
         log.warning("%s -> %s", labels.lonely_warning, remedy)
 
 
+Report = Callable[[Sequence[Epoch]], None]
+
+
+def make_report(
+    order: Order, decision: Decision, training: Training, trackers: Trackers, ranks: Ranks
+) -> Report:
+    """Return what is done after every epoch, on the first rank; none of it can stop a training."""
+    if not ranks.first:
+        return lambda history: None
+    reporter = Reporter(order.run)
+
+    def report(history: Sequence[Epoch]) -> None:
+        reporter(history)
+        trackers.log(history[-1].step, history_rows(history[-1:])[0])
+        keep_snapshot(order, decision, training)
+
+    return report
+
+
 class Reporter:
-    """Writes the history and, now and then, its picture; neither can stop a training."""
+    """Writes the history and, now and then, its picture."""
 
     def __init__(self, run: Path) -> None:
         self.run, self._drawn = run, time.monotonic() - DRAWN_EVERY_S
@@ -52,6 +80,40 @@ class Reporter:
         if time.monotonic() - self._drawn >= DRAWN_EVERY_S:
             self._drawn = time.monotonic()
             draw(history, self.run / "progress.png")
+
+
+@contextlib.contextmanager
+def tracked(order: Order, step: int, ranks: Ranks) -> Iterator[Trackers]:
+    """Have the trackers of `order` in the block, on the first rank; `step` steps are done."""
+    names = order.config.trackers if ranks.first else ()
+    folder = order.run / "trackers"
+    model = f"{order.configuration.name}-{order.size}"
+    run = TrackedRun(
+        f"{order.plan.dataset} {model} fold {order.fold}", order.plan.dataset, folder,
+        _identity(folder) if names else "", step, to_json(order.config),
+    )  # fmt: skip
+    trackers = Trackers(names, run)
+    try:
+        yield trackers
+    finally:
+        trackers.close()
+
+
+def _identity(folder: Path) -> str:
+    """Return the name by which services know this run: the same when it is continued."""
+    path = folder / "id"
+    if not path.is_file():
+        write_text(path, secrets.token_hex(4))
+    return path.read_text(encoding="utf-8").strip()
+
+
+def track_scores(trackers: Trackers, step: int, summary: Summary | None) -> None:
+    """Tell the trackers the Dice of the final validation, in full, at native resolution."""
+    if summary is None or "dice" not in summary.foreground_mean:
+        return
+    scores = {"final_dice": summary.foreground_mean["dice"].mean}
+    scores |= {f"final_dice_{name}": means["dice"].mean for name, means in summary.mean.items()}
+    trackers.log(step, scores)
 
 
 def draw(history: Sequence[Epoch], path: Path) -> None:
