@@ -2,6 +2,7 @@
 
     bundle/  plan.json  train.json  card.json  MODEL_CARD.md      what all folds share
              fold_0/  weights.safetensors  card.json  test.json   one folder per trained fold
+             previous/                            of a cascade: the bundle of its first stage
 
 Nothing in it is a pickle, names a path of the author's machine, or imports code without `trust`.
 PyTorch is loaded only when weights are read, so a bundle can be looked at without it. Bundles are
@@ -32,6 +33,7 @@ FORMAT = "autoseg-bundle-1"
 WEIGHTS = "weights.safetensors"
 TEST = "test.json"  # a made-up case and what the fold makes of it
 PAGE = "MODEL_CARD.md"  # for people; nothing depends on it
+PREVIOUS = "previous"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class BundleCard:
     sha256: Mapping[str, str]
     version: str = ""
     model_card: ModelCard = field(default_factory=ModelCard)
+    previous: str = ""  # `stage_id` of the bundle in previous/
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class BundleInfo:
     folds: tuple[str, ...]  # the trained folds, or those of them that were asked for
     fold_cards: Mapping[str, FoldCard]
     card: BundleCard
+    previous: BundleInfo | None = None  # of a cascade: its first stage
 
     @property
     def design(self) -> Design:
@@ -88,11 +92,17 @@ class Bundle:
     config: TrainConfig
     weights: Mapping[str, Mapping[str, torch.Tensor]]
     folder: Path
+    previous: Bundle | None = None  # of a cascade: its first stage
 
     @property
     def design(self) -> Design:
         """Patch, batch and network, with what the training configuration changed."""
         return trained_design(self.plan, self.configuration, self.size, self.config)
+
+    @property
+    def stages(self) -> tuple[Bundle, ...]:
+        """The bundles that predict one after the other; this one is the last."""
+        return (*self.previous.stages, self) if self.previous else (self,)
 
     @property
     def settings(self) -> Configuration:
@@ -110,10 +120,12 @@ def trained_design(plan: Plan, configuration: str, size: str, config: TrainConfi
     )
 
 
-def model_id(plan: Plan, configuration: str, size: str, config: TrainConfig) -> str:
+def model_id(
+    plan: Plan, configuration: str, size: str, config: TrainConfig, previous: str = ""
+) -> str:
     """Return a hash of all that shapes the network, its input and its output, and of nothing else.
 
-    Folds with the same id may be averaged.
+    Folds with the same id may be averaged. `previous` is the `stage_id` of a cascade's first stage.
     """
     settings = to_json(plan.configuration(configuration))
     del settings["sizes"]
@@ -124,8 +136,18 @@ def model_id(plan: Plan, configuration: str, size: str, config: TrainConfig) -> 
     )  # fmt: skip
     if plan.orientation != CANONICAL:  # models of older versions keep their id
         shared = (*shared, plan.orientation)
+    if previous:
+        shared = (*shared, previous)
     design = trained_design(plan, configuration, size, config)
     return fingerprint_of([*shared, settings, design.patch_size, design.network])
+
+
+def stage_id(previous: BundleInfo | None) -> str:
+    """Return a hash of a cascade's first stage: its model and the weights of its chosen folds."""
+    if previous is None:
+        return ""
+    cards = [previous.fold_cards[fold] for fold in sorted(previous.folds)]
+    return fingerprint_of([[card.fold, card.model_id, card.sha256] for card in cards])
 
 
 def open_bundle(
@@ -144,7 +166,10 @@ def open_bundle(
     card, plan, config = read_shared(folder)
     cards = {p.parent.name[5:]: _read_record(FoldCard, p) for p in _fold_cards(folder)}
     chosen = _choose_folds(folder, folds, cards, card.model_id)
-    info = BundleInfo(folder, plan, card.configuration, card.size, config, chosen, cards, card)
+    previous = _open_previous(folder, plan, card, trust)
+    info = BundleInfo(
+        folder, plan, card.configuration, card.size, config, chosen, cards, card, previous
+    )
     if not trust:
         _refuse_foreign_code(info)
     return info
@@ -171,11 +196,35 @@ def read_shared(folder: Path) -> tuple[BundleCard, Plan, TrainConfig]:
     return card, plan, _read_record(TrainConfig, folder / "train.json")
 
 
+def _open_previous(folder: Path, plan: Plan, card: BundleCard, trust: bool) -> BundleInfo | None:
+    if plan.configuration(card.configuration).previous is None:
+        return None
+    place = folder / PREVIOUS
+    if not (place / "card.json").is_file():
+        fact = f"the previous stage of {card.configuration} is missing from the bundle"
+        raise CorruptError(fact, place=str(place), remedy="copy the bundle again")
+    previous = open_bundle(place, None, trust)
+    if stage_id(previous) != card.previous:
+        raise CorruptError(
+            "is not the previous stage that this model was trained with",
+            place=str(place),
+            remedy="copy the bundle again, or train the cascade again",
+        )
+    return previous
+
+
 def load_bundle(folder: Path, folds: Sequence[str] | None = None, trust: bool = False) -> Bundle:
     """Return a bundle with the weights of `folds` (None: all) in memory, every hash verified."""
     info = open_bundle(folder, folds, trust)
+    return _load(info)
+
+
+def _load(info: BundleInfo) -> Bundle:
     weights = {fold: _load_weights(info, fold) for fold in info.folds}
-    return Bundle(info.plan, info.configuration, info.size, info.config, weights, folder)
+    previous = _load(info.previous) if info.previous else None
+    return Bundle(
+        info.plan, info.configuration, info.size, info.config, weights, info.folder, previous
+    )
 
 
 def _load_weights(info: BundleInfo, fold: str) -> dict[str, torch.Tensor]:
@@ -239,7 +288,7 @@ def _choose_folds(
     if others:
         same = " ".join(fold for fold in cards if cards[fold].model_id == identity)
         raise CorruptError(
-            f"fold {', '.join(others)} was trained with another plan",
+            f"fold {', '.join(others)} was trained with another plan or previous stage",
             place=str(folder),
             remedy=f"use -f {same}, or train the others again",
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +15,23 @@ from autoseg import __version__
 from autoseg.bundle import (
     FORMAT,
     PAGE,
+    PREVIOUS,
     TEST,
     WEIGHTS,
     BundleCard,
+    BundleInfo,
     FoldCard,
     model_id,
+    open_bundle,
     read_card,
     read_shared,
+    stage_id,
     trained_design,
 )
 from autoseg.card import ModelCard, merge
 from autoseg.card_text import card_text
 from autoseg.config import TrainConfig
-from autoseg.errors import CorruptError
+from autoseg.errors import AutosegError, CorruptError
 from autoseg.files import json_text, locked, sha256, to_json, write_atomically, write_text
 from autoseg.plan import Plan, save_plan
 
@@ -44,22 +51,27 @@ def save_weights(
     config: TrainConfig,
     card: Mapping[str, Any],
     model_card: ModelCard | None = None,
+    previous: BundleInfo | None = None,
 ) -> None:
     """Add or replace one fold of a bundle; `card` (JSON primitives) is kept beside the weights.
 
     `model_card` adds to what the bundle's card knows already; results of another model are dropped.
     Weights come first and the card that lists their hash last; folds trained at the same time by
-    several processes do not touch each other's files, and write the shared ones in turn.
+    several processes do not touch each other's files, and write the shared ones in turn. A
+    cascade's `previous` stage is copied into the bundle, its chosen folds only.
     """
-    identity = model_id(plan, configuration, size, config)
+    before = stage_id(previous)
+    identity = model_id(plan, configuration, size, config, before)
     # The lock lies beside the bundle: nothing of this machine goes into it.
     with locked(bundle_folder.parent, f"saving fold {fold}", wait_s=LOCK_WAIT_S):
         save_plan(bundle_folder / "plan.json", plan)
         write_text(bundle_folder / "train.json", json_text(to_json(config)))
         hashes = {name: sha256(bundle_folder / name) for name in ("plan.json", "train.json")}
         known = merge(_known_card(bundle_folder, identity), model_card or ModelCard())
+        if previous is not None:
+            _copy_stage(previous, bundle_folder / PREVIOUS)
         whole = BundleCard(
-            FORMAT, plan.dataset, configuration, size, identity, hashes, __version__, known
+            FORMAT, plan.dataset, configuration, size, identity, hashes, __version__, known, before
         )
         _write_card(bundle_folder, whole, plan, config)
 
@@ -116,6 +128,30 @@ def _write_card(
     listed = replace(card, sha256={**card.sha256, PAGE: sha256(bundle_folder / PAGE)})
     write_text(bundle_folder / "card.json", json_text(to_json(listed)))
     return listed
+
+
+def _copy_stage(info: BundleInfo, target: Path) -> None:
+    """Make `target` the bundle of `info` with the folds chosen there, unless it is that already."""
+    with contextlib.suppress(AutosegError):
+        if stage_id(open_bundle(target, trust=True)) == stage_id(info):
+            return
+    room = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    folders = {".": ["card.json", *info.card.sha256]}
+    folders |= {f"fold_{fold}": ["card.json", WEIGHTS, TEST] for fold in info.folds}
+    try:
+        for folder, names in folders.items():
+            for name in names:
+                if name != TEST or (info.folder / folder / name).is_file():
+                    _copy(info.folder / folder / name, room / folder / name)
+        shutil.rmtree(target, ignore_errors=True)
+        room.replace(target)
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    content = source.read_bytes()
+    write_atomically(target, lambda stream: stream.write(content))
 
 
 def _tensor_bytes(state: Mapping[str, torch.Tensor]) -> bytes:

@@ -53,6 +53,7 @@ class TrainConfig:
     foreground_fraction: float | None = None  # of the patches, centred on a target
     control_fraction: float | None = None  # of the patches, from cases without any target
     augmentation: str = "default"  # "default", "none", or package.module:function
+    cascade_augmentation: bool = True  # change what the previous stage predicted as well
     mirror_axes: tuple[int, ...] | None = None  # of prepared arrays; None: all spatial axes
     precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"
     trainer: str = "default"

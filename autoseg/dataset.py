@@ -31,6 +31,7 @@ class Case:
     annotated: tuple[str, ...] | None = None  # targets that were annotated here; None = all
     group: str | None = None  # patient: cases of one group share a fold
     tags: tuple[str, ...] = ()  # "control", "site-A": folds are stratified by them
+    previous: Path | None = None  # when predicting: what a cascade's previous stage predicted
 
 
 @dataclass(frozen=True)

@@ -171,14 +171,20 @@ class Labels:
         return f"{names} names a side without its partner; mirroring left-right may confuse it"
 
     @cached_property
-    def mirrored_channels(self) -> tuple[int, ...]:
-        """Channel order after mirroring left-right: partners exchanged."""
-        shift = 1 if self.exclusive else 0
-        order = list(range(self.channels))
+    def mirrored_targets(self) -> tuple[int, ...]:
+        """Order of the targets after mirroring left-right: partners exchanged."""
+        order = list(range(len(self.names)))
         for left, right in self.pairs:
-            i, j = self.names.index(left) + shift, self.names.index(right) + shift
+            i, j = self.names.index(left), self.names.index(right)
             order[i], order[j] = j, i
         return tuple(order)
+
+    @cached_property
+    def mirrored_channels(self) -> tuple[int, ...]:
+        """Channel order after mirroring left-right: partners exchanged."""
+        if not self.exclusive:
+            return self.mirrored_targets
+        return (0, *(target + 1 for target in self.mirrored_targets))
 
     @cached_property
     def mirrored_indices(self) -> np.ndarray:

@@ -188,6 +188,14 @@ class Plan:
             )
         return self.configurations[name]
 
+    def input_channels(self, name: str) -> int:
+        """Number of channels that networks of a configuration see.
+
+        After a previous stage: those of the image and a mask for each target it predicted.
+        """
+        masks = len(self.labels.targets) if self.configuration(name).previous is not None else 0
+        return len(self.channels) + masks
+
 
 def save_plan(path: Path, plan: Plan) -> None:
     """Write `plan` as readable JSON, atomically."""
@@ -246,9 +254,14 @@ def _check_configuration(configuration: Configuration, plan: Plan, name: str, pl
     if not all(edge is None or 0 < edge < float("inf") for edge in configuration.spacing):
         fact = f"spacing is {', '.join(map(str, configuration.spacing))}"
         raise CorruptError(fact, place=place, expected="lengths above 0 mm")
-    if configuration.previous is not None and configuration.previous not in plan.configurations:
-        remedy = suggest(configuration.previous, plan.configurations)
-        raise CorruptError(f"previous is '{configuration.previous}'", place=place, remedy=remedy)
+    if configuration.previous is None:
+        return
+    fact, others = f"previous is '{configuration.previous}'", {*plan.configurations} - {name}
+    if configuration.previous not in others:
+        raise CorruptError(fact, place=place, remedy=suggest(configuration.previous, others))
+    if plan.configurations[configuration.previous].previous is not None:
+        expected = "a configuration without a previous stage of its own"
+        raise CorruptError(fact, place=place, expected=expected)
 
 
 def check_design(design: Design, place: str) -> None:

@@ -15,6 +15,7 @@ from autoseg.plan import (
     NetworkSpec,
     Plan,
     check_design,
+    check_plan,
     load_plan,
     save_plan,
 )
@@ -100,6 +101,7 @@ def test_a_network_whose_numbers_do_not_fit_is_refused(change, words):
         ("spacing", [2, 0, 1], "spacing is 2.0, 0.0, 1.0, expected lengths above 0 mm"),
         ("name", "3d", "name is '3d', expected '3d_fullres'"),
         ("previous", "3d_lowers", "previous is '3d_lowers'"),
+        ("previous", "3d_fullres", "previous is '3d_fullres'"),
     ],
 )
 def test_an_edited_configuration_that_does_not_fit_is_refused(tmp_path, field, value, words):
@@ -150,3 +152,17 @@ def test_rotation_follows_the_shape_of_the_patch(patch, dummy_2d, rotation):
     design = dataclasses.replace(DESIGN, patch_size=patch)
     assert design.dummy_2d is dummy_2d
     assert design.rotation_degrees == rotation
+
+
+def test_a_cascade_sees_a_mask_of_each_target_beside_the_image():
+    full = PLAN.configurations["3d_fullres"]
+    first = dataclasses.replace(full, name="first")
+    second = dataclasses.replace(full, name="second", previous="first")
+    plan = dataclasses.replace(PLAN, configurations={"first": first, "second": second})
+    assert plan.input_channels("first") == len(plan.channels)
+    assert plan.input_channels("second") == len(plan.channels) + len(plan.labels.targets)
+    check_plan(plan)
+    third = dataclasses.replace(full, name="third", previous="second")
+    plan = dataclasses.replace(plan, configurations={**plan.configurations, "third": third})
+    with pytest.raises(CorruptError, match="without a previous stage of its own"):
+        check_plan(plan)

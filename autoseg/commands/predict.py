@@ -34,6 +34,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-m", "--model", nargs="+", type=Path, metavar="BUNDLE", help="bundles, without workspace"
     )
     parser.add_argument(
+        "--previous", type=Path, metavar="FOLDER",
+        help="label maps of a cascade's previous stage (default: it is predicted, too)",
+    )  # fmt: skip
+    parser.add_argument(
         "--write", choices=("labels", "seg", "rtstruct"), default="labels",
         help="of DICOM series: label maps, or DICOM-SEG or RTSTRUCT (default: labels)",
     )  # fmt: skip
@@ -73,6 +77,7 @@ def run(options: argparse.Namespace) -> str:
             write=options.write,
             parts=options.parts,
             part=options.part,
+            previous=options.previous,
         )
     if options.output == PIPE:
         return ""

@@ -50,11 +50,14 @@ def mirrored(
     labels: Labels,
     batch: int = 1,
     executor: Executor | None = None,
+    entering: Sequence[int] | None = None,
 ) -> Score:
     """Return a function like `predict` that averages over `flips` along spatial axes (0, 1, 2).
 
     Flips of tiles (B, C, Z, Y, X) go through `predict` at most `batch` at a time; with an executor
     several such groups at once. The sum is made in a fixed order, so results do not depend on it.
+    `entering` is the order of the channels of tiles whose left and right are exchanged (None: the
+    same), for masks of targets among them.
     """
     exchanged = list(labels.mirrored_channels)
 
@@ -63,7 +66,11 @@ def mirrored(
         groups = [jobs[i : i + batch] for i in range(0, len(jobs), batch)]
 
         def score(group: Sequence[Job]) -> Tensor:
-            return predict(torch.stack([_flip(tiles[index], flip) for index, flip in group]))
+            return predict(torch.stack([turned(tiles[index], flip) for index, flip in group]))
+
+        def turned(tile: Tensor, flip: Sequence[int]) -> Tensor:
+            exchange = entering is not None and left_right_axis in flip
+            return _flip(tile[list(entering or ())] if exchange else tile, flip)
 
         if executor is None or len(groups) == 1:
             results: Iterator[Tensor] = map(score, groups)

@@ -22,9 +22,12 @@ from autoseg.inference.mirror import choose_flips, mirrored
 from autoseg.inference.runtime import choose_load, ready, score, shared_executor
 from autoseg.inference.sliding import Triple, choose_tile, sliding_window
 from autoseg.inference.speed import GROWING, PRECISION, settle
+from autoseg.labels import Labels
 from autoseg.networks import NETWORKS, build_network
+from autoseg.networks.cascade import append_masks
 from autoseg.plan import Design, Plan
-from autoseg.preprocessing.prepare import prepare
+from autoseg.preprocessing.prepare import Frame, prepare
+from autoseg.preprocessing.previous import previous_indices, with_previous
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ log = logging.getLogger(__name__)
 class ArrayPredictor:
     """Prepared arrays (C, z, y, x) float32 to scores (channels, z, y, x): the mean over networks.
 
+    In a `cascade` the array's last channel holds the value indices that the previous stage
+    predicted (`preprocessing.previous.with_previous`); the networks get a mask of each target.
     Holds no state that changes, so several threads may share it.
     """
 
@@ -45,6 +50,7 @@ class ArrayPredictor:
     device: torch.device
     dtype: torch.dtype
     interrupt: Callable[[], None] = lambda: None  # called before each group of tiles; may raise
+    cascade: bool = False
 
     def __call__(self, array: np.ndarray) -> Tensor:
         """Return the logits of one prepared case; raise when they are not finite."""
@@ -88,14 +94,24 @@ class ArrayPredictor:
             self.plan.labels,
             batch,
             executor,
+            self._exchanged(len(image)),
         )
 
         def run(group: Tensor) -> Tensor:
             self.interrupt()
+            if self.cascade:
+                group = append_masks(group[:, :-1], group[:, -1], self.plan.labels)
             return score_mirrored(group)
 
         tiles = max(1, batch * load.workers // len(self.flips))
         return sliding_window(run, image, tile, self.step, tiles, self.plan.reversed_axes)
+
+    def _exchanged(self, channels: int) -> list[int] | None:
+        """Return the order of the networks' input channels when left and right are exchanged."""
+        if not self.cascade:
+            return None
+        image = channels - 1
+        return [*range(image), *(image + target for target in self.plan.labels.mirrored_targets)]
 
     def score_tiles(self, tiles: Tensor) -> Tensor:
         """Return the networks' mean scores (B, channels, *P) float32 of tiles (B, C, *P)."""
@@ -112,11 +128,12 @@ def build_predictor(
     train_config: TrainConfig,
     config: PredictConfig,
     device: torch.device,
+    cascade: bool = False,
 ) -> ArrayPredictor:
     """Return the function from prepared arrays (C, z, y, x) to scores (channels, z, y, x) float32.
 
     `design` and `train_config` are those of the training (`bundle.trained_design`); the networks
-    are copied, so a training may go on.
+    are copied, so a training may go on. See `ArrayPredictor` for `cascade`.
     """
     config = settle(config)
     axes = train_config.mirror_axes
@@ -131,13 +148,44 @@ def build_predictor(
         grow=config.speed in GROWING,
         device=device,
         dtype=PRECISIONS[config.precision or PRECISION],
+        cascade=cascade,
     )
 
 
 def load_predictor(bundle: Bundle, config: PredictConfig, device: torch.device) -> ArrayPredictor:
     """Return `build_predictor` of the networks of all folds in `bundle`."""
     networks = load_networks(bundle)
-    return build_predictor(networks, bundle.plan, bundle.design, bundle.config, config, device)
+    cascade = bundle.settings.previous is not None
+    return build_predictor(
+        networks, bundle.plan, bundle.design, bundle.config, config, device, cascade
+    )
+
+
+def load_stages(
+    bundle: Bundle, config: PredictConfig, device: torch.device
+) -> tuple[ArrayPredictor, ...]:
+    """Return the predictors of `bundle.stages`: one, or those of a cascade in their order."""
+    return tuple(load_predictor(stage, config, device) for stage in bundle.stages)
+
+
+def run_stages(
+    stages: Sequence[Callable[[np.ndarray], Tensor]],
+    prepared: Sequence[tuple[np.ndarray, Frame]],
+    labels: Labels,
+) -> tuple[Tensor, Frame]:
+    """Return the scores of the last stage and their frame.
+
+    `prepared` holds one scan as each stage sees it. Each but the last is decoded to labels on the
+    scan's own grid, as its validation cases were when the next one was trained.
+    """
+    label_map: np.ndarray | None = None
+    for number, (predict, (array, frame)) in enumerate(zip(stages, prepared, strict=True), start=1):
+        if label_map is not None:
+            array = with_previous(array, previous_indices(label_map, frame, labels))
+        scores = predict(array)
+        if number < len(stages):
+            label_map = decode_restored(scores, frame, labels)
+    return scores, frame
 
 
 def load_networks(bundle: Bundle) -> list[nn.Module]:
@@ -146,7 +194,9 @@ def load_networks(bundle: Bundle) -> list[nn.Module]:
     for fold, weights in bundle.weights.items():
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
             network = build_network(
-                bundle.design.network, len(bundle.plan.channels), bundle.plan.labels.channels
+                bundle.design.network,
+                bundle.plan.input_channels(bundle.configuration),
+                bundle.plan.labels.channels,
             )
         try:
             network.load_state_dict(dict(weights), strict=True)
@@ -182,7 +232,7 @@ class Predictor:
             bundle = load_bundle(Path(bundle), trust=trust)
         self.bundle = bundle
         self._trust = trust
-        self._predict = load_predictor(bundle, PredictConfig(speed=speed), pick_device(device))
+        self._stages = load_stages(bundle, PredictConfig(speed=speed), pick_device(device))
 
     def __call__(
         self,
@@ -206,14 +256,20 @@ class Predictor:
         geometry = Geometry(volume.shape[1:], (z, y, x))
         if direction is not None:
             geometry = dataclasses.replace(geometry, direction=tuple(map(float, direction)))
-        return predict_image(
-            self._predict, self.bundle, Image(volume.astype(np.float32), geometry), self._trust
-        )
+        image = Image(volume.astype(np.float32), geometry)
+        return predict_image(self._stages, self.bundle, image, self._trust)
 
 
 def predict_image(
-    predict: Callable[[np.ndarray], Tensor], bundle: Bundle, image: Image, trust: bool = False
+    stages: Sequence[Callable[[np.ndarray], Tensor]],
+    bundle: Bundle,
+    image: Image,
+    trust: bool = False,
 ) -> np.ndarray:
-    """Return the label map (Z, Y, X) of `image` (C, Z, Y, X) on its own grid."""
-    array, frame = prepare(image, bundle.plan, bundle.settings, trust)
-    return decode_restored(predict(array), frame, bundle.plan.labels)
+    """Return the label map (Z, Y, X) of `image` (C, Z, Y, X) on its own grid.
+
+    `stages` are the predictors of `bundle.stages`.
+    """
+    prepared = [prepare(image, stage.plan, stage.settings, trust) for stage in bundle.stages]
+    labels = bundle.plan.labels
+    return decode_restored(*run_stages(stages, prepared, labels), labels)

@@ -14,7 +14,7 @@ from autoseg.planning.sizes import Task, budget_of, make_design
 from autoseg.planning.spacing import times
 from autoseg.preprocessing.normalize import NORMALIZERS
 
-SPACING = "3d_fullres.spacing"
+SPACING, COARSE = "3d_fullres.spacing", "3d_lowres.spacing"
 BY_HAND = "Set by hand: "
 
 
@@ -22,16 +22,18 @@ def apply_settings(plan: Plan, fingerprint: Fingerprint, settings: Sequence[str]
     """Return `plan` with "name=value" settings; a later one of the same name replaces an earlier.
 
     `<configuration>.<size>.<field>=value` sets one design, `<configuration>.<field>=value` a whole
-    configuration. A patch brings strides, kernels and batch along; `3d_fullres.spacing` (mm, plan
-    axis order) plans everything anew. Raises UsageError when a name is unknown or parts do not fit.
+    configuration. A patch brings strides, kernels and batch along; `3d_fullres.spacing` and
+    `3d_lowres.spacing` (mm, plan axis order) plan everything anew, the latter with 3d_lowres and
+    the cascade where the rules see no need. Raises UsageError when a name is unknown or parts do
+    not fit.
     """
     table = dict(_split(setting) for setting in settings)
     known = dict(_split(setting) for setting in plan.overrides) | table
-    if SPACING in table:
-        plan, table = _replanned(plan, fingerprint, table[SPACING]), known
+    if SPACING in table or COARSE in table:
+        plan, table = _replanned(plan, fingerprint, known), known
     # Patches first: they replace the network and the batch, which may be set as well.
     for name in sorted(table, key=lambda name: not name.endswith(".patch_size")):
-        if name != SPACING:
+        if name not in (SPACING, COARSE):
             plan = _set(plan, fingerprint, name, table[name])
     plan = _shared(plan, table)
     _check(plan, settings)
@@ -129,14 +131,13 @@ def _design_for_patch(
     return design, reason
 
 
-def _replanned(plan: Plan, fingerprint: Fingerprint, value: str) -> Plan:
-    changed = override(plan, [f"configurations.{SPACING}={value}"])
-    wanted = changed.configurations["3d_fullres"].spacing
-    if not all(edge is not None and 0 < edge < float("inf") for edge in wanted):
-        raise UsageError(f"--set {SPACING}={value}", expected="three lengths in mm")
-    canonical = [0.0, 0.0, 0.0]
-    for axis, edge in zip(plan.axis_order, wanted, strict=True):
-        canonical[axis] = float(edge or 0)
+def _replanned(plan: Plan, fingerprint: Fingerprint, table: Mapping[str, str]) -> Plan:
+    if "3d_fullres" not in plan.configurations:
+        raise UsageError("--set: the data are flat, only 2d is planned")
+    fine = [edge or 0.0 for edge in plan.configurations["3d_fullres"].spacing]
+    spacing, coarse = (_canonical_spacing(plan, name, table) for name in (SPACING, COARSE))
+    if coarse is not None and prod(coarse) <= prod(spacing or fine):
+        raise UsageError(f"--set {COARSE}={table[COARSE]}", expected="coarser than 3d_fullres")
     memories = [size for c in plan.configurations.values() for size in c.sizes if "GB" in size]
     return make_plan(
         fingerprint,
@@ -144,8 +145,26 @@ def _replanned(plan: Plan, fingerprint: Fingerprint, value: str) -> Plan:
         plan.dataset,
         file_ending=plan.file_ending,
         memory_gb=float(memories[0].removesuffix("GB")) if memories else None,
-        spacing=(canonical[0], canonical[1], canonical[2]),
+        spacing=spacing,
+        coarse_spacing=coarse,
     )
+
+
+def _canonical_spacing(
+    plan: Plan, name: str, table: Mapping[str, str]
+) -> tuple[float, float, float] | None:
+    """Return the spacing that is set by hand, in the order Z, Y, X; None when it is not set."""
+    if name not in table:
+        return None
+    value, owner = table[name], name.partition(".")[0]
+    known = {owner: plan.configurations["3d_fullres"]}
+    wanted = override(known, [f"{name}={value}"])[owner].spacing
+    if not all(edge is not None and 0 < edge < float("inf") for edge in wanted):
+        raise UsageError(f"--set {name}={value}", expected="three lengths in mm")
+    canonical = [0.0, 0.0, 0.0]
+    for axis, edge in zip(plan.axis_order, wanted, strict=True):
+        canonical[axis] = float(edge or 0)
+    return canonical[0], canonical[1], canonical[2]
 
 
 def _shared(plan: Plan, table: Mapping[str, str]) -> Plan:

@@ -65,11 +65,12 @@ def make_plan(
     file_ending: str = ".nii.gz",
     memory_gb: float | None = None,
     spacing: tuple[float, float, float] | None = None,
+    coarse_spacing: tuple[float, float, float] | None = None,
 ) -> Plan:
     """Return the plan for a data set; the same fingerprint gives the same plan on every machine.
 
     `memory_gb` adds a size for a GPU of that memory ("16GB"); `spacing` (mm, canonical Z, Y, X)
-    replaces the target spacing.
+    replaces the target spacing, `coarse_spacing` that of 3d_lowres, which is then always planned.
     """
     target, spacing_reason = choose_spacing(fingerprint)
     if spacing is not None:
@@ -92,7 +93,8 @@ def make_plan(
     configurations, reasons_2d = _plan_2d(common, grid, slices)
     reasons_3d = ["The data are flat: only 2d is planned."]
     if not is_flat(fingerprint):
-        volumes, reasons_3d = _plan_3d(common, grid)
+        by_hand = None if coarse_spacing is None else np.asarray(coarse_spacing)[order]
+        volumes, reasons_3d = _plan_3d(common, grid, by_hand)
         configurations |= volumes
     reasons = [_summary(fingerprint), spacing_reason, order_reason, *normalizer_reasons]
     reasons += [*reasons_3d, *reasons_2d, *_left_right(labels)]
@@ -132,20 +134,30 @@ def _summary(fingerprint: Fingerprint) -> str:
 # --- 4 to 6 volumes ------------------------------------------------------------------------------
 
 
-def _plan_3d(common: Common, grid: Grid) -> tuple[dict[str, Configuration], list[str]]:
+def _plan_3d(
+    common: Common, grid: Grid, coarse_spacing: np.ndarray | None = None
+) -> tuple[dict[str, Configuration], list[str]]:
     sizes, reasons = _make_sizes(common, "3d_fullres", _task(common, grid))
     fullres = _configuration(common, "3d_fullres", grid, sizes)
     coarse, lowres_reason = choose_lowres(common, grid, sizes["M"])
+    # Asking for a coarser grid changes nothing about the fine one.
+    fullres = replace(fullres, batch_dice=coarse is not None)
+    dice = "3d_fullres: Dice is taken per patch, which sees much of a case."
+    if coarse is not None:
+        dice = (
+            "Dice is taken over the batch in 3d_fullres, whose patch sees little of a case, and "
+            "per patch in 3d_lowres."
+        )
+    if coarse_spacing is not None:
+        coarse = _on_grid(grid, coarse_spacing)
+        lowres_reason = f"3d_lowres at {times(coarse_spacing.tolist())} mm: set by hand."
     reasons.append(lowres_reason)
     if coarse is None:
-        reasons.append("3d_fullres: Dice is taken per patch, which sees much of a case.")
-        return {"3d_fullres": fullres}, reasons
+        return {"3d_fullres": fullres}, [*reasons, dice]
     coarse_sizes, coarse_reasons = _make_sizes(common, "3d_lowres", _task(common, coarse))
-    fullres = replace(fullres, batch_dice=True)
     reasons += [
         *coarse_reasons,
-        "Dice is taken over the batch in 3d_fullres, whose patch sees little of a case, and per "
-        "patch in 3d_lowres.",
+        dice,
         "3d_cascade_fullres: 3d_fullres with the prediction of 3d_lowres as a further input.",
     ]
     return {
@@ -167,9 +179,7 @@ def choose_lowres(common: Common, grid: Grid, design: Design) -> tuple[Grid | No
         spacing = coarse.spacing.copy()
         finer = spacing.max() / spacing > 2
         spacing[finer if finer.any() else slice(None)] *= LOWRES_STEP
-        shape = grid.spacing / spacing * grid.shape
-        whole = np.array([round(edge) for edge in shape.tolist()])
-        coarse = Grid(spacing, whole, float(np.prod(shape)))
+        coarse = _on_grid(grid, spacing)
         # Planned anew at every step: on another grid the same memory gives another patch.
         patch = prod(make_design(_task(common, coarse), BUDGETS["M"])[0].patch_size)
     if coarse is grid:
@@ -180,6 +190,13 @@ def choose_lowres(common: Common, grid: Grid, design: Design) -> tuple[Grid | No
         f"3d_lowres at {times(coarse.spacing.tolist())} mm: {seen}, below "
         f"{percent(LOWRES_BELOW)}; on this grid it sees that much."
     )
+
+
+def _on_grid(grid: Grid, spacing: np.ndarray) -> Grid:
+    """Return the median case at another spacing."""
+    shape = grid.spacing / spacing * grid.shape
+    whole = np.array([max(1, round(edge)) for edge in shape.tolist()])
+    return Grid(spacing, whole, float(np.prod(shape)))
 
 
 # --- 7 slices ------------------------------------------------------------------------------------

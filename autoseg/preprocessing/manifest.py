@@ -42,6 +42,20 @@ def recipe_of(plan: Plan, configuration: Configuration) -> str:
     )
 
 
+def home_of(plan: Plan, configuration: Configuration) -> str:
+    """Return the name of the folder in which the prepared arrays of a configuration lie.
+
+    A cascade shares those of the configuration that is prepared alike, by rule 3d_fullres.
+    """
+    if configuration.previous is None:
+        return configuration.name
+    recipe = recipe_of(plan, configuration)
+    for other in plan.configurations.values():
+        if other.previous is None and recipe_of(plan, other) == recipe:
+            return other.name
+    return configuration.name
+
+
 def is_prepared(folder: Path, case: Case, recipe: str) -> bool:
     """Tell whether `case` lies there whole, prepared by `recipe` from its files as they are now."""
     path, sidecar_path = paths_of(folder, case.id)

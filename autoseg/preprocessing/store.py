@@ -28,6 +28,7 @@ from autoseg.preprocessing.npz import map_npz, write_npz
 from autoseg.preprocessing.prepare import Frame
 
 FORMAT = "autoseg-prepared-1"
+PREVIOUS = "indices"  # member of a previous stage's map
 HALF_ERROR = 1e-3  # standard deviations of a channel; above it float16 is not good enough
 
 
@@ -71,10 +72,12 @@ class PreparedCase:
     tags: tuple[str, ...]
     annotated: tuple[str, ...] | None
     files: tuple[Path, Path]  # .npz, .json
+    previous: np.ndarray | None = None  # (z, y, x) value indices predicted by the stage before
+    previous_folder: Path | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Open the files again in the other process instead of sending the arrays."""
-        return open_prepared, (self.files[0].parent, self.id)
+        return open_prepared, (self.files[0].parent, self.id, self.previous_folder)
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -145,9 +148,10 @@ def read_sidecar(folder: Path, case_id: str) -> Sidecar:
     return from_json(Sidecar, of_this_format(read_json(path), path), str(path))
 
 
-def open_prepared(folder: Path, case_id: str) -> PreparedCase:
+def open_prepared(folder: Path, case_id: str, previous: Path | None = None) -> PreparedCase:
     """Return a prepared case with its arrays mapped into memory: only what is used is read.
 
+    `previous` is the folder with the maps of a cascade's previous stage (`previous.py`).
     Raises DataError when it is missing, CorruptError when it is cut short or not ours.
     """
     paths = paths_of(folder, case_id)
@@ -159,6 +163,8 @@ def open_prepared(folder: Path, case_id: str) -> PreparedCase:
     offsets = members["foreground_offsets"]
     positions = [members["foreground"][a:b] for a, b in pairwise(offsets)]
     return PreparedCase(
+        previous=_open_previous(previous, case_id, members["labels"].shape),
+        previous_folder=previous,
         id=case_id,
         image=members["image"],
         labels=members["labels"],
@@ -170,6 +176,18 @@ def open_prepared(folder: Path, case_id: str) -> PreparedCase:
         annotated=sidecar.annotated,
         files=paths,
     )
+
+
+def _open_previous(folder: Path | None, case_id: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    if folder is None:
+        return None
+    path = paths_of(folder, case_id)[0]
+    size = path.stat().st_size if path.exists() else 0
+    indices = map_npz(path, size)[PREVIOUS]
+    if indices.shape != shape:
+        fact = f"a map of shape {indices.shape}"
+        raise CorruptError(fact, place=str(path), expected=str(shape))
+    return indices
 
 
 def verify_prepared(folder: Path, case_id: str) -> None:

@@ -16,6 +16,7 @@ from math import prod
 import numpy as np
 
 from autoseg.image import Geometry, Image
+from autoseg.labels import Labels
 from autoseg.plan import Configuration, Design, Plan, Triple
 
 SEED = 20240229
@@ -128,6 +129,17 @@ def draw(trial: Trial) -> Image:
         channels.append(np.where(body, values, look.outside))
     array = np.stack(channels).astype(np.float32)
     return Image(array, Geometry(trial.shape, trial.spacing, direction=trial.direction))
+
+
+def draw_labels(trial: Trial, labels: Labels) -> np.ndarray:
+    """Return a label map (Z, Y, X) that a previous stage might predict: organs, value by value."""
+    places = [_places(size) for size in trial.shape]
+    z, y, x = np.meshgrid(*places, indexing="ij", sparse=True)
+    label_map = np.zeros(trial.shape, dtype=labels.dtype)
+    for number, (centre, radii, _) in enumerate(ORGANS):
+        value = labels.values[number % len(labels.values)]
+        label_map[_ellipsoid((z, y, x), centre, radii)] = value
+    return label_map
 
 
 def _places(size: int) -> np.ndarray:

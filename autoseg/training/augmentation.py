@@ -97,11 +97,13 @@ def make_default(
                 index = torch.from_numpy(chosen[here] - batch.first).to(image.device)
                 image[index] = step(image[index], draw)
         target = batch.target.clone()
+        previous = None if batch.previous is None else batch.previous.clone()
         for axis in axes:
             chosen, here = choose_samples(batch, MIRROR_PROBABILITY, rng)
             exchanged = partner if axis == left_right_axis else None
-            mirror_samples(image, target, chosen[here] - batch.first, axis, exchanged)
-        return dataclasses.replace(batch, image=image, target=target)
+            mine = chosen[here] - batch.first
+            mirror_samples(image, (target, previous), mine, axis, exchanged)
+        return dataclasses.replace(batch, image=image, target=target, previous=previous)
 
     return augment
 
@@ -147,20 +149,26 @@ def host_rng(generator: torch.Generator) -> np.random.Generator:
 def apply_warps(batch: Batch) -> Batch:
     """Fill the samples named in `batch.warps`: linear for the image, nearest for the labels.
 
-    One set of coordinates serves both, so they cannot come apart. Outside the scan: 0, background.
+    One set of coordinates serves all, so they cannot come apart. Outside the scan: 0, background.
     """
     if not batch.warps:
         return batch
     image, target = batch.image.clone(), batch.target.clone()
+    previous = None if batch.previous is None else batch.previous.clone()
     for warp in batch.warps:
         grid = warp_grid(warp, tuple(target.shape[1:])).to(image.device)
-        values, indices = (part.to(image.device) for part in (warp.image, warp.target))
+        values = warp.image.to(image.device)
         image[warp.sample] = functional.grid_sample(values[None], grid, align_corners=False)[0]
-        nearest = functional.grid_sample(
-            indices[None, None].float(), grid, mode="nearest", align_corners=False
-        )
-        target[warp.sample] = nearest[0, 0].to(target.dtype)
-    return dataclasses.replace(batch, image=image, target=target, warps=())
+        for whole, part in ((target, warp.target), (previous, warp.previous)):
+            if whole is not None and part is not None:
+                whole[warp.sample] = _nearest(part.to(image.device), grid).to(whole.dtype)
+    return dataclasses.replace(batch, image=image, target=target, previous=previous, warps=())
+
+
+def _nearest(indices: Tensor, grid: Tensor) -> Tensor:
+    """Return value indices (*Q) at the places of `grid` as (*P) float32."""
+    values = indices[None, None].float()
+    return functional.grid_sample(values, grid, mode="nearest", align_corners=False)[0, 0]
 
 
 def warp_grid(warp: Warp, patch_size: Sequence[int]) -> Tensor:
@@ -178,17 +186,27 @@ def warp_grid(warp: Warp, patch_size: Sequence[int]) -> Tensor:
 
 
 def mirror_samples(
-    image: Tensor, target: Tensor, chosen: np.ndarray, axis: int, partner: Tensor | None
+    image: Tensor,
+    label_maps: Sequence[Tensor | None],
+    chosen: np.ndarray,
+    axis: int,
+    partner: Tensor | None,
 ) -> None:
-    """Reverse `axis` of the chosen samples in place; `partner` exchanges value indices."""
+    """Reverse `axis` of the chosen samples in place, of `image` and of every label map there is.
+
+    `partner` exchanges value indices.
+    """
     if not len(chosen):
         return
     index = torch.from_numpy(chosen).to(image.device)
     image[index] = image[index].flip(axis + 2)
-    mirrored = target[index].flip(axis + 1)
-    if partner is not None:
-        mirrored = partner.to(image.device)[mirrored.long()]
-    target[index] = mirrored
+    for label_map in label_maps:
+        if label_map is None:
+            continue
+        mirrored = label_map[index].flip(axis + 1)
+        if partner is not None:
+            mirrored = partner.to(image.device)[mirrored.long()]
+        label_map[index] = mirrored
 
 
 # --- intensities: every step gets the chosen samples (n, C, *P) and may change them in place ------

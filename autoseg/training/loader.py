@@ -7,6 +7,7 @@ training that resumes at step s sees what it would have seen.
 from __future__ import annotations
 
 import dataclasses
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from autoseg.config import TrainConfig
 from autoseg.labels import Labels
 from autoseg.plan import Design, Triple
 from autoseg.preprocessing.store import PreparedCase
+from autoseg.training.distortion import distort
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.geometry import draw_transform
 from autoseg.training.sampling import (
@@ -44,6 +46,7 @@ class Warp:
     target: Tensor  # (*Q) value indices
     matrix: Tensor  # (3, 3) float32
     centre: Tensor  # (3,) float32
+    previous: Tensor | None = None  # (*Q) value indices
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Batch:
     ranks: Ranks = ALONE  # those that share the batch; sums over it go through `ranks.all_sum`
     first: int = 0  # where in the whole batch these samples begin,
     whole: int | None = None  # and how many it has; None: it is not shared
+    previous: Tensor | None = None  # (B, *P) value indices: the previous stage's prediction
 
 
 def batches(
@@ -114,6 +118,7 @@ def make_batch(
     rng = np.random.default_rng([config.seed, step])
     patch_size = config.patch_size or design.patch_size
     warping = augment and config.augmentation == "default"
+    distorting = augment and config.augmentation != "none" and config.cascade_augmentation
     chosen = choose_cases(pool, samples_per_step(design, config), config, rng)
     # Whole rounds of micro-batches, so that each is shared as one process would compose it.
     part = ranks.share(len(chosen) // config.accumulate)
@@ -125,11 +130,16 @@ def make_batch(
         nnunet = config.sampler == "nnunet"
         start = choose_place(case, patch_size, choice.target, rng, nnunet=nnunet, from_end=from_end)
         if share.start <= position < share.stop:
-            patches.append(read_patch(case, patch_size, start, matrix))
+            patch = read_patch(case, patch_size, start, matrix)
+            if distorting and patch.previous is not None:
+                own = np.random.default_rng([config.seed, step, position])
+                changed = distort(patch.previous, math.prod(patch_size), own)
+                patch = dataclasses.replace(patch, previous=changed)
+            patches.append(patch)
     whole, chosen = len(chosen), chosen[share]
     annotated = np.asarray([_annotated(cases[choice.case], labels) for choice in chosen])
     spacing = np.asarray([cases[choice.case].frame.prepared_spacing for choice in chosen])
-    image, target, warps = _stack(patches, patch_size)
+    image, target, previous, warps = _stack(patches, patch_size)
     return Batch(
         image=image,
         target=target,
@@ -140,6 +150,7 @@ def make_batch(
         ranks=ranks,
         first=share.start,
         whole=None if ranks.alone else whole,
+        previous=previous,
     )
 
 
@@ -181,19 +192,25 @@ def _annotated(case: PreparedCase, labels: Labels) -> list[bool]:
     return [case.annotated is None or name in case.annotated for name in labels.names]
 
 
-def _stack(patches: Sequence[Patch], size: Triple) -> tuple[Tensor, Tensor, tuple[Warp, ...]]:
+def _stack(
+    patches: Sequence[Patch], size: Triple
+) -> tuple[Tensor, Tensor, Tensor | None, tuple[Warp, ...]]:
     image = torch.zeros(len(patches), patches[0].image.shape[0], *size)
     target = torch.zeros(len(patches), *size, dtype=torch.from_numpy(patches[0].labels).dtype)
+    previous = None if patches[0].previous is None else torch.zeros_like(target)
     warps = []
     for sample, patch in enumerate(patches):
         values, indices = torch.from_numpy(patch.image), torch.from_numpy(patch.labels)
+        before = None if patch.previous is None else torch.from_numpy(patch.previous)
         if patch.matrix is None or patch.centre is None:
             image[sample], target[sample] = values, indices
+            if previous is not None and before is not None:
+                previous[sample] = before
         else:
             matrix = torch.from_numpy(patch.matrix.astype(np.float32))
             centre = torch.from_numpy(patch.centre.astype(np.float32))
-            warps.append(Warp(sample, values, indices, matrix, centre))
-    return image, target, tuple(warps)
+            warps.append(Warp(sample, values, indices, matrix, centre, before))
+    return image, target, previous, tuple(warps)
 
 
 def _ahead(make: Callable[[], Batch], ahead: int) -> Iterator[Batch]:

@@ -56,6 +56,7 @@ class Patch:
     labels: np.ndarray
     matrix: np.ndarray | None = None
     centre: np.ndarray | None = None
+    previous: np.ndarray | None = None  # like `labels`, what the previous stage of a cascade says
 
 
 def make_pool(cases: Sequence[PreparedCase]) -> Pool:
@@ -184,13 +185,14 @@ def read_patch(
     instead, for `augmentation` to resample. Outside the scan the image is 0, its mean intensity
     after normalising, and the labels are background; prediction pads the same way.
     """
-    if matrix is None:
-        image, labels = (_read(a, start, start + patch_size) for a in (case.image, case.labels))
-        return Patch(image.astype(np.float32, copy=False), labels)
-    centre = start + (np.asarray(patch_size) - 1) / 2
-    first, stop = covered_box(matrix, centre, patch_size, case.labels.shape)
+    first, stop, place = start, start + patch_size, None
+    if matrix is not None:
+        centre = start + (np.asarray(patch_size) - 1) / 2
+        first, stop = covered_box(matrix, centre, patch_size, case.labels.shape)
+        place = centre - first
     image, labels = (_read(a, first, stop) for a in (case.image, case.labels))
-    return Patch(image.astype(np.float32, copy=False), labels, matrix, centre - first)
+    previous = None if case.previous is None else _read(case.previous, first, stop)
+    return Patch(image.astype(np.float32, copy=False), labels, matrix, place, previous)
 
 
 def _read(array: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

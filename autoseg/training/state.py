@@ -17,6 +17,7 @@ from autoseg.device import name_of
 from autoseg.errors import DataError
 from autoseg.files import to_json
 from autoseg.labels import Labels
+from autoseg.networks.cascade import append_masks
 from autoseg.training.budget import Length, say_duration
 from autoseg.training.checkpoint import Checkpoint, pack_optimizer, select, unpack_optimizer
 from autoseg.training.distributed import ALONE, Ranks
@@ -173,6 +174,13 @@ def lay_out(network: nn.Module, channels_last: bool) -> nn.Module:
         if wanted is not None:
             parameter.data = parameter.data.contiguous(memory_format=wanted)
     return network
+
+
+def network_input(batch: Batch, labels: Labels) -> Tensor:
+    """Return what the network sees of a batch (B, channels, *P): in a cascade, masks as well."""
+    if batch.previous is None:
+        return batch.image
+    return append_masks(batch.image, batch.previous, labels)
 
 
 def lay_out_image(image: Tensor, channels_last: bool) -> Tensor:

@@ -33,6 +33,7 @@ from autoseg.training.state import (
     final_weights,
     generator_of,
     lay_out_image,
+    network_input,
     pack,
     to_device,
 )
@@ -133,7 +134,8 @@ def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
     count, losses = task.config.accumulate, []
     for part in micro_batches(batch, count):
         with autocast(task.device, task.dtype):
-            scores = training.network(lay_out_image(part.image, task.channels_last))
+            image = lay_out_image(network_input(part, task.labels), task.channels_last)
+            scores = training.network(image)
         loss = task.loss(scores, part)
         training.scaler.scale(loss / count if count > 1 else loss).backward()
         losses.append(loss.detach())
@@ -255,7 +257,7 @@ def measure(training: Training, task: Task) -> tuple[float | None, dict[str, flo
     weights = training.average.weights if training.average else {}
     losses, counts = [], []
     for batch in task.validation:
-        image = lay_out_image(batch.image, task.channels_last)
+        image = lay_out_image(network_input(batch, task.labels), task.channels_last)
         with autocast(task.device, task.dtype):
             scores = torch.func.functional_call(network, weights, (image,))
         losses.append(task.loss(scores[:1], batch))

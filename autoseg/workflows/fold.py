@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoseg.bundle import model_id
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.device import PRECISIONS
 from autoseg.errors import CorruptError, UsageError
@@ -26,7 +25,7 @@ from autoseg.training.decide import Decision, decide, natural_length
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.loader import Batch, batches, cases_of
 from autoseg.training.losses import build_loss
-from autoseg.training.state import Task, Training, to_device
+from autoseg.training.state import Task, Training, network_input, to_device
 from autoseg.training.supervision import deep_supervised
 from autoseg.training.target_weights import BALANCED, balanced_weights
 from autoseg.workflows.order import Order
@@ -80,7 +79,10 @@ def revise_deadline(
 
 def make_predictor(order: Order, network: nn.Module, speed: str) -> ArrayPredictor:
     config = PredictConfig(speed=speed)
-    return build_predictor([network], order.plan, order.design, order.config, config, order.device)
+    cascade = order.configuration.previous is not None
+    return build_predictor(
+        [network], order.plan, order.design, order.config, config, order.device, cascade
+    )
 
 
 def decide_anew(
@@ -91,13 +93,17 @@ def decide_anew(
     ranks: Ranks = ALONE,
 ) -> Decision:
     """Choose how to train, from probes with this rank's share of a micro-batch."""
+    labels = order.plan.labels
     config = weigh_targets(order)
     single = dataclasses.replace(config, accumulate=1)
     share = batches(
-        ours, order.design, single, order.plan.labels,
+        ours, order.design, single, labels,
         augment=False, ranks=ranks, from_end=order.plan.reversed_axes,
     )  # fmt: skip
-    first = dataclasses.replace(next(iter(share)), ranks=ALONE)  # no other rank takes part
+    first = next(iter(share))
+    image = network_input(first, labels)
+    # No other rank takes part.
+    first = dataclasses.replace(first, image=image, previous=None, ranks=ALONE)
     decision = decide(
         network, first, make_loss(order, config), config, order.budget,
         lambda: (deadline or 0.0) - time.monotonic(), _natural_length(order, len(ours)),
@@ -193,7 +199,7 @@ def make_task(
 
 def facts_of(order: Order, decision: Decision) -> dict[str, Any]:
     return {
-        "model": model_id(order.plan, order.configuration.name, order.size, order.config),
+        "model": order.model_id,
         "design": fingerprint_of(order.design),
         "cases": fingerprint_of(to_json(order.cases)),
         "asked": to_json(order.config),
@@ -211,13 +217,13 @@ def find_checkpoint(order: Order) -> tuple[Checkpoint | None, float]:
 def check_same_run(checkpoint: Checkpoint, order: Order) -> float:
     """Return the seconds spent so far; raise when the checkpoint belongs to another command."""
     facts = checkpoint.facts
-    now = model_id(order.plan, order.configuration.name, order.size, order.config)
     design = fingerprint_of(order.design)
     cases = fingerprint_of(to_json(order.cases))
     before = facts["model"], facts.get("design", design), facts["cases"]
-    if before != (now, design, cases):
+    if before != (order.model_id, design, cases):
+        stage = f", or {order.previous.model} was trained again," if order.previous else ""
         raise CorruptError(
-            "the plan or the folds have changed since this training began",
+            f"the plan or the folds have changed{stage} since this training began",
             place=str(order.run),
             remedy="--overwrite starts it again and keeps the old run as fold_<f>.bak-<time>",
         )

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import torch
 
-from autoseg.bundle import trained_design
+from autoseg.bundle import model_id, stage_id, trained_design
 from autoseg.config import TrainConfig, override
 from autoseg.device import pick_device
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.members import FULL, member_name, split_member
 from autoseg.plan import Configuration, Design, Plan, check_design, load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
-from autoseg.preprocessing.manifest import read_manifest, recipe_of
+from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
 from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
 from autoseg.training.losses import build_loss
 from autoseg.training.optim import check_names
 from autoseg.training.trackers import check_trackers
+from autoseg.workflows.previous import PreviousStage, find_previous
 from autoseg.workspace import Workspace
 
 
@@ -41,11 +42,23 @@ class Order:
     run: Path  # models/<dataset>/<configuration>-<size>/run/fold_<f>
     bundle: Path
     first_seed: int = 0  # of the model; that of this fold is `config.seed`
+    previous: PreviousStage | None = None  # what a cascade continues
 
     @property
     def design(self) -> Design:
         """Patch, batch and network, with what the user changed."""
         return trained_design(self.plan, self.configuration.name, self.size, self.config)
+
+    @property
+    def arrays(self) -> Path:
+        """The prepared arrays of the cases."""
+        return self.prepared / home_of(self.plan, self.configuration)
+
+    @property
+    def model_id(self) -> str:
+        """Which model this will be."""
+        before = stage_id(self.previous.info) if self.previous else ""
+        return model_id(self.plan, self.configuration.name, self.size, self.config, before)
 
     @property
     def resume(self) -> Path:
@@ -93,8 +106,6 @@ def read_orders(
     build_loss(config, plan.labels)
     check_trackers(config.trackers)
     _check_design(plan, configuration, size, config)
-    if chosen.previous is not None:
-        raise UsageError(f"{configuration} cannot be trained yet", remedy="train 3d_fullres")
     folder = workspace.prepared(name)
     wanted, seed = split_member(fold)
     folds = _choose_folds(wanted, workspace.folds(name), _prepared_cases(folder, plan, chosen))
@@ -105,13 +116,17 @@ def read_orders(
     if config.patience is not None and any(not cases.validation for cases in folds.values()):
         fact = f"patience={config.patience} looks at validation cases, and fold {fold} has none"
         raise UsageError(fact, remedy="leave it out, or train a fold of the cross-validation")
+    previous = None
+    if chosen.previous is not None:
+        every = {case for cases in folds.values() for case in cases.train + cases.validation}
+        previous = find_previous(workspace, plan, chosen, size, sorted(every))
     return [
         Order(
             plan, chosen, size, why,
             config if further is None else dataclasses.replace(config, seed=further),
             length, where, member_name(fold_name, further), cases, folder,
             workspace.run(name, configuration, size, member_name(fold_name, further)),
-            workspace.bundle(name, configuration, size), config.seed,
+            workspace.bundle(name, configuration, size), config.seed, previous,
         )
         for further in ([seed] if seed is not None else [None, *further_seeds])
         for fold_name, cases in folds.items()
@@ -143,11 +158,12 @@ def _check_design(plan: Plan, configuration: str, size: str, config: TrainConfig
 
 
 def _prepared_cases(folder: Path, plan: Plan, configuration: Configuration) -> tuple[str, ...]:
-    manifest = read_manifest(folder / configuration.name)
+    home = folder / home_of(plan, configuration)
+    manifest = read_manifest(home)
     if manifest.recipe != recipe_of(plan, configuration):
         raise DataError(
             "the plan was changed after these data were prepared",
-            place=str(folder / configuration.name),
+            place=str(home),
             remedy="run autoseg_plan again: it prepares them anew",
         )
     return tuple(manifest.cases)

@@ -15,6 +15,7 @@ from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
 from autoseg.planning.folds import Fold, is_edited, load_folds, make_folds, save_folds
 from autoseg.planning.overrides import BY_HAND, apply_settings
 from autoseg.planning.planner import make_plan
+from autoseg.preprocessing.manifest import home_of
 from autoseg.workflows.card import keep_about
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.prepare import choose_workers, prepare_dataset, require_disk
@@ -71,11 +72,11 @@ def plan(
 
 
 def _to_prepare(planned: Plan, only: Sequence[str] | None) -> list[str]:
-    """Return the configurations that have data of their own; a cascade uses those of 3d_fullres."""
-    wanted = [planned.configuration(name) for name in only or planned.configurations]
-    names = [
-        "3d_fullres" if configuration.previous else configuration.name for configuration in wanted
-    ]
+    """Return whose data to prepare; a cascade needs its previous stage's and, often, no others."""
+    names: list[str] = []
+    for configuration in (planned.configuration(name) for name in only or planned.configurations):
+        names += [configuration.previous] if configuration.previous else []
+        names.append(home_of(planned, configuration))
     return list(dict.fromkeys(names))
 
 

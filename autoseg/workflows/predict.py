@@ -26,6 +26,7 @@ from autoseg.workflows.predict_parts import (
     open_part,
     part_locked,
 )
+from autoseg.workflows.predict_previous import give_previous
 from autoseg.workflows.predict_record import (
     FORMAT,
     Entry,
@@ -59,6 +60,7 @@ def predict(
     write: str = "labels",
     parts: int | None = None,
     part: int | None = None,
+    previous: Path | None = None,
 ) -> dict[str, Any]:
     """Write one label map per case in `images` to `output`; return what `predictions.json` holds.
 
@@ -66,7 +68,8 @@ def predict(
     in its file type, under its name; DICOM series give `.nii.gz`, or with `write` "seg" or
     "rtstruct" a DICOM object. The same command continues an unfinished run. An `output` with the
     name of an image file takes a single case, and nothing else is written. With `parts` N, only
-    `part` K (from 0) of the cases is predicted, beside other parts in the same folder.
+    `part` K (from 0) of the cases is predicted, beside other parts in the same folder. A cascade
+    predicts its previous stage itself unless `previous` names the folder of its label maps.
     Raises UsageError before anything is loaded when there is nothing to do or
     `output` is not free, DataError when channels are missing; PartlyDone when cases failed; Stopped
     when a signal asked to stop: finished cases are kept, the running one is dropped.
@@ -89,6 +92,7 @@ def predict(
     cases = find_inputs(places, output, channels, plan.file_ending, write)
     check_headers(cases, channels)
     check_series(cases, write)
+    cases = give_previous(cases, previous, chosen.models)
     log.info("%s", chosen.reason)
     log.info("%s", describe_speed(config))
     if chosen.rules:
@@ -96,7 +100,7 @@ def predict(
     one_file = is_one_file(output, write)
     if one_file and share:
         raise UsageError("one file cannot be shared out", remedy="name a folder with -o")
-    task = Task(chosen, config, device, output, one_file, write)
+    task = Task(chosen, config, device, output, one_file, write, previous is not None)
     with stop_on_signals() as stop:
         if one_file:
             return _predict_file(task, cases[0], stop, overwrite)

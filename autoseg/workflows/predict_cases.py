@@ -14,14 +14,15 @@ from autoseg.dataset import Case
 from autoseg.device import describe_device, pick_device
 from autoseg.errors import DataError
 from autoseg.files import sha256
-from autoseg.image import Geometry
+from autoseg.image import Geometry, Image
 from autoseg.inference.export import decode_mean
-from autoseg.inference.predictor import ArrayPredictor, load_predictor
-from autoseg.io import read_case, write_labels
+from autoseg.inference.predictor import ArrayPredictor, load_stages, run_stages
+from autoseg.io import read_case, read_labels, write_labels
 from autoseg.parallel import Outcome, map_cases, prefetch
 from autoseg.plan import Plan
 from autoseg.postprocess import Rules, apply_rules, thresholds
 from autoseg.preprocessing.prepare import Frame, prepare
+from autoseg.preprocessing.previous import previous_indices, with_previous
 from autoseg.preprocessing.units import unexpected_units
 from autoseg.stopping import StopRequest
 from autoseg.workflows.predict_dicom import write_object
@@ -36,7 +37,7 @@ class Prepared:
     """A case as each model sees it; no arrays when the image holds nothing but zeros."""
 
     geometry: Geometry
-    arrays: tuple[tuple[np.ndarray, Frame], ...]
+    arrays: tuple[tuple[tuple[np.ndarray, Frame], ...], ...]  # per model: as each stage sees it
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Engine:
     """The loaded models."""
 
     bundles: tuple[Bundle, ...]
-    predictors: tuple[ArrayPredictor, ...]
+    predictors: tuple[tuple[ArrayPredictor, ...], ...]  # per model: its stages
     trust: bool
     rules: Rules
 
@@ -73,9 +74,9 @@ def _load(task: Task, stop: StopRequest) -> Engine:
     where, chosen = pick_device(task.device), task.chosen
     bundles = tuple(load_bundle(info.folder, info.folds, chosen.trust) for info in chosen.models)
     log.info("predicting on %s", describe_device(where))
-    loaded = (load_predictor(bundle, task.config, where) for bundle in bundles)
-    predictors = tuple(replace(predictor, interrupt=stop.check) for predictor in loaded)
-    return Engine(bundles, predictors, chosen.trust, chosen.rules)
+    loaded = (load_stages(bundle, task.config, where) for bundle in bundles)
+    predictors = (tuple(replace(stage, interrupt=stop.check) for stage in s) for s in loaded)
+    return Engine(bundles, tuple(predictors), chosen.trust, chosen.rules)
 
 
 def _prepare(case: Case, engine: Engine) -> Prepared:
@@ -87,15 +88,27 @@ def _prepare(case: Case, engine: Engine) -> Prepared:
         return Prepared(image.geometry, ())
     for warning in unexpected_units(image, engine.plan, engine.bundles[0].settings.normalizers):
         log.warning("%s: %s", case.id, warning)
-    arrays = [prepare(image, b.plan, b.settings, engine.trust) for b in engine.bundles]
+    given = None if case.previous is None else read_labels(case.previous).array[0]
+    arrays = (_prepare_stages(image, bundle, given, engine.trust) for bundle in engine.bundles)
     return Prepared(image.geometry, tuple(arrays))
+
+
+def _prepare_stages(
+    image: Image, bundle: Bundle, given: np.ndarray | None, trust: bool
+) -> tuple[tuple[np.ndarray, Frame], ...]:
+    """Return the scan as each stage sees it; the last alone when the label map is `given`."""
+    if given is None or bundle.previous is None:
+        return tuple(prepare(image, s.plan, s.settings, trust) for s in bundle.stages)
+    array, frame = prepare(image, bundle.plan, bundle.settings, trust)
+    indices = previous_indices(given, frame, bundle.plan.labels)
+    return ((with_previous(array, indices), frame),)
 
 
 def _finish(case: Case, prepared: Prepared, engine: Engine, task: Task) -> Entry:
     labels = engine.plan.labels
     if prepared.arrays:
         pairs = zip(engine.predictors, prepared.arrays, strict=True)
-        members = [(predict(array), frame) for predict, (array, frame) in pairs]
+        members = [run_stages(stages[-len(arrays) :], arrays, labels) for stages, arrays in pairs]
         label_map = decode_mean(members, labels, thresholds(engine.rules, labels))
         label_map = apply_rules(label_map, prepared.geometry.spacing, labels, engine.rules)
     else:

@@ -146,6 +146,7 @@ def listed_files(home: Path) -> list[str]:
 def source_of(case: Case) -> str:
     """Return a hash that changes when an input file of `case` changes."""
     files = [file for path in case.images for file in files_of(path)]
+    files += [case.previous] if case.previous else []
     stats = [(path.name, path.stat()) for path in files]
     return fingerprint_of([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg import __version__
+from autoseg.bundle import BundleInfo
 from autoseg.case_files import ending_of
 from autoseg.config import PredictConfig
 from autoseg.dataset import Case
@@ -27,6 +28,7 @@ class Task:
     output: Path  # a folder for label maps, or the one file
     one_file: bool = False
     write: str = "labels"  # or "seg" or "rtstruct": DICOM objects
+    given: bool = False  # cases bring the label map of a cascade's previous stage
 
     def file_of(self, case: Case) -> Path:
         """Return where the label map of `case` goes: to its own file type, but JPEG becomes PNG."""
@@ -40,16 +42,22 @@ class Task:
 
 def header_of(task: Task) -> dict[str, Any]:
     """Return what identifies a run: the version, the models, the settings, the rules."""
-    models = [
-        {
-            "model": f"{info.configuration}-{info.size}",
-            "dataset": info.plan.dataset,
-            "model_id": info.fold_cards[info.folds[0]].model_id,
-            "weights_sha256": {fold: info.fold_cards[fold].sha256 for fold in info.folds},
-        }
-        for info in task.chosen.models
-    ]
+    models = [_described(info, task.given) for info in task.chosen.models]
     settings = to_json(dataclasses.replace(task.config, folds=None))
     header = {"version": __version__, "models": models, "settings": settings,
               "rules": to_json(rules_json(task.chosen.rules))}  # fmt: skip
     return header | ({"write": task.write} if task.write != "labels" else {})
+
+
+def _described(info: BundleInfo, given: bool) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "model": f"{info.configuration}-{info.size}",
+        "dataset": info.plan.dataset,
+        "model_id": info.fold_cards[info.folds[0]].model_id,
+        "weights_sha256": {fold: info.fold_cards[fold].sha256 for fold in info.folds},
+    }
+    if info.previous is not None:
+        said["previous"] = "label maps that were given"
+        if not given:
+            said["previous"] = _described(info.previous, False)
+    return said

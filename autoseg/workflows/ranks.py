@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def fingerprint_of_orders(orders: Sequence[Order]) -> str:
     """Return a hash of all that must be the same for every rank."""
     asked = [
-        (order.plan, order.configuration.name, order.size, order.config, order.fold, order.cases)
+        (order.plan, order.model_id, order.size, order.config, order.fold, order.cases)
         for order in orders
     ]
     return fingerprint_of([to_json(asked), torch.__version__])

@@ -58,6 +58,7 @@ from autoseg.workflows.fold import (
     warn_few_steps,
 )
 from autoseg.workflows.order import Order, read_orders
+from autoseg.workflows.previous import store_previous
 from autoseg.workflows.ranks import check_ranks, fingerprint_of_orders, introduce_ranks
 from autoseg.workflows.side_by_side import list_devices, train_on_devices
 from autoseg.workflows.train_report import (
@@ -150,13 +151,15 @@ def train_fold(
     """Train one fold from its beginning or its last checkpoint, save its weights, validate them."""
     introduce(order)
     introduce_ranks(order, ranks)
-    ours = [open_prepared(order.prepared / order.configuration.name, i) for i in order.cases.train]
-    held_out = [
-        open_prepared(order.prepared / order.configuration.name, i) for i in order.cases.validation
-    ]
+    maps = ranks.decide(
+        lambda: store_previous(order.previous, order.cases, order.plan, order.arrays)
+    )
+    ours = [open_prepared(order.arrays, case, maps) for case in order.cases.train]
+    held_out = [open_prepared(order.arrays, case, maps) for case in order.cases.validation]
     checkpoint, spent = ranks.decide(lambda: find_checkpoint(order))
     torch.manual_seed(order.config.seed)
-    channels = len(order.plan.channels), order.plan.labels.channels
+    seen = order.plan.input_channels(order.configuration.name)
+    channels = seen, order.plan.labels.channels
     network = build_network(order.design.network, *channels).to(order.device)
     if order.config.checkpointing:
         keep_fewer_activations(network)
@@ -269,6 +272,7 @@ def _save(
         order.bundle, order.fold, weights, order.plan, order.configuration.name, order.size,
         # What all folds share is the same whichever was saved last.
         dataclasses.replace(config, seed=order.first_seed), card, begin_card(order.prepared),
+        previous=order.previous.info if order.previous else None,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from autoseg.plan import Plan
 from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.npz import write_npz
 from autoseg.preprocessing.prepare import Frame
+from autoseg.preprocessing.previous import with_previous
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.results import CaseScores, Summary
 from autoseg.stopping import StopRequest
@@ -47,7 +48,13 @@ SAID_EVERY_S = 10.0
 
 def predict_labels(predict: Predict, case: PreparedCase, labels: Labels) -> np.ndarray:
     """Return the predicted label map (Z, Y, X) of a prepared case on the grid of its scan."""
-    return decode_restored(predict(np.array(case.image, dtype=np.float32)), case.frame, labels)
+    return decode_restored(predict(input_of(case)), case.frame, labels)
+
+
+def input_of(case: PreparedCase) -> np.ndarray:
+    """Return what a predictor takes of a case: (C, z, y, x) float32, in a cascade C + 1."""
+    image = np.array(case.image, dtype=np.float32)
+    return image if case.previous is None else with_previous(image, case.previous)
 
 
 def estimate_seconds(
@@ -159,7 +166,7 @@ def validate_case(
             f"stopped by {stop.signal_name} while predicting validation cases",
             remedy="run the same command again: training is done, only this is repeated",
         )
-    logits = predict(np.array(case.image, dtype=np.float32))
+    logits = predict(input_of(case))
     label_map = decode_restored(logits, case.frame, plan.labels)
     found = score(label_map, case, plan.labels, prepared, f"{case.id}{ending}")
     cut = cut_scores(logits.cpu().numpy(), plan.labels)

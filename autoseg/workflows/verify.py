@@ -27,6 +27,7 @@ from autoseg.bundle import (
     load_bundle,
     model_id,
     open_bundle,
+    stage_id,
 )
 from autoseg.bundle_writer import save_test
 from autoseg.config import PredictConfig, TrainConfig
@@ -38,9 +39,10 @@ from autoseg.inference.predictor import build_predictor, load_networks
 from autoseg.networks import NETWORKS
 from autoseg.plan import Configuration, Design, Plan
 from autoseg.preprocessing.prepare import prepare, restore
+from autoseg.preprocessing.previous import previous_indices, with_previous
 from autoseg.sharing.expected import FORMAT, Expected, Found, compare, expect
 from autoseg.sharing.tensors import check_tensors, sums
-from autoseg.sharing.trial import Trial, draw, image_hash, make_trial
+from autoseg.sharing.trial import Trial, draw, draw_labels, image_hash, make_trial
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,9 @@ def verify(folder: Path, device: str | None = None, trust: bool = False) -> Veri
             "is not what its author saved", place=str(folder), remedy="get it again",
             problems=problems,
         )  # fmt: skip
+    if info.previous is not None:
+        log.info("its previous stage, %s-%s:", info.previous.configuration, info.previous.size)
+        verify(info.previous.folder, device, trust)
     return Verified(tuple(lines), environment)
 
 
@@ -98,7 +103,10 @@ def describe_environment(device: torch.device) -> str:
 
 def _shared_problems(info: BundleInfo) -> list[Problem]:
     problems = []
-    if model_id(info.plan, info.configuration, info.size, info.config) != info.card.model_id:
+    identity = model_id(
+        info.plan, info.configuration, info.size, info.config, stage_id(info.previous)
+    )
+    if identity != info.card.model_id:
         fact = "the plan is not the one that the model was trained by"
         problems.append(Problem("plan.json", fact))
     if PAGE in info.card.sha256:
@@ -118,7 +126,8 @@ def _verify_fold(
     try:
         plan = info.plan
         check_hash(path / WEIGHTS, info.fold_cards[fold].sha256)
-        check_tensors(path / WEIGHTS, info.design.network, len(plan.channels), plan.labels.channels)
+        channels = plan.input_channels(info.configuration), plan.labels.channels
+        check_tensors(path / WEIGHTS, info.design.network, *channels)
         bundle = load_bundle(info.folder, [fold], trust)
         (network,) = load_networks(bundle)
         weights = len(bundle.weights[fold])
@@ -196,9 +205,13 @@ def _run(
         raise CorruptError("the scan of the test case cannot be drawn as it was")
     ask = PredictConfig(speed="accurate", step=trial.step, mirror=trial.mirror)
     smaller = dataclasses.replace(design, patch_size=trial.tile)
+    cascade = settings.previous is not None
     with full_float32():
-        predict = build_predictor([network], plan, smaller, config, ask, device)
+        predict = build_predictor([network], plan, smaller, config, ask, device, cascade)
         array, frame = prepare(image, plan, settings, trust)
+        if cascade:
+            before = previous_indices(draw_labels(trial, plan.labels), frame, plan.labels)
+            array = with_previous(array, before)
         scores = predict(array).cpu()
     label_map = decode_restored(scores, frame, plan.labels)
     background = 0 if plan.labels.exclusive else None

@@ -153,14 +153,14 @@ def test_a_turned_scan_gets_the_same_labels_turned(bundle_folder: Path):
     bundle = load_bundle(bundle_folder)
     predict = load_predictor(bundle, PredictConfig(), CPU)
     array = random_image((14, 20, 17))
-    upright = predict_image(predict, bundle, Image(array, Geometry((14, 20, 17))))
+    upright = predict_image([predict], bundle, Image(array, Geometry((14, 20, 17))))
     # The same patient, stored with axes X, Z, Y and the first of them backwards.
     turn = Orientation((1, 2, 0), (2,))
     stored = np.ascontiguousarray(turn.undo(array))
     direction = np.zeros((3, 3))
     direction[[0, 1, 2], [1, 2, 0]] = 1, 1, -1
     geometry = Geometry(stored.shape[1:], direction=tuple(direction.ravel()))
-    turned = predict_image(predict, bundle, Image(stored, geometry))
+    turned = predict_image([predict], bundle, Image(stored, geometry))
     assert np.array_equal(turn.apply(turned), upright)
 
 

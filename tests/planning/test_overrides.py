@@ -159,3 +159,34 @@ def test_a_small_data_set_s_sizes_are_told_apart_once_one_is_set():
     assert "3d_fullres L: the same as M-residual; these data can use no more." in plan.reasons
     plan = apply_settings(plan, small, ["3d_fullres.M-residual.patch_size=16x16x16"])
     assert not any("the same as M-residual" in r for r in plan.reasons if r.startswith("3d_full"))
+
+
+def test_a_coarse_spacing_plans_a_cascade_and_leaves_the_fine_one_alone():
+    assert set(PLAN.configurations) == {"2d", "3d_fullres"}
+    plan = apply_settings(PLAN, DATA, ["3d_lowres.spacing=3,2,2"])
+    assert plan.configurations["3d_fullres"] == PLAN.configurations["3d_fullres"]
+    coarse = plan.configurations["3d_lowres"]
+    assert coarse.spacing == (3.0, 2.0, 2.0)
+    assert coarse.median_shape == (40, 100, 100)
+    assert not coarse.batch_dice
+    cascade = plan.configurations["3d_cascade_fullres"]
+    assert cascade == dataclasses.replace(
+        PLAN.configurations["3d_fullres"], name="3d_cascade_fullres", previous="3d_lowres"
+    )
+    assert "3d_lowres at 3x2x2 mm: set by hand." in plan.reasons
+    finer = apply_settings(plan, DATA, ["3d_fullres.spacing=3,1.5,1.5"])
+    assert finer.configurations["3d_lowres"].spacing == (3.0, 2.0, 2.0)
+    assert finer.configurations["3d_cascade_fullres"].spacing == (3.0, 1.5, 1.5)
+
+
+@pytest.mark.parametrize("value", ["3,1,1", "2,1,1", "3,2", "a,b,c", "0,2,2"])
+def test_a_coarse_spacing_that_is_none_is_refused(value):
+    with pytest.raises(UsageError, match=r"3d_lowres\.spacing"):
+        apply_settings(PLAN, DATA, [f"3d_lowres.spacing={value}"])
+
+
+def test_flat_data_have_no_coarse_stage():
+    flat = dataclasses.replace(DATA, shapes=((1, 200, 200),) * CASES)
+    plan = make_plan(flat, Labels({"organ": (1,)}), "X")
+    with pytest.raises(UsageError, match="only 2d is planned"):
+        apply_settings(plan, flat, ["3d_lowres.spacing=3,2,2"])

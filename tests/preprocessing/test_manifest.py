@@ -7,6 +7,7 @@ import pytest
 
 from autoseg.errors import DataError
 from autoseg.preprocessing.manifest import (
+    home_of,
     is_complete,
     is_prepared,
     read_manifest,
@@ -62,3 +63,15 @@ def test_the_manifest_makes_a_folder_complete(stored):
     assert is_complete(folder, [case], recipe)
     assert not is_complete(folder, [case, dataclasses.replace(case, id="new")], recipe)
     assert not is_complete(folder, [case], "another recipe")
+
+
+def test_a_cascade_shares_the_arrays_that_are_prepared_alike(stored):
+    *_, plan, configuration = stored
+    cascade = dataclasses.replace(configuration, name="second", previous=configuration.name)
+    both = {configuration.name: configuration, "second": cascade}
+    plan = dataclasses.replace(plan, configurations=both)
+    assert home_of(plan, configuration) == configuration.name
+    assert home_of(plan, cascade) == configuration.name
+    finer = dataclasses.replace(cascade, spacing=(0.5, 0.5, 0.5))
+    plan = dataclasses.replace(plan, configurations={**both, "second": finer})
+    assert home_of(plan, finer) == "second"
