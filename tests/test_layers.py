@@ -12,7 +12,7 @@ FLOORS = {
     0: "image labels case_files dataset dataset_json plan card config presets results workspace"
     " files errors registry stopping dicom_files members",
     1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks"
-    " dicom dicom_slices pipes children",
+    " dicom dicom_slices pipes probabilities children",
     2: "preprocessing postprocess bundle bundle_writer card_text phantom contours",
     3: "importing planning training inference evaluation report sharing",
     4: "workflows",

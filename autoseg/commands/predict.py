@@ -13,6 +13,7 @@ from autoseg.commands.options import (
     workspace_of,
     workspace_option,
 )
+from autoseg.errors import UsageError
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +42,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--write", choices=("labels", "seg", "rtstruct"), default="labels",
         help="of DICOM series: label maps, or DICOM-SEG or RTSTRUCT (default: labels)",
     )  # fmt: skip
+    parser.add_argument(
+        "--save-probabilities", action="store_true", help="also <case>.npz, float16"
+    )
     parser.add_argument("--speed", choices=("accurate", "balanced", "fast"), default="balanced")
     parser.add_argument(
         "--trust", action="store_true", help="let a model import functions that its author named"
@@ -59,6 +63,9 @@ def run(options: argparse.Namespace) -> str:
     from autoseg.pipes import PIPE, connected
     from autoseg.workflows.predict import predict
 
+    if options.save_probabilities and options.output == PIPE:
+        fact = "--save-probabilities writes a file beside the label map"
+        raise UsageError(fact, remedy="name a file or a folder with -o")
     with connected(options.images, options.output) as (images, output):
         predict(
             workspace_of(options),
@@ -75,6 +82,7 @@ def run(options: argparse.Namespace) -> str:
             overwrite=options.overwrite,
             trust=options.trust,
             write=options.write,
+            save_probabilities=options.save_probabilities,
             parts=options.parts,
             part=options.part,
             previous=options.previous,

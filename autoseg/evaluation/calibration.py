@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from autoseg import probabilities as saved
 from autoseg.errors import DataError
 from autoseg.evaluation.label_maps import LabelMap, grown_box, target_box
 from autoseg.labels import Labels
@@ -107,8 +108,12 @@ def check_probabilities(
         )
 
 
-def read_probabilities(folder: Path, case: str) -> np.ndarray:
-    """Return the member `probabilities` (channels, Z, Y, X) of `<case>.npz`, as nnU-Net saves."""
+def read_probabilities(folder: Path, case: str, labels: Labels) -> np.ndarray:
+    """Return the probabilities (channels, Z, Y, X) in `<case>.npz`, as autoseg or nnU-Net saves.
+
+    autoseg keeps the box where background is not certain, and what each channel stands for; they
+    are returned in the order of `labels`. nnU-Net keeps a member `probabilities` alone.
+    """
     path = folder / f"{case}.npz"
     if not path.is_file():
         raise DataError("no probabilities of this case", place=str(path))
@@ -119,4 +124,13 @@ def read_probabilities(folder: Path, case: str) -> np.ndarray:
                 place=str(path),
                 expected="a member 'probabilities' (channels, Z, Y, X)",
             )
-        return members["probabilities"]
+        if "box" not in members:
+            return members["probabilities"]
+    ours = saved.read_probabilities(path)
+    if sorted(ours.values) != sorted(labels.written.tolist()):
+        shown = ", ".join(f"{n} ({v})" for n, v in zip(ours.channels, ours.values, strict=True))
+        expected = ", ".join(map(str, labels.written.tolist()))
+        raise DataError(f"probabilities of {shown}", place=str(path), expected=f"of {expected}")
+    order = [ours.values.index(value) for value in labels.written.tolist()]
+    whole = ours.whole()
+    return whole if order == sorted(order) else whole[order]

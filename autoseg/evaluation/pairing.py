@@ -134,6 +134,6 @@ def score_pair(
         prediction_file="" if pair.prediction is None else str(pair.prediction),
         groups=optional.groups,
         lesion_rules=optional.lesions,
-        probabilities=None if folder is None else read_probabilities(folder, pair.id),
+        probabilities=None if folder is None else read_probabilities(folder, pair.id, labels),
     )
     return replace(scores, group=pair.group)

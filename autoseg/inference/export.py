@@ -21,6 +21,7 @@ from torch import Tensor
 from autoseg.hardware import cores
 from autoseg.inference.runtime import Load, shared_executor
 from autoseg.labels import Labels
+from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.prepare import Frame, place, restore_operators
 
 # Voxels of one block along (z, y, x). A block of one target is 256 kB, within a core's own cache;
@@ -66,13 +67,7 @@ def decode_mean(
     same scan, with the same orientation, axis order and box; each has its own prepared grid. Scores
     may be of any floating type; arithmetic is float32.
     """
-    frame = members[0][1]
-    shown = (frame.box, frame.axis_order, frame.orientation)
-    if any((f.box, f.axis_order, f.orientation) != shown for _, f in members):
-        raise ValueError("the members do not show the same part of one scan")
-    device = members[0][0].device
-    block = _block_size(device, labels.channels)
-    sources = [_Source.of(scores, own, block) for scores, own in members]
+    frame, device, sources = _sources_of(members, labels)
     limits = list(thresholds or [0.5] * len(labels.names))
     if len(sources) == 1:
         limits = [math.log(p / (1 - p)) for p in limits]
@@ -87,6 +82,48 @@ def decode_mean(
     places = zip(*(source.blocks() for source in sources), strict=True)
     _run(decode, places, device)
     return place(label_map, frame)
+
+
+def restore_probabilities(
+    members: Sequence[tuple[Tensor, Frame]], labels: Labels, box: Box, out: np.ndarray
+) -> None:
+    """Write the mean probabilities of several models (or one) to `out` (channels, z, y, x).
+
+    `box`, which has the shape of `out`, is in voxels of the frames' box. Where they decide, they do
+    as `decode_mean` does.
+    """
+    _, device, sources = _sources_of(members, labels)
+
+    def put(bands: Sequence[Bands]) -> None:
+        overlap = [
+            (max(band.rows.start, start), min(band.rows.stop, stop))
+            for band, (start, stop) in zip(bands[0], box, strict=True)
+        ]
+        if any(start >= stop for start, stop in overlap):
+            return
+        with torch.inference_mode():
+            block = _mean_probability(sources, bands, labels)
+        there, here = (
+            tuple(
+                slice(start - o, stop - o) for (start, stop), o in zip(overlap, origin, strict=True)
+            )
+            for origin in ([start for start, _ in box], [band.rows.start for band in bands[0]])
+        )
+        out[(slice(None), *there)] = block[(slice(None), *here)].cpu().numpy()
+
+    _run(put, zip(*(source.blocks() for source in sources), strict=True), device)
+
+
+def _sources_of(
+    members: Sequence[tuple[Tensor, Frame]], labels: Labels
+) -> tuple[Frame, torch.device, list[_Source]]:
+    frame = members[0][1]
+    shown = (frame.box, frame.axis_order, frame.orientation)
+    if any((f.box, f.axis_order, f.orientation) != shown for _, f in members):
+        raise ValueError("the members do not show the same part of one scan")
+    device = members[0][0].device
+    block = _block_size(device, labels.channels)
+    return frame, device, [_Source.of(scores, own, block) for scores, own in members]
 
 
 def _block_size(device: torch.device, channels: int) -> Triple:

@@ -66,6 +66,17 @@ class Frame:
         z, y, x = (canonical[axis] for axis in self.axis_order)
         return z, y, x
 
+    def source_box(self, box: Box) -> Box:
+        """Return a half-open `box` of the turned scan in voxels of the source grid."""
+        sides: list[tuple[int, int]] = [(0, 0)] * 3
+        for axis, (start, stop) in zip(self.axis_order, box, strict=True):
+            source = self.orientation.permutation[axis]
+            if axis in self.orientation.flips:
+                size = self.source.shape[source]
+                start, stop = size - stop, size - start
+            sides[source] = (start, stop)
+        return sides[0], sides[1], sides[2]
+
     def turn(self, array: np.ndarray) -> np.ndarray:
         """Return `array` (..., Z, Y, X) of the source grid turned, as a view."""
         return _permute(self.orientation.apply(array), self.axis_order)

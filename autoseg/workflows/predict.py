@@ -58,6 +58,7 @@ def predict(
     overwrite: bool = False,
     trust: bool = False,
     write: str = "labels",
+    save_probabilities: bool = False,
     parts: int | None = None,
     part: int | None = None,
     previous: Path | None = None,
@@ -66,7 +67,8 @@ def predict(
 
     `images` are folders or files, see `predict_inputs`. Each label map is on its image's own grid,
     in its file type, under its name; DICOM series give `.nii.gz`, or with `write` "seg" or
-    "rtstruct" a DICOM object. The same command continues an unfinished run. An `output` with the
+    "rtstruct" a DICOM object. `save_probabilities`: also a `<case>.npz`, see
+    `autoseg.probabilities`. The same command continues an unfinished run. An `output` with the
     name of an image file takes a single case, and nothing else is written. With `parts` N, only
     `part` K (from 0) of the cases is predicted, beside other parts in the same folder. A cascade
     predicts its previous stage itself unless `previous` names the folder of its label maps.
@@ -100,7 +102,9 @@ def predict(
     one_file = is_one_file(output, write)
     if one_file and share:
         raise UsageError("one file cannot be shared out", remedy="name a folder with -o")
-    task = Task(chosen, config, device, output, one_file, write, previous is not None)
+    task = Task(
+        chosen, config, device, output, one_file, write, previous is not None, save_probabilities
+    )
     with stop_on_signals() as stop:
         if one_file:
             return _predict_file(task, cases[0], stop, overwrite)
@@ -111,9 +115,11 @@ def predict(
 
 def _predict_file(task: Task, case: Case, stop: StopRequest, overwrite: bool) -> dict[str, Any]:
     """Predict one case into the file that was named; its failure is the command's."""
-    if task.output.exists() and not overwrite:
-        remedy = "choose another name, or pass --overwrite"
-        raise UsageError("is there already", place=str(task.output), remedy=remedy)
+    made = [task.output, *([task.probabilities_of(case)] if task.save_probabilities else [])]
+    for path in made:
+        if path.exists() and not overwrite:
+            remedy = "choose another name, or pass --overwrite"
+            raise UsageError("is there already", place=str(path), remedy=remedy)
     check_writable(task.output.parent)
     entry = next(iter(_predict_cases(task, [case], stop))).result()
     return {"format": FORMAT, **header_of(task), "cases": described([entry]), "failed": []}

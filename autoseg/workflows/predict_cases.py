@@ -17,6 +17,7 @@ from autoseg.files import sha256
 from autoseg.image import Geometry, Image
 from autoseg.inference.export import decode_mean
 from autoseg.inference.predictor import ArrayPredictor, load_stages, run_stages
+from autoseg.inference.probabilities import save_certain_background, save_probabilities
 from autoseg.io import read_case, read_labels, write_labels
 from autoseg.parallel import Outcome, map_cases, prefetch
 from autoseg.plan import Plan
@@ -111,13 +112,19 @@ def _finish(case: Case, prepared: Prepared, engine: Engine, task: Task) -> Entry
         members = [run_stages(stages[-len(arrays) :], arrays, labels) for stages, arrays in pairs]
         label_map = decode_mean(members, labels, thresholds(engine.rules, labels))
         label_map = apply_rules(label_map, prepared.geometry.spacing, labels, engine.rules)
+        if task.save_probabilities:
+            save_probabilities(task.probabilities_of(case), members, labels)
     else:
         log.warning("%s: the image is empty (all zero); so is its label map", case.id)
         label_map = np.zeros(prepared.geometry.shape, dtype=labels.dtype)
+        if task.save_probabilities:
+            save_certain_background(task.probabilities_of(case), prepared.geometry, labels)
     path = task.file_of(case)
     if task.write == "labels":
         write_labels(path, label_map, prepared.geometry, like=case.images[0])
     else:
         write_object(path, label_map, labels, case.images[0], task.write)
     status = "ok" if prepared.arrays else "empty_image"
-    return Entry(case.id, path.name, sha256(path), source_of(case), status)
+    more = [task.probabilities_of(case)] if task.save_probabilities else []
+    hashes = {file.name: sha256(file) for file in more}
+    return Entry(case.id, path.name, sha256(path), source_of(case), status, hashes)

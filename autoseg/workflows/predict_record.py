@@ -35,6 +35,7 @@ class Entry:
     sha256: str
     source: str  # hash of names, sizes and times of the input files
     status: str = "ok"  # or "empty_image": nothing but zeros, so nothing was searched
+    more: Mapping[str, str] = field(default_factory=dict)  # other files of the case: their hashes
 
 
 @dataclass
@@ -133,13 +134,17 @@ def _remove_earlier(folder: Path) -> None:
 
 def listed_files(home: Path) -> list[str]:
     """Return the names of label maps that the record in `home` lists, finished or not."""
-    names: list[str] = []
+    cases: list[Any] = []
     with contextlib.suppress(AutosegError, OSError, KeyError, TypeError, AttributeError):
-        names = [case["file"] for case in read_json(home / FINAL)["cases"].values()]
+        cases = list(read_json(home / FINAL)["cases"].values())
     with contextlib.suppress(OSError):
         for line in (home / PARTIAL).read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError, AttributeError):
-                names.append(json.loads(line).get("file", ""))
+            with contextlib.suppress(json.JSONDecodeError):
+                cases.append(json.loads(line))
+    names: list[str] = []
+    for case in cases:
+        with contextlib.suppress(AttributeError):
+            names += [case.get("file", ""), *case.get("more", ())]
     return [name for name in names if name]
 
 
@@ -156,9 +161,11 @@ def is_done(record: Record, case: Case) -> bool:
     entry = record.done.get(case.id)
     if entry is None:
         return False
-    path = record.output / entry.file
+    files = {entry.file: entry.sha256, **entry.more}
     with contextlib.suppress(OSError):
-        return entry.source == source_of(case) and sha256(path) == entry.sha256
+        return entry.source == source_of(case) and all(
+            sha256(record.output / name) == digest for name, digest in files.items()
+        )
     return False
 
 
@@ -193,7 +200,9 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any], failed: Mapping[st
 
 def described(entries: Iterable[Entry]) -> dict[str, Any]:
     """Return what `predictions.json` says about each finished case."""
-    return {
-        entry.case: {"file": entry.file, "sha256": entry.sha256, "status": entry.status}
-        for entry in entries
-    }
+    return {entry.case: _described(entry) for entry in entries}
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    told = {"file": entry.file, "sha256": entry.sha256, "status": entry.status}
+    return {**told, "more": dict(entry.more)} if entry.more else told

@@ -9,7 +9,7 @@ from typing import Any
 
 from autoseg import __version__
 from autoseg.bundle import BundleInfo
-from autoseg.case_files import ending_of
+from autoseg.case_files import ending_of, stem_of
 from autoseg.config import PredictConfig
 from autoseg.dataset import Case
 from autoseg.files import to_json
@@ -29,6 +29,7 @@ class Task:
     one_file: bool = False
     write: str = "labels"  # or "seg" or "rtstruct": DICOM objects
     given: bool = False  # cases bring the label map of a cascade's previous stage
+    save_probabilities: bool = False
 
     def file_of(self, case: Case) -> Path:
         """Return where the label map of `case` goes: to its own file type, but JPEG becomes PNG."""
@@ -39,6 +40,11 @@ class Task:
         ending = ending_of(case.images[0]) or ".nii.gz"  # without one: a DICOM series
         return self.output / f"{case.id}{'.png' if ending in LOSSY_ENDINGS else ending}"
 
+    def probabilities_of(self, case: Case) -> Path:
+        """Return where the probabilities of `case` go, if they are saved."""
+        stem = stem_of(self.output) if self.one_file else case.id
+        return self.file_of(case).with_name(f"{stem}.npz")
+
 
 def header_of(task: Task) -> dict[str, Any]:
     """Return what identifies a run: the version, the models, the settings, the rules."""
@@ -46,7 +52,11 @@ def header_of(task: Task) -> dict[str, Any]:
     settings = to_json(dataclasses.replace(task.config, folds=None))
     header = {"version": __version__, "models": models, "settings": settings,
               "rules": to_json(rules_json(task.chosen.rules))}  # fmt: skip
-    return header | ({"write": task.write} if task.write != "labels" else {})
+    if task.write != "labels":
+        header["write"] = task.write
+    if task.save_probabilities:
+        header["probabilities"] = True
+    return header
 
 
 def _described(info: BundleInfo, given: bool) -> dict[str, Any]:

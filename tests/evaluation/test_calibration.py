@@ -15,7 +15,9 @@ from autoseg.evaluation.calibration import (
     read_probabilities,
 )
 from autoseg.evaluation.label_maps import load_label_map
+from autoseg.image import Geometry
 from autoseg.labels import Labels
+from autoseg.probabilities import write_probabilities
 from autoseg.results import BOTH_EMPTY
 
 ORGAN = Labels({"organ": (1,)})
@@ -123,9 +125,27 @@ def test_what_is_no_probability_is_refused():
 
 def test_probabilities_are_read_from_npz(tmp_path):
     np.savez(tmp_path / "a.npz", probabilities=np.ones((2, 1, 1, 1)))
-    assert read_probabilities(tmp_path, "a").shape == (2, 1, 1, 1)
+    assert read_probabilities(tmp_path, "a", ORGAN).shape == (2, 1, 1, 1)
     np.savez(tmp_path / "b.npz", softmax=np.ones(1))
     with pytest.raises(DataError, match=r"holds softmax.*'probabilities'"):
-        read_probabilities(tmp_path, "b")
+        read_probabilities(tmp_path, "b", ORGAN)
     with pytest.raises(DataError, match="no probabilities of this case"):
-        read_probabilities(tmp_path, "c")
+        read_probabilities(tmp_path, "c", ORGAN)
+
+
+def test_our_own_are_put_on_the_whole_grid_in_the_order_of_the_targets(tmp_path):
+    organs = Labels({"liver": (1,), "spleen": (2,)})
+    box = ((1, 2), (0, 2), (0, 1))
+
+    def fill(array):
+        array[...] = np.array([0.25, 0.5, 0.125], np.float16)[:, None, None, None]
+
+    write_probabilities(tmp_path / "a.npz", Geometry((2, 2, 2)), box, organs, fill)
+    found = read_probabilities(tmp_path, "a", organs)
+    assert found.shape == (3, 2, 2, 2)
+    assert found[:, 1, 0, 0].tolist() == [0.25, 0.5, 0.125]
+    assert found[:, 0, 0, 0].tolist() == [1, 0, 0]
+    other = read_probabilities(tmp_path, "a", Labels({"spleen": (2,), "liver": (1,)}))
+    assert other[:, 1, 0, 0].tolist() == [0.25, 0.125, 0.5]
+    with pytest.raises(DataError, match=r"liver \(1\), spleen \(2\), expected of 0, 1"):
+        read_probabilities(tmp_path, "a", ORGAN)

@@ -9,7 +9,8 @@ import pytest
 
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.files import from_json, json_text, to_json
-from autoseg.image import Geometry, Image
+from autoseg.image import Geometry, Image, Orientation
+from autoseg.preprocessing.crop import crop
 from autoseg.preprocessing.prepare import (
     OUTSIDE,
     Frame,
@@ -252,3 +253,19 @@ def test_a_normaliser_of_ones_own_needs_trust(rng):
 
 def halve(array, stats, inside):
     return array / 2
+
+
+def test_a_box_of_the_turned_scan_is_found_on_the_source_grid():
+    source = Geometry((5, 7, 9))
+    box = ((1, 3), (2, 5), (0, 4))
+    for permutation in itertools.permutations(range(3)):
+        for flips in ((), (0,), (1, 2), (0, 1, 2)):
+            for order in itertools.permutations(range(3)):
+                frame = Frame(source, Orientation(permutation, flips), order, box, (1, 1, 1),
+                              (1.0,) * 3, (1.0,) * 3)  # fmt: skip
+                array = np.zeros(source.shape, int)
+                z, y, x = (slice(*side) for side in frame.source_box(box))
+                array[z, y, x] = 1
+                turned = frame.turn(array)
+                assert crop(turned, box).all()
+                assert turned.sum() == np.prod([stop - start for start, stop in box])
