@@ -30,13 +30,19 @@ class TrainConfig:
     steps_per_epoch: int = 250
     batch_size: int | None = None  # None: the plan's
     patch_size: tuple[int, int, int] | None = None  # None: the plan's
-    optimizer: str | None = None  # "muon", "adamw", "sgd"
+    # "muon", "adamw", "sgd", "adam", "amsgrad", "radam", "nadam", "adan"
+    optimizer: str | None = None
     learning_rate: float | None = None
     weight_decay: float | None = None
     momentum: float = 0.99  # sgd only, Nesterov
-    schedule: str | None = None  # "poly", "cosine", "linear"
+    betas: tuple[float, float] = (0.9, 0.999)  # of the averages of Adam and its kin
+    schedule: str | None = None  # "poly", "cosine", "linear", "step", "constant"
+    poly_power: float = 0.9
+    cosine_cycles: float = 0.5  # half a swing: down to zero
+    step_every: float = 1 / 3  # of the training
+    step_factor: float = 0.2
     warmup: float | None = None  # fraction of the steps
-    gradient_norm: float = 12.0
+    gradient_norm: float = 12.0  # at most; 0: no limit
     ema: float | None = None  # decay of the averaged weights per step; 0: off
     loss: str = "dice_ce"  # a sum of terms, "0.65*dice+0.35*focal", or package.module:function
     target_weights: str | None = None  # "liver=1,tumour=3" or "balanced"; None: all alike

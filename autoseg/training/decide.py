@@ -29,7 +29,7 @@ from autoseg.errors import UsageError, suggest
 from autoseg.plan import Configuration, Design
 from autoseg.training.budget import Budget, Length, say_duration
 from autoseg.training.loader import Batch, samples_per_step, take_samples
-from autoseg.training.optim import choose_length, choose_recipe
+from autoseg.training.recipe import choose_length, choose_recipe
 from autoseg.training.state import lay_out, lay_out_image, to_device
 
 # Of a batch, on a CPU. With a single one PyTorch takes another, slower convolution.

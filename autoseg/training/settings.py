@@ -9,11 +9,12 @@ from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 
 ABOVE_ZERO = (
-    "steps_per_epoch", "epochs", "steps", "batch_size", "learning_rate", "gradient_norm",
-    "accumulate", "patience", "keep_every", "focal_tversky_gamma", "boundary_sigma_mm",
+    "steps_per_epoch", "epochs", "steps", "batch_size", "learning_rate", "accumulate", "patience",
+    "keep_every", "focal_tversky_gamma", "boundary_sigma_mm", "poly_power", "cosine_cycles",
 )  # fmt: skip
 ZERO_OR_MORE = (
-    "seed", "weight_decay", "dice_smooth", "focal_gamma", "tversky_alpha", "tversky_beta",
+    "seed", "weight_decay", "gradient_norm", "dice_smooth", "focal_gamma", "tversky_alpha",
+    "tversky_beta",
 )  # fmt: skip
 BELOW_ONE = ("ema", "warmup", "momentum")
 SHARES = ("foreground_fraction", "control_fraction")
@@ -23,6 +24,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (ZERO_OR_MORE, lambda value: value >= 0, "zero or more"),
     (BELOW_ONE, lambda value: 0 <= value < 1, "at least 0 and below 1"),
     (SHARES, lambda value: 0 <= value <= 1, "from 0 to 1"),
+    (("step_every", "step_factor"), lambda value: 0 < value <= 1, "above 0 and up to 1"),
     (("topk_percent",), lambda value: 0 < value <= 100, "above 0 and up to 100"),
 )
 
@@ -36,5 +38,7 @@ def check_ranges(config: TrainConfig) -> None:
                 raise UsageError(f"{name} = {value}", expected=expected)
     if config.tversky_alpha + config.tversky_beta == 0:
         raise UsageError("tversky_alpha = tversky_beta = 0", expected="one of them above 0")
+    if not all(0 <= beta < 1 for beta in config.betas):
+        raise UsageError(f"betas = {config.betas}", expected="two numbers, at least 0 and below 1")
     if not set(config.mirror_axes or ()) <= {0, 1, 2}:
         raise UsageError(f"mirror_axes = {config.mirror_axes}", expected="some of 0, 1 and 2")

@@ -24,8 +24,8 @@ from autoseg.training.budget import Pace
 from autoseg.training.checkpoint import Keeper
 from autoseg.training.counts import hard_counts
 from autoseg.training.loader import Batch, micro_batches
-from autoseg.training.optim import learning_rate
 from autoseg.training.patience import ending_from, stale_epochs
+from autoseg.training.schedules import learning_rate
 from autoseg.training.state import (
     Task,
     Training,
@@ -115,7 +115,8 @@ def update(training: Training, task: Task, batch: Batch) -> None:
     loss = add_gradients(training, task, batch)
     task.ranks.sum_gradients(network)
     training.scaler.unscale_(optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm, foreach=True)
+    most = config.gradient_norm or math.inf
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), most, foreach=True)
     finite = torch.isfinite(norm) & torch.isfinite(loss)
     take_step(training, finite)
     if training.average is not None:

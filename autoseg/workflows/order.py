@@ -19,7 +19,7 @@ from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
 from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
 from autoseg.training.losses import build_loss
-from autoseg.training.optim import check_names
+from autoseg.training.recipe import check_names
 from autoseg.training.trackers import check_trackers
 from autoseg.workflows.previous import PreviousStage, find_previous
 from autoseg.workspace import Workspace

@@ -1,95 +1,14 @@
-"""Laws of optimisers, schedules, averages and the recipe."""
+"""Laws of optimisers and averages."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoseg.config import TrainConfig
-from autoseg.errors import UsageError
-from autoseg.training.optim import (
-    Average,
-    choose_length,
-    choose_recipe,
-    learning_rate,
-    make_optimizer,
-)
-
-
-def test_few_steps_get_muon_annealed_and_many_get_sgd_with_reasons():
-    short, reasons = choose_recipe(TrainConfig(), 1500)
-    assert (short.optimizer, short.learning_rate, short.schedule) == ("muon", 3e-3, "cosine")
-    assert reasons[0].startswith("1,500 steps -> Muon at 0.003, annealed to zero")
-    long, reasons = choose_recipe(TrainConfig(), 250_000)
-    assert (long.optimizer, long.learning_rate, long.schedule) == ("sgd", 1e-2, "poly")
-    assert (long.momentum, long.weight_decay) == (0.99, 3e-5)
-    assert "250,000 steps -> SGD" in reasons[0]
-
-
-def test_between_the_two_the_rate_falls_with_the_root_of_the_steps():
-    rates = [choose_recipe(TrainConfig(), n)[0].learning_rate for n in (4000, 16000, 64000)]
-    assert rates == [3e-3, 1.5e-3, 7.5e-4]
-
-
-def test_what_the_user_sets_is_kept_and_named():
-    config, reasons = choose_recipe(TrainConfig(optimizer="sgd", learning_rate=0.1), 1500)
-    assert (config.optimizer, config.learning_rate, config.schedule) == ("sgd", 0.1, "poly")
-    assert reasons[1] == "set by hand: learning_rate=0.1, optimizer=sgd"
-
-
-def test_recipe_nnunet_is_the_reference_whatever_the_length():
-    config, _ = choose_recipe(TrainConfig(recipe="nnunet"), 1000)
-    assert (config.optimizer, config.sampler, config.weight_decay) == ("sgd", "nnunet", 3e-5)
-    steps, reason = choose_length(TrainConfig(recipe="nnunet"), 5, 1, 2, on_gpu=False)
-    assert (steps, reason) == (250_000, "1000 epochs of 250 steps, as nnU-Net does")
-
-
-def test_length_follows_the_data_within_limits_and_says_so():
-    def length(cases: int, patches: float, batch: int, gpu: bool = True, **changes: object):
-        config = dataclasses.replace(TrainConfig(), **changes)
-        return choose_length(config, cases, patches, batch, gpu)
-
-    assert length(160, 0.9, 4)[0] == 8000  # 200 visits * 160 cases / batches of 4
-    assert length(5, 1, 2)[0] == 2500
-    assert "too few to learn from" in length(5, 1, 2)[1]
-    assert length(1000, 30, 2)[0] == 75_000
-    assert length(1000, 30, 2, gpu=False)[0] == 10_000
-    assert "stops at 10,000 without a GPU" in length(1000, 30, 2, gpu=False)[1]
-    assert length(160, 1, 4, recipe="fast")[0] == 2000
-    assert length(160, 1, 4, epochs=3, steps_per_epoch=10)[0] == 30
-    assert length(160, 1, 4, steps=77)[0] == 77
-
-
-def test_schedules_start_at_the_rate_and_end_at_zero():
-    for schedule in ("poly", "cosine", "linear"):
-        config = TrainConfig(learning_rate=2.0, schedule=schedule)
-        values = [learning_rate(config, p / 20) for p in range(21)]
-        assert values[0] == 2.0
-        assert values[-1] == pytest.approx(0, abs=1e-12)
-        assert values == sorted(values, reverse=True)
-    assert learning_rate(TrainConfig(learning_rate=1.0, schedule="poly"), 0.5) == 0.5**0.9
-
-
-def test_warm_up_climbs_from_zero():
-    config = TrainConfig(learning_rate=1.0, schedule="linear", warmup=0.1)
-    assert learning_rate(config, 0.0) == 0
-    assert learning_rate(config, 0.05) == pytest.approx(0.5 * 0.95)
-    assert learning_rate(config, 0.1) == pytest.approx(0.9)
-
-
-def test_names_and_numbers_that_cannot_be_meant_are_refused():
-    for config, message in [
-        (TrainConfig(recipe="balnced"), "did you mean 'balanced'"),
-        (TrainConfig(optimizer="adamv"), "did you mean 'adamw'"),
-        (TrainConfig(schedule="cos"), "unknown schedule 'cos'"),
-        (TrainConfig(learning_rate=-1.0), "learning_rate = -1.0"),
-        (TrainConfig(ema=1.0), "below 1"),
-    ]:
-        with pytest.raises(UsageError, match=message):
-            choose_recipe(config, 100)
+from autoseg.training.checkpoint import pack_optimizer, unpack_optimizer
+from autoseg.training.optim import OPTIMIZERS, Average, make_optimizer
 
 
 def test_adamw_does_not_decay_norms_and_sgd_decays_all():
@@ -129,3 +48,59 @@ def test_the_average_equals_the_slow_formula_with_its_warm_up():
         decay = min(0.9, (1 + update) / (10 + update))
         expected = decay * expected + (1 - decay) * network.weight.detach()
     torch.testing.assert_close(average.weights["weight"], expected)
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+def begin(name: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv3d(1, 16, 3), nn.Conv3d(16, 16, 3))
+    config = TrainConfig(optimizer=name, learning_rate=0.01, weight_decay=0.1)
+    return network, make_optimizer(network, config)
+
+
+def move(network: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for p in network.parameters():
+        p.grad = torch.randn(p.shape, generator=generator)
+    optimizer.step()
+
+
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_checkpoint_goes_on_bit_for_bit(name: str):
+    network, optimizer = begin(name)
+    for seed in range(7):  # RAdam begins to adapt after five steps
+        move(network, optimizer, seed)
+    other, resumed = begin(name)
+    other.load_state_dict(network.state_dict())
+    unpack_optimizer(resumed, {k: v.clone() for k, v in pack_optimizer(optimizer).items()})
+    for seed in range(7, 10):
+        move(network, optimizer, seed)
+        move(other, resumed, seed)
+    assert torch.equal(weights(network), weights(other))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "amsgrad", "radam", "nadam", "adan"])
+def test_the_adaptive_ones_go_downhill(name: str):
+    weight = nn.Parameter(torch.tensor([[3.0, -2.0]]))
+    config = TrainConfig(learning_rate=0.1)
+    optimizer = OPTIMIZERS[name]([weight], config)
+    for _ in range(300):
+        optimizer.zero_grad()
+        height = (weight * torch.tensor([1.0, 2.0])).square().sum()
+        height.backward()
+        optimizer.step()
+    assert height.item() < 0.01 * (3**2 + 4**2)
+
+
+def test_betas_are_a_setting_of_adam_and_its_kin():
+    config = TrainConfig(betas=(0.5, 0.9))
+    for name in ("adam", "adamw", "amsgrad", "radam", "nadam"):
+        optimizer = OPTIMIZERS[name]([nn.Parameter(torch.zeros(2, 2))], config)
+        assert optimizer.param_groups[0]["betas"] == (0.5, 0.9)
+        assert optimizer.param_groups[0].get("amsgrad", False) is (name == "amsgrad")

@@ -21,6 +21,8 @@ from autoseg.training.settings import check_ranges
         ("topk_percent", 0.0, "above 0 and up to 100"),
         ("learning_rate", float("inf"), "more than zero"),
         ("mirror_axes", (0, 3), "some of 0, 1 and 2"),
+        ("betas", (0.9, 1.0), "two numbers, at least 0 and below 1"),
+        ("step_factor", 0.0, "above 0 and up to 1"),
     ],
 )
 def test_a_number_out_of_range_is_said_with_its_range(name, value, expected) -> None:
@@ -35,7 +37,7 @@ def test_defaults_are_in_range_and_every_number_has_one() -> None:
     numbers = {
         f.name for f in dataclasses.fields(TrainConfig) if "int" in f.type or "float" in f.type
     }
-    assert numbers - checked == {"patch_size", "mirror_axes"}
+    assert numbers - checked == {"patch_size", "mirror_axes", "betas"}
 
 
 def test_tversky_needs_a_weight() -> None:

@@ -18,7 +18,8 @@ from autoseg.training import trainer
 from autoseg.training.budget import Length, Pace
 from autoseg.training.checkpoint import Keeper, load_checkpoint
 from autoseg.training.loader import Batch
-from autoseg.training.optim import choose_recipe
+from autoseg.training.optim import OPTIMIZERS
+from autoseg.training.recipe import choose_recipe
 from autoseg.training.state import Task, Training, begin_training, unpack
 from autoseg.training.trainer import train
 
@@ -127,7 +128,11 @@ def test_a_slow_epoch_is_told_on_the_way_and_the_result_is_the_same(
     assert same(quiet, told)
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd"}, {"ema": 0.9}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimizer": "sgd"}, {"ema": 0.9}, {"gradient_norm": 0.0}]
+    + [{"optimizer": name} for name in ("adan", "amsgrad", "nadam", "radam")],
+)
 @pytest.mark.parametrize("stopped_after", [1, 7, 10])
 def test_a_training_that_was_stopped_ends_with_the_same_bytes(
     tmp_path: Path, changes: dict, stopped_after: int
@@ -167,7 +172,7 @@ def spoil(batch: Batch) -> Batch:
     return dataclasses.replace(batch, image=torch.full_like(batch.image, float("nan")))
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
 def test_a_step_without_a_finite_gradient_changes_nothing(tmp_path: Path, optimizer: str):
     def first_spoilt(step: int, batch: Batch) -> Batch:
         return spoil(batch) if step in (0, 3) else batch
@@ -180,6 +185,15 @@ def test_a_step_without_a_finite_gradient_changes_nothing(tmp_path: Path, optimi
     before = {name: value.clone() for name, value in nothing.network.state_dict().items()}
     after = run(nothing, task, tmp_path / "n", batches(0, lambda _, batch: spoil(batch)))
     assert same(before, after)
+
+
+def test_without_a_limit_of_the_norm_gradients_are_taken_as_they_are(tmp_path: Path):
+    weights = {
+        norm: run(*begin(3, optimizer="sgd", gradient_norm=norm), tmp_path / f"{norm}")
+        for norm in (0.0, 1e6, 0.01)
+    }
+    assert same(weights[0.0], weights[1e6])
+    assert not same(weights[0.0], weights[0.01])
 
 
 def test_many_such_steps_in_a_row_end_the_training_and_name_the_cases(tmp_path: Path):
