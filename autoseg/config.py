@@ -55,7 +55,8 @@ class TrainConfig:
     boundary_sigma_mm: float = 3.0
     deep_supervision: bool = True
     batch_dice: bool | None = None  # None: the plan's
-    sampler: str | None = None  # "balanced", "nnunet"
+    sampler: str | None = None  # "balanced", "nnunet", "nnunet_probabilistic"
+    target_sampling: str | None = None  # "liver=1,tumour=3" or "rarity"; None: in equal parts
     foreground_fraction: float | None = None  # of the patches, centred on a target
     control_fraction: float | None = None  # of the patches, from cases without any target
     augmentation: str = "default"  # "default", "none", or package.module:function

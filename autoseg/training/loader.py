@@ -28,6 +28,7 @@ from autoseg.training.sampling import (
     Choice,
     Patch,
     Pool,
+    annotated_in,
     choose_cases,
     choose_place,
     make_pool,
@@ -84,7 +85,7 @@ def batches(
     `from_end`: `Plan.reversed_axes`, see `sampling.choose_start`. What fails in the thread is
     raised here. Close the iterator to end the thread.
     """
-    pool = make_pool(cases)
+    pool = make_pool(cases, labels, config)
     step = start_step
 
     def next_batch() -> Batch:
@@ -127,7 +128,7 @@ def make_batch(
     for position, choice in enumerate(chosen):
         case = cases[choice.case]
         matrix = draw_transform(design, case.frame.prepared_spacing, rng) if warping else None
-        nnunet = config.sampler == "nnunet"
+        nnunet = (config.sampler or "").startswith("nnunet")
         start = choose_place(case, patch_size, choice.target, rng, nnunet=nnunet, from_end=from_end)
         if share.start <= position < share.stop:
             patch = read_patch(case, patch_size, start, matrix)
@@ -137,7 +138,7 @@ def make_batch(
                 patch = dataclasses.replace(patch, previous=changed)
             patches.append(patch)
     whole, chosen = len(chosen), chosen[share]
-    annotated = np.asarray([_annotated(cases[choice.case], labels) for choice in chosen])
+    annotated = np.asarray([annotated_in(cases[choice.case], labels) for choice in chosen])
     spacing = np.asarray([cases[choice.case].frame.prepared_spacing for choice in chosen])
     image, target, previous, warps = _stack(patches, patch_size)
     return Batch(
@@ -179,17 +180,13 @@ def take_samples(batch: Batch, samples: slice) -> Batch:
 
 
 def cases_of(
-    cases: Sequence[PreparedCase], design: Design, config: TrainConfig, step: int
+    cases: Sequence[PreparedCase], design: Design, config: TrainConfig, labels: Labels, step: int
 ) -> tuple[str, ...]:
     """Return the ids of the cases in batch number `step`, for messages."""
     rng = np.random.default_rng([config.seed, step])
     size = samples_per_step(design, config)
-    chosen: list[Choice] = choose_cases(make_pool(cases), size, config, rng)
+    chosen: list[Choice] = choose_cases(make_pool(cases, labels, config), size, config, rng)
     return tuple(cases[choice.case].id for choice in chosen)
-
-
-def _annotated(case: PreparedCase, labels: Labels) -> list[bool]:
-    return [case.annotated is None or name in case.annotated for name in labels.names]
 
 
 def _stack(

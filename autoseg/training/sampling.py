@@ -1,11 +1,14 @@
 """Which case and which place a patch comes from.
 
-Two samplers choose (case, target) for every position of a batch:
+Samplers choose (case, target) for every position of a batch:
 
 - "nnunet": cases uniformly; the last third of the batch is centred on a voxel of a target that is
-  drawn uniformly among those present in the case.
-- "balanced": a fixed share of the patches goes to the targets in equal parts, however rare they
-  are: first the target, then a case that has it. Another share goes to controls, the rest anywhere.
+  drawn among those present in the case. "nnunet_probabilistic": each position is, with that chance.
+- "balanced": a fixed share of the patches goes to the targets, however rare they are: first the
+  target, then a case that has it. Another share goes to controls, the rest anywhere.
+
+Targets are drawn in equal parts, or by the weights of `target_sampling`; in no case one that was
+not annotated there: its voxels, if there are any, say nothing about the others.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from typing import Any
 import numpy as np
 
 from autoseg.config import TrainConfig
+from autoseg.labels import Labels
 from autoseg.plan import Triple
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.registry import resolve
 from autoseg.training.geometry import covered_box
+from autoseg.training.target_weights import sampling_weights
 
 FOREGROUND_NNUNET = 0.33
 FOREGROUND_BALANCED = 0.5
@@ -32,8 +37,19 @@ JITTER = 0.25  # of the patch: how far "balanced" moves a voxel away from the ce
 class Pool:
     """What the samplers know about N cases and K targets."""
 
-    present: np.ndarray  # (N, K) bool: target k has voxels in case n
+    present: np.ndarray  # (N, K) bool: target k is annotated and has voxels in case n
     control: np.ndarray  # (N,) bool: tagged "control", and without any target
+    weights: np.ndarray | None = None  # (K,) how often a target is drawn; None: equally often
+
+    def drawn(self, among: Any) -> np.ndarray:
+        """Return the targets of `among` (K,) bool that are ever drawn."""
+        return np.flatnonzero(among if self.weights is None else among & (self.weights > 0))
+
+    def chances(self, targets: np.ndarray) -> np.ndarray | None:
+        """Return the chance of each of `targets` in a draw of one of them; None: all alike."""
+        if self.weights is None:
+            return None
+        return self.weights[targets] / self.weights[targets].sum()
 
 
 @dataclass(frozen=True)
@@ -59,11 +75,18 @@ class Patch:
     previous: np.ndarray | None = None  # like `labels`, what the previous stage of a cascade says
 
 
-def make_pool(cases: Sequence[PreparedCase]) -> Pool:
+def make_pool(cases: Sequence[PreparedCase], labels: Labels, config: TrainConfig) -> Pool:
     """Return what `choose_cases` needs to know about the cases."""
-    present = np.asarray([[len(voxels) > 0 for voxels in case.foreground] for case in cases])
-    control = np.asarray(["control" in case.tags for case in cases]) & ~present.any(1)
-    return Pool(present, control)
+    found = np.asarray([[len(voxels) > 0 for voxels in case.foreground] for case in cases])
+    annotated = np.asarray([annotated_in(case, labels) for case in cases])
+    control = np.asarray(["control" in case.tags for case in cases]) & ~found.any(1)
+    weights = sampling_weights(config.target_sampling, labels)
+    return Pool(found & annotated, control, None if weights is None else np.asarray(weights))
+
+
+def annotated_in(case: PreparedCase, labels: Labels) -> list[bool]:
+    """Return of each target whether it was annotated in the case."""
+    return [case.annotated is None or name in case.annotated for name in labels.names]
 
 
 def choose_cases(
@@ -82,12 +105,28 @@ def choose_nnunet(
     fraction = config.foreground_fraction
     fraction = FOREGROUND_NNUNET if fraction is None else fraction
     unforced = round(size * (1 - fraction))
-    choices = []
-    for position, case in enumerate(rng.integers(len(pool.present), size=size)):
-        targets = np.flatnonzero(pool.present[case])
-        forced = position >= unforced and len(targets) > 0
-        choices.append(Choice(int(case), int(rng.choice(targets)) if forced else None))
-    return choices
+    cases = rng.integers(len(pool.present), size=size)
+    return [
+        _choice_in(pool, int(case), position >= unforced, rng)
+        for position, case in enumerate(cases)
+    ]
+
+
+def choose_probabilistic(
+    pool: Pool, size: int, config: TrainConfig, rng: np.random.Generator
+) -> list[Choice]:
+    """Draw cases uniformly; centre each position on a target with the same chance."""
+    fraction = config.foreground_fraction
+    fraction = FOREGROUND_NNUNET if fraction is None else fraction
+    cases = rng.integers(len(pool.present), size=size)
+    return [_choice_in(pool, int(case), rng.random() < fraction, rng) for case in cases]
+
+
+def _choice_in(pool: Pool, case: int, forced: bool, rng: np.random.Generator) -> Choice:
+    targets = pool.drawn(pool.present[case])
+    if not (forced and len(targets)):
+        return Choice(case, None)
+    return Choice(case, int(rng.choice(targets, p=pool.chances(targets))))
 
 
 def choose_balanced(
@@ -97,13 +136,13 @@ def choose_balanced(
     foreground, controls = config.foreground_fraction, config.control_fraction
     foreground = FOREGROUND_BALANCED if foreground is None else foreground
     controls = CONTROLS_BALANCED if controls is None else controls
-    targets = np.flatnonzero(pool.present.any(0))
+    targets = pool.drawn(pool.present.any(0))
     others = np.flatnonzero(~pool.control)
     # A share of 0.3 in a batch of 4 is one patch and, in every fifth batch, another.
     forced = int(foreground * size + rng.random()) if len(targets) else 0
     calm = int(controls * size + rng.random()) if pool.control.any() else 0
     choices = []
-    for target in rng.choice(targets, forced) if forced else ():
+    for target in rng.choice(targets, forced, p=pool.chances(targets)) if forced else ():
         case = rng.choice(np.flatnonzero(pool.present[:, target]))
         choices.append(Choice(int(case), int(target)))
     for _ in range(min(calm, size - forced)):
@@ -114,7 +153,11 @@ def choose_balanced(
 
 
 Sampler = Callable[[Pool, int, TrainConfig, np.random.Generator], list[Choice]]
-SAMPLERS: dict[str, Sampler] = {"balanced": choose_balanced, "nnunet": choose_nnunet}
+SAMPLERS: dict[str, Sampler] = {
+    "balanced": choose_balanced,
+    "nnunet": choose_nnunet,
+    "nnunet_probabilistic": choose_probabilistic,
+}
 
 
 def choose_start(

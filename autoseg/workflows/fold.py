@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoseg.config import PredictConfig, TrainConfig
+from autoseg.config import PredictConfig, TrainConfig, override
 from autoseg.device import PRECISIONS
 from autoseg.errors import CorruptError, UsageError
 from autoseg.files import fingerprint_of, from_json, to_json
@@ -27,7 +27,7 @@ from autoseg.training.loader import Batch, batches, cases_of
 from autoseg.training.losses import build_loss
 from autoseg.training.state import Task, Training, network_input, to_device
 from autoseg.training.supervision import deep_supervised
-from autoseg.training.target_weights import BALANCED, balanced_weights
+from autoseg.training.target_weights import BY_VOLUME, weights_by_volume
 from autoseg.workflows.order import Order
 from autoseg.workflows.validation import estimate_seconds
 
@@ -116,16 +116,19 @@ def decide_anew(
 
 
 def weigh_targets(order: Order) -> TrainConfig:
-    """Return the configuration with "balanced" weights of targets as numbers."""
+    """Return the configuration with weights that follow from the volumes of targets as numbers."""
     config, folder = order.config, order.prepared / order.configuration.name
-    if config.target_weights != BALANCED:
+    asked = {name: getattr(config, name) for name in BY_VOLUME}
+    found = [name for name, word in BY_VOLUME.items() if asked[name] == word]
+    if not found:
         return config
     sidecars = [read_sidecar(folder, case) for case in order.cases.train]
-    weights = balanced_weights(
+    weights = weights_by_volume(
         [s.label_counts for s in sidecars], [s.annotated for s in sidecars], order.plan.labels
     )
-    log.info("weights of the targets, by the inverse root of their mean volumes: %s", weights)
-    return dataclasses.replace(config, target_weights=weights)
+    for name in found:
+        log.info("%s=%s: %s", name, asked[name], weights)
+    return override(config, [f"{name}={weights}" for name in found])
 
 
 def warn_few_steps(order: Order, steps: int) -> None:
@@ -193,7 +196,7 @@ def make_task(
         dtype=PRECISIONS[decision.precision],
         channels_last=decision.channels_last,
         ranks=ranks,
-        cases_of=lambda step: cases_of(ours, order.design, config, step),
+        cases_of=lambda step: cases_of(ours, order.design, config, labels, step),
     )
 
 

@@ -20,6 +20,7 @@ from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
 from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
 from autoseg.training.losses import build_loss
 from autoseg.training.recipe import check_names
+from autoseg.training.target_weights import sampling_weights
 from autoseg.training.trackers import check_trackers
 from autoseg.workflows.previous import PreviousStage, find_previous
 from autoseg.workspace import Workspace
@@ -105,6 +106,7 @@ def read_orders(
     check_names(config)
     build_loss(config, plan.labels)
     check_trackers(config.trackers)
+    sampling_weights(config.target_sampling, plan.labels)
     _check_design(plan, configuration, size, config)
     folder = workspace.prepared(name)
     wanted, seed = split_member(fold)

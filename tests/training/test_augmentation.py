@@ -120,7 +120,7 @@ def test_samples_without_a_warp_are_left_alone() -> None:
 def test_the_same_generator_state_gives_the_same_batch_and_moves_on() -> None:
     cases = [make_case("a", blobs())]
     config = TrainConfig()
-    batch = make_batch(cases, make_pool(cases), CUBE, config, LABELS, 0)
+    batch = make_batch(cases, make_pool(cases, LABELS, TrainConfig()), CUBE, config, LABELS, 0)
     augment = aug.build_augmentation(CUBE, config, LABELS, 2)
     one, other = generator(3), generator(3)
     first, again = augment(batch, one), augment(batch, other)
@@ -144,7 +144,9 @@ def test_the_whole_chain_keeps_labels_where_the_image_has_its_objects() -> None:
     config = TrainConfig(batch_size=4)
     augment = aug.build_augmentation(CUBE, config, LABELS, 2)
     for step in range(20):
-        batch = make_batch(cases, make_pool(cases), CUBE, config, LABELS, step)
+        batch = make_batch(
+            cases, make_pool(cases, LABELS, TrainConfig()), CUBE, config, LABELS, step
+        )
         found = augment(batch, generator(step))
         for image, target in zip(found.image[:, 0], found.target, strict=True):
             if 20 < (target == 1).sum() < target.numel() - 20:
@@ -253,7 +255,7 @@ def test_a_sample_becomes_the_same_on_whatever_rank_it_is(patch: tuple, size: in
         make_case(str(i), blobs(), image=rng.normal(size=(2, 24, 26, 28)).astype(np.float32))
         for i in range(3)
     ]
-    design, pool = make_design(patch, 5), make_pool(cases)
+    design, pool = make_design(patch, 5), make_pool(cases, LABELS, TrainConfig())
     augment = aug.build_augmentation(design, TrainConfig(), SIDES, 2)
     for step in range(40):  # enough for every kind of change, with and without samples of a rank
         whole, *shares = (

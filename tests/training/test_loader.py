@@ -56,14 +56,14 @@ def test_batch_s_is_the_same_whatever_came_before() -> None:
     assert same(straight[4], resumed[0])
     assert same(straight[5], resumed[1])
     assert not same(straight[4], straight[5])
-    alone = make_batch(cases, make_pool(cases), DESIGN, CONFIG, LABELS, 5)
+    alone = make_batch(cases, make_pool(cases, LABELS, TrainConfig()), DESIGN, CONFIG, LABELS, 5)
     assert same(straight[5], alone)
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_the_shares_of_ranks_are_the_batch_of_one(size: int) -> None:
     cases = some_cases()
-    pool = make_pool(cases)
+    pool = make_pool(cases, LABELS, TrainConfig())
     for step in range(5):
         whole = make_batch(cases, pool, DESIGN, CONFIG, LABELS, step)
         shares = [
@@ -122,7 +122,7 @@ def test_the_cases_of_a_step_are_known_without_reading_them() -> None:
     whole = dataclasses.replace(CONFIG, patch_size=(9, 12, 10), augmentation="none")
     batch = next(batches(cases, DESIGN, whole, LABELS, 7))
     by_name = {case.id: case.image for case in cases}
-    for image, name in zip(batch.image, cases_of(cases, DESIGN, whole, 7), strict=True):
+    for image, name in zip(batch.image, cases_of(cases, DESIGN, whole, LABELS, 7), strict=True):
         np.testing.assert_array_equal(image.numpy(), by_name[name].astype(np.float32))
 
 
@@ -146,8 +146,8 @@ def test_accumulation_sees_the_samples_of_the_big_batch_in_parts() -> None:
     whole = next(batches(cases, make_design((6, 8, 8), 6), CONFIG, LABELS, augment=False))
     batch = next(batches(cases, DESIGN, accumulating, LABELS, augment=False))
     assert same(whole, batch)
-    assert cases_of(cases, DESIGN, accumulating, 0) == cases_of(
-        cases, make_design((6, 8, 8), 6), CONFIG, 0
+    assert cases_of(cases, DESIGN, accumulating, LABELS, 0) == cases_of(
+        cases, make_design((6, 8, 8), 6), CONFIG, LABELS, 0
     )
     even, odd = micro_batches(batch, 2)
     assert torch.equal(torch.stack((even.image, odd.image), 1).flatten(0, 1), batch.image)

@@ -4,7 +4,11 @@ import pytest
 
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
-from autoseg.training.target_weights import balanced_weights, channel_weights
+from autoseg.training.target_weights import (
+    channel_weights,
+    sampling_weights,
+    weights_by_volume,
+)
 
 ORGANS = Labels({"liver": (1,), "kidneys": (2, 3)})
 REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})
@@ -16,6 +20,14 @@ def test_who_is_not_named_weighs_one_and_background_comes_first() -> None:
     assert channel_weights(" background=0.3, liver = 2 ", ORGANS) == (0.3, 2, 1)
     assert channel_weights("tumour=2", REGIONS) == (1, 2)
     assert channel_weights("balanced", ORGANS) == (1, 1, 1)
+
+
+def test_targets_are_drawn_by_weights_without_background() -> None:
+    assert sampling_weights(None, ORGANS) is None
+    assert sampling_weights("kidneys=3", ORGANS) == (1, 3)
+    assert sampling_weights("rarity", ORGANS) == (1, 1)
+    with pytest.raises(UsageError, match=r"target_sampling=background=1: unknown.*rarity, or name"):
+        sampling_weights("background=1", ORGANS)
 
 
 @pytest.mark.parametrize(
@@ -38,18 +50,18 @@ def test_what_cannot_be_meant_is_said(text: str, labels: Labels, message: str) -
 def test_balanced_weights_are_inverse_roots_of_mean_volumes_with_mean_one() -> None:
     counts = [{"0": 9000, "1": 900, "2": 60, "3": 40}, {"0": 9000, "1": 900, "2": 100}]
     # 900 and 100 voxels: roots 30 and 10.
-    assert balanced_weights(counts, [None, None], ORGANS) == "liver=0.5,kidneys=1.5"
+    assert weights_by_volume(counts, [None, None], ORGANS) == "liver=0.5,kidneys=1.5"
 
 
 def test_balanced_weights_leave_cases_out_where_a_target_was_not_annotated() -> None:
     counts = [{"1": 100, "2": 100}, {"1": 100}]
-    assert balanced_weights(counts, [None, ("liver",)], ORGANS) == "liver=1,kidneys=1"
-    assert balanced_weights(counts, [None, None], ORGANS) == "liver=0.828,kidneys=1.17"
+    assert weights_by_volume(counts, [None, ("liver",)], ORGANS) == "liver=1,kidneys=1"
+    assert weights_by_volume(counts, [None, None], ORGANS) == "liver=0.828,kidneys=1.17"
 
 
 def test_a_target_that_never_occurs_weighs_one() -> None:
-    assert balanced_weights([{"1": 50}], [None], ORGANS) == "liver=1,kidneys=1"
+    assert weights_by_volume([{"1": 50}], [None], ORGANS) == "liver=1,kidneys=1"
 
 
 def test_regions_count_all_of_their_values() -> None:
-    assert balanced_weights([{"1": 300, "2": 100}], [None], REGIONS) == "kidney=0.667,tumour=1.33"
+    assert weights_by_volume([{"1": 300, "2": 100}], [None], REGIONS) == "kidney=0.667,tumour=1.33"

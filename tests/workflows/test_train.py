@@ -364,3 +364,30 @@ def test_kill_9_and_the_same_command_end_with_the_same_bytes(tmp_path: Path):
     bundles = [w.bundle("BALLS", "3d_fullres", "S") for w in (straight, broken)]
     for name in ("card.json", "train.json", "fold_0/card.json"):
         assert (bundles[0] / name).read_bytes() == (bundles[1] / name).read_bytes()
+
+
+def test_weights_by_volume_become_numbers_of_the_training_cases(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "autoseg")
+    quick(workspace, settings=(*QUICK, "target_weights=balanced", "target_sampling=rarity"))
+    config = load_bundle(workspace.bundle("BALLS", "3d_fullres", "S")).config
+    weights = dict(part.split("=") for part in (config.target_weights or "").split(","))
+    assert float(weights["core"]) > 1 > float(weights["shell"])
+    assert config.target_sampling == config.target_weights
+    assert f"target_weights=balanced: {config.target_weights}" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("target_weights=cor=2", r"unknown target 'cor'.*did you mean 'core'"),
+        ("target_sampling=background=1", "unknown target 'background'"),
+        ("loss=dice+bce", "bce alone, or ce"),
+    ],
+)
+def test_settings_that_do_not_fit_the_targets_are_refused(
+    workspace: Workspace, setting: str, message: str
+):
+    with pytest.raises(UsageError, match=message):
+        quick(workspace, settings=(*QUICK, setting))
