@@ -31,7 +31,7 @@ def cases_with(same: bool = True) -> list:
 
 def augmented(config: TrainConfig, step: int, cases: list | None = None):
     cases = cases_with() if cases is None else cases
-    batch = make_batch(cases, make_pool(cases), DESIGN, config, SIDES, step)
+    batch = make_batch(cases, make_pool(cases, SIDES, TrainConfig()), DESIGN, config, SIDES, step)
     augment = build_augmentation(DESIGN, config, SIDES, left_right_axis=2)
     return augment(batch, generator_of(0, step, torch.device("cpu")))
 
@@ -44,7 +44,9 @@ def test_a_map_that_equals_the_labels_equals_them_after_every_warp_and_mirror() 
 
 
 def test_a_wrong_map_is_not_exchanged_for_the_labels() -> None:
-    batch = make_batch(cases_with(False), make_pool(cases_with()), DESIGN, PLAIN, SIDES, 0)
+    batch = make_batch(
+        cases_with(False), make_pool(cases_with(), SIDES, TrainConfig()), DESIGN, PLAIN, SIDES, 0
+    )
     untouched = [i for i in range(4) if i not in [warp.sample for warp in batch.warps]]
     assert untouched
     for sample in untouched:
@@ -74,7 +76,13 @@ def test_validation_patches_are_left_as_they_are() -> None:
     cases = cases_with()
     for step in range(5):
         batch = make_batch(
-            cases, make_pool(cases), DESIGN, TrainConfig(), SIDES, step, augment=False
+            cases,
+            make_pool(cases, SIDES, TrainConfig()),
+            DESIGN,
+            TrainConfig(),
+            SIDES,
+            step,
+            augment=False,
         )
         assert torch.equal(batch.previous, batch.target)
 
@@ -82,7 +90,14 @@ def test_validation_patches_are_left_as_they_are() -> None:
 def test_every_rank_makes_its_part_of_the_same_batch() -> None:
     cases = cases_with()
     for step in range(4):
-        arguments = (cases, make_pool(cases), DESIGN, TrainConfig(), SIDES, step)
+        arguments = (
+            cases,
+            make_pool(cases, SIDES, TrainConfig()),
+            DESIGN,
+            TrainConfig(),
+            SIDES,
+            step,
+        )
         whole = make_batch(*arguments)
         parts = [make_batch(*arguments, ranks=Ranks(rank, 2)) for rank in range(2)]
         assert torch.equal(torch.cat([part.previous for part in parts]), whole.previous)
