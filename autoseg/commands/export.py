@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autoseg.commands.options import overwrite_option
 
-NEXT = {"nnunet": "nnUNetv2_predict_from_modelfolder -m {} -i IMAGES -o LABELS -f {}"}
+NEXT = {"nnunet": "nnUNetv2_predict_from_modelfolder -m {} -i IMAGES -o {} -f {}"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,5 +40,13 @@ def run(options: argparse.Namespace) -> str:
         overwrite=options.overwrite,
         trust=options.trust,
     )
-    folds = sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*"))
-    return f"next: {NEXT[options.to].format(folder, ' '.join(folds))}"
+    command = NEXT[options.to]
+    stages = sorted(path.parent for path in folder.glob("*/plans.json"))  # of a cascade
+    lines = [command.format(stage, "PREVIOUS", _folds(stage)) for stage in stages]
+    lines += [command.format(folder, "LABELS", _folds(folder))]
+    lines[-1] += " -prev_stage_predictions PREVIOUS" * bool(stages)
+    return f"next: {' && '.join(lines)}"
+
+
+def _folds(folder: Path) -> str:
+    return " ".join(sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from autoseg.bundle import Bundle
 from autoseg.case_files import PICTURES
 from autoseg.errors import UsageError
-from autoseg.files import write_json
+from autoseg.files import read_json, write_json
 from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.members import FULL
 from autoseg.plan import NetworkSpec
@@ -19,18 +20,25 @@ from autoseg.sharing.mirrored_network import mirror_network
 from autoseg.sharing.nnunet_checkpoint import Checkpoint, write_checkpoint
 from autoseg.sharing.nnunet_models import ALL, CHECKPOINT, TRAINER
 from autoseg.sharing.nnunet_plans import write_dataset, write_plans
-from autoseg.sharing.nnunet_weights import weights_to_nnunet
+from autoseg.sharing.nnunet_weights import conv_norms, weights_to_nnunet
 
 
 def write_model(bundle: Bundle, folder: Path) -> tuple[str, ...]:
     """Write dataset.json, plans.json and a checkpoint per fold; return what the user must know.
 
+    The first stage of a cascade goes into a folder of its own in there, named as its configuration.
     Nothing of our machine or of the training cases is written. Raises UsageError for what nnU-Net
     does not have.
     """
     plan, settings, design = bundle.plan, bundle.settings, bundle.design
-    if settings.previous is not None:
-        raise UsageError(f"{settings.name} continues the prediction of {settings.previous}")
+    remarks: list[str] = []
+    rows: dict[str, Any] = {}
+    if bundle.previous is not None:
+        if not plan.labels.exclusive:
+            raise UsageError("a cascade of regions", expected="targets that nnU-Net can hand on")
+        stage = folder / bundle.previous.configuration
+        remarks += write_model(bundle.previous, stage)
+        rows = read_json(stage / "plans.json")["configurations"]
     orientation, flips = _orientation(bundle)
     order = _order(bundle)
     spec, axes = design.network, _mirror_axes(bundle)
@@ -39,9 +47,11 @@ def write_model(bundle: Bundle, folder: Path) -> tuple[str, ...]:
         spec, theirs = _convert(bundle, state, order, flips)
         content = Checkpoint(theirs, settings.name, TRAINER, axes, None)
         write_checkpoint(folder / f"fold_{names[fold]}" / CHECKPOINT, content, names[fold])
-    write_json(folder / "plans.json", write_plans(plan, settings, design, spec, orientation))
+    plans = write_plans(plan, settings, design, spec, orientation)
+    plans["configurations"] = rows | plans["configurations"]
+    write_json(folder / "plans.json", plans)
     write_json(folder / "dataset.json", write_dataset(plan, order))
-    return tuple(_remarks(bundle, order, flips, names))
+    return tuple(dict.fromkeys([*remarks, *_remarks(bundle, order, flips, names)]))
 
 
 def _fold_names(folds: Sequence[str]) -> dict[str, int | str]:
@@ -87,6 +97,11 @@ def _convert(
         outputs = [0, *(output + 1 for output in outputs)]
     index = torch.tensor(outputs)
     sorted_state = {n: t[index] if n.startswith("heads.") else t for n, t in state.items()}
+    if bundle.previous is not None:  # masks of the targets follow the channels of the image
+        channels = len(bundle.plan.channels)
+        masks = [channels + labels.names.index(name) for name in order]
+        first = f"{next(conv_norms(bundle.design.network))[0]}.convolution.weight"
+        sorted_state[first] = state[first][:, [*range(channels), *masks]]
     spec, mirrored = mirror_network(bundle.design.network, sorted_state, flips)
     return spec, weights_to_nnunet(mirrored, spec)
 

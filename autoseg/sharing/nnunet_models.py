@@ -44,6 +44,7 @@ class Converted:
     configuration: str
     config: TrainConfig
     folds: tuple[str, ...]  # our names
+    previous: Converted | None = None  # of a cascade: its first stage
 
     @property
     def size(self) -> str:
@@ -97,7 +98,39 @@ def read_model(
     is_2d = plan.configurations[first.configuration].is_2d
     axes = _mirror_axes(first, is_2d, _path(folder, chosen[0], checkpoint))
     config = TrainConfig(recipe="nnunet", mirror_axes=axes)
-    return Converted(folder, checkpoint, plan, first.configuration, config, chosen)
+    previous = _read_previous(folder, plan, first.configuration, checkpoint)
+    return Converted(folder, checkpoint, plan, first.configuration, config, chosen, previous)
+
+
+def _read_previous(
+    folder: Path, plan: Plan, configuration: str, checkpoint: str
+) -> Converted | None:
+    """Return the first stage of a cascade, every fold of it.
+
+    Its folder lies beside, as nnU-Net lays it, or within, as our export does.
+    """
+    previous = plan.configurations[configuration].previous
+    if previous is None:
+        return None
+    whole, within = folder.absolute(), folder / previous
+    begin = whole.name.removesuffix(configuration)
+    beside = whole.with_name(begin + previous) if begin != whole.name else within
+    beside = within if is_nnunet_model(within) else beside
+    if not is_nnunet_model(beside):
+        raise UsageError(
+            f"{configuration} continues the prediction of {previous}, which is not beside it",
+            place=str(folder),
+            expected=f"folders named like nnUNetTrainer__nnUNetPlans__{configuration} and "
+            f"nnUNetTrainer__nnUNetPlans__{previous}, side by side",
+        )
+    model = read_model(beside, plan.dataset, None, checkpoint)
+    theirs = model.plan
+    if (model.configuration, theirs.channels, theirs.labels, theirs.orientation) != (
+        previous, plan.channels, plan.labels, plan.orientation,
+    ):  # fmt: skip
+        expected = f"{previous} with the channels, labels and reader of the cascade"
+        raise DataError(f"a model of {model.configuration}", place=str(beside), expected=expected)
+    return model
 
 
 def read_folds(model: Converted) -> Iterator[tuple[str, dict[str, Tensor], Mapping[str, Any]]]:
@@ -115,7 +148,11 @@ def read_folds(model: Converted) -> Iterator[tuple[str, dict[str, Tensor], Mappi
                 expected="the same as the other folds",
             )
         state = weights_from_nnunet(
-            found.weights, spec, len(plan.channels), plan.labels.channels, str(path)
+            found.weights,
+            spec,
+            plan.input_channels(model.configuration),
+            plan.labels.channels,
+            str(path),
         )
         card = {"from": "nnU-Net", "trainer": found.trainer, "epochs": found.epochs}
         yield fold, state, card

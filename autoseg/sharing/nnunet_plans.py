@@ -1,5 +1,7 @@
 """nnU-Net's `plans.json` and `dataset.json`, as a `Plan` with one configuration, and back.
 
+A cascade's plan has its first stage as well.
+
 What our preparation cannot do exactly as theirs is refused by name, never approximated.
 """
 
@@ -58,14 +60,13 @@ def read_plan(
     place, dataset_place = places
     channels, labels, ending = _read_dataset(dataset, dataset_place)
     try:
-        row = _resolved(plans, configuration, place)
         return Plan(
             dataset=name or str(plans["dataset_name"]),
             channels=channels,
             labels=labels,
             axis_order=_axis_order(plans["transpose_forward"], place),
             intensities=_intensities(plans, len(channels), place),
-            configurations={configuration: _read_row(row, plans, configuration, place)},
+            configurations=_read_rows(plans, configuration, labels, place),
             reasons=(f"converted from nnU-Net: {plans.get('plans_name', 'nnUNetPlans')}",),
             file_ending=ending or ".nii.gz",
             version=__version__,
@@ -121,16 +122,28 @@ def _resolved(plans: Mapping[str, Any], name: str, place: str) -> dict[str, Any]
     return row
 
 
+def _read_rows(
+    plans: Mapping[str, Any], name: str, labels: Labels, place: str
+) -> dict[str, Configuration]:
+    """Return a configuration, and before it the one whose prediction it continues."""
+    row = _resolved(plans, name, place)
+    previous = row.get("previous_stage")
+    rows = {name: _read_row(row, plans, name, place)}
+    if not previous:
+        return rows
+    if not labels.exclusive:
+        raise DataError(
+            f"continues the prediction of '{previous}' with a mask of each value, not region",
+            place=f"{place}, configuration {name}",
+            remedy="cascades of regions cannot be converted; import that stage",
+        )
+    return {previous: _read_row(_resolved(plans, previous, place), plans, previous, place)} | rows
+
+
 def _read_row(
     row: Mapping[str, Any], plans: Mapping[str, Any], name: str, place: str
 ) -> Configuration:
     where = f"{place}, configuration {name}"
-    if row.get("previous_stage"):
-        raise DataError(
-            f"continues the prediction of '{row['previous_stage']}'",
-            place=where,
-            remedy="cascades cannot be converted; import that stage",
-        )
     _one_of("preprocessor_name", row, {"DefaultPreprocessor": ""}, where)
     _check_resampling(row, where)
     spec = read_network(row, where)
@@ -150,6 +163,7 @@ def _read_row(
         mask_normalization=tuple(bool(masked) for masked in row["use_mask_for_norm"]),
         batch_dice=bool(row.get("batch_dice", False)),
         sizes={SIZE: Design(patch, int(row["batch_size"]), spec)},
+        previous=row.get("previous_stage") or None,
     )
 
 
@@ -223,6 +237,8 @@ def write_plans(
         "batch_dice": settings.batch_dice,
         "architecture": write_network(spec),
     }
+    if settings.previous is not None:
+        row["previous_stage"] = settings.previous
     for kind, arguments in RESAMPLING.items():
         row[f"resampling_fn_{kind}"] = RESAMPLER
         row[f"resampling_fn_{kind}_kwargs"] = arguments

@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle import load_bundle, open_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.errors import UsageError
 from autoseg.inference.predictor import load_networks
-from autoseg.sharing.nnunet_models import CHECKPOINT, read_folds, read_model
+from autoseg.sharing.nnunet_models import CHECKPOINT, Converted, read_folds, read_model
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -46,15 +46,26 @@ def import_model(
     room = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     fresh = room / "bundle"
     try:
-        for fold, state, card in read_folds(model):
-            save_weights(
-                fresh, fold, state, model.plan, model.configuration, model.size, model.config, card
-            )
-            log.info("fold %s: %d tensors", fold, len(state))
-        load_networks(load_bundle(fresh, model.folds))
+        _write(model, fresh)
         if target.exists():
             target.replace(room / "former")
         fresh.replace(target)
     finally:
         shutil.rmtree(room, ignore_errors=True)
     return target
+
+
+def _write(model: Converted, folder: Path) -> None:
+    """Write the bundle of `model`, after that of its previous stage, and read it back."""
+    previous = None
+    if model.previous is not None:
+        stage = folder.with_name(f"{folder.name}_previous")
+        _write(model.previous, stage)
+        previous = open_bundle(stage)
+    for fold, state, card in read_folds(model):
+        save_weights(
+            folder, fold, state, model.plan, model.configuration, model.size, model.config, card,
+            previous=previous,
+        )  # fmt: skip
+        log.info("%s, fold %s: %d tensors", model.configuration, fold, len(state))
+    load_networks(load_bundle(folder, model.folds))

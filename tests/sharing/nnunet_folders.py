@@ -81,7 +81,9 @@ def make_plans(kind: str = "plain", axes: int = 3, name: str = "3d_fullres") -> 
     }
 
 
-def make_state(kind: str = "plain", axes: int = 3, heads: int = 3) -> dict[str, Tensor]:
+def make_state(
+    kind: str = "plain", axes: int = 3, heads: int = 3, channels: int = 1
+) -> dict[str, Tensor]:
     """Random weights of `make_row`, under nnU-Net's names, each as often as nnU-Net lists it."""
     torch.manual_seed(7)
     state: dict[str, Tensor] = {}
@@ -95,9 +97,9 @@ def make_state(kind: str = "plain", axes: int = 3, heads: int = 3) -> dict[str, 
         state[f"{name}.norm.bias"] = 0.2 * torch.randn(outputs)
 
     kernels = [[1, 3, 3][flat:], [3, 3, 3][flat:], [3, 3, 3][flat:]]
-    one, features, inputs = [1] * axes, [4, 6, 6], 1
+    one, features, inputs = [1] * axes, [4, 6, 6], channels
     if kind == "residual":
-        conv("encoder.stem.convs.0", 1, 4, kernels[0])
+        conv("encoder.stem.convs.0", channels, 4, kernels[0])
         inputs = 4
     for stage, blocks in enumerate([1, 2, 1]):
         for block in range(blocks):
@@ -171,6 +173,30 @@ def forward(state: dict[str, Tensor], x: Tensor, kind: str) -> Tensor:
             x = block(x, f"decoder.stages.{index}.convs.{i}")
     head = "decoder.seg_layers.1"
     return convolve(x, state[f"{head}.weight"], state[f"{head}.bias"])
+
+
+def make_cascade(root: Path, kind: str = "plain", folds: tuple[str, ...] = ("0",)) -> Path:
+    """Write 3d_lowres, two folds of it, and 3d_cascade_fullres beside; return the latter."""
+    plans = make_plans(kind, 3, "3d_lowres")
+    low = plans["configurations"]["3d_lowres"]
+    low |= {"spacing": [3.0, 2.0, 1.0], "next_stage": "3d_cascade_fullres"}
+    plans["configurations"]["3d_fullres"] = make_row(kind, 3)
+    plans["configurations"]["3d_cascade_fullres"] = {
+        "inherits_from": "3d_fullres", "previous_stage": "3d_lowres",
+    }  # fmt: skip
+    folders = []
+    for name, channels, trained in (
+        ("3d_lowres", 1, ("0", "1")),
+        ("3d_cascade_fullres", 3, folds),
+    ):
+        folder = root / f"nnUNetTrainer__nnUNetPlans__{name}"
+        state = make_state(kind, channels=channels)
+        settings = {"configuration": name, "fold": 0}
+        make_folder(
+            folder, kind, folds=trained, plans=plans, network_weights=state, init_args=settings
+        )
+        folders.append(folder)
+    return folders[1]
 
 
 def _strides(flat: int) -> list[list[int]]:

@@ -118,6 +118,31 @@ def test_plans_of_before_version_2_5_are_read():
     assert read(plans).configurations["3d_fullres"] == new
 
 
+def make_cascade_plans():
+    plans = make_plans()
+    rows = plans["configurations"]
+    rows["3d_lowres"] = rows["3d_fullres"] | {"spacing": [3.0, 2.0, 1.0]}
+    rows["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    return plans
+
+
+def test_a_cascade_brings_its_first_stage():
+    plan = read(make_cascade_plans(), configuration="3d_cascade_fullres")
+    assert list(plan.configurations) == ["3d_lowres", "3d_cascade_fullres"]
+    assert plan.configurations["3d_cascade_fullres"].previous == "3d_lowres"
+    assert plan.configurations["3d_lowres"].spacing == (3.0, 2.0, 1.0)
+    check_plan(plan)
+
+
+def test_a_cascade_of_regions_is_refused():
+    dataset = DATASET | {
+        "labels": {"background": 0, "whole": [1, 2], "core": 2},
+        "regions_class_order": [1, 2],
+    }
+    with pytest.raises(DataError, match="mask of each value, not region -> cascades of regions"):
+        read(make_cascade_plans(), dataset, "3d_cascade_fullres")
+
+
 ROW = ("configurations", "3d_fullres")
 NETWORK = (*ROW, "architecture", "arch_kwargs")
 
@@ -134,7 +159,7 @@ NETWORK = (*ROW, "architecture", "arch_kwargs")
         (("transpose_forward",), 3, "plans.json: is mistyped"),
         (("configurations",), {}, "configuration '3d_fullres' is not in it"),
         ((*ROW, "inherits_from"), "3d_fullres", "configuration '3d_fullres' inherits from itself"),
-        ((*ROW, "previous_stage"), "3d_lowres", "continues the prediction of '3d_lowres'"),
+        ((*ROW, "previous_stage"), "3d_lowres", "configuration '3d_lowres' is not in it"),
         ((*ROW, "preprocessor_name"), "Mine", "preprocessor_name is 'Mine', expected DefaultPre"),
         ((*ROW, "normalization_schemes"), ["Mine"], "normalization is 'Mine', expected CTNorm"),
         ((*ROW, "resampling_fn_data"), "torch", "resampling_fn_data is 'torch', expected resample"),

@@ -19,6 +19,7 @@ from autoseg.workflows.export import export
 from autoseg.workflows.import_model import import_model
 from autoseg.workspace import Workspace
 from tests.inference.conftest import make_bundle, make_plan, make_weights
+from tests.inference.test_cascade import cascade_plan, make_cascade
 from tests.sharing.nnunet_folders import KINDS, make_folder
 
 TILTED = (1, 0, 0, 0, -1, 0, 0, 0, -1)  # stored towards head, front and right
@@ -162,6 +163,42 @@ def test_scans_are_turned_where_their_files_have_an_orientation(
     assert plan.reversed_axes == turned
     out = export(make_bundle(tmp_path / "b", ("0",), plan), tmp_path / "theirs")
     assert json.loads((out / "plans.json").read_text())["image_reader_writer"] == reader
+
+
+def test_a_cascade_comes_back_with_its_first_stage_and_targets_in_their_order(tmp_path):
+    labels = Labels({"b": (2,), "a": (1,)})  # nnU-Net sorts them, the masks at the input too
+    bundle = make_cascade(tmp_path, cascade_plan(labels))
+    out = export(bundle, tmp_path / "theirs")
+    assert sorted(p.name for p in out.iterdir()) == [
+        "3d_lowres", "dataset.json", "fold_0", "plans.json",
+    ]  # fmt: skip
+    row = json.loads((out / "plans.json").read_text())["configurations"]["3d_cascade_fullres"]
+    assert row["previous_stage"] == "3d_lowres"
+    again = load_bundle(back(tmp_path, out))
+    assert [stage.configuration for stage in again.stages] == ["3d_lowres", "3d_cascade_fullres"]
+    array = np.random.default_rng(1).normal(size=(15, 21, 27)).astype(np.float32)
+    ours = Predictor(bundle, "cpu", "accurate")(array, (1, 1, 1))
+    theirs = Predictor(again, "cpu", "accurate")(array, (1, 1, 1))
+    assert (ours != theirs).sum() <= 4
+    assert len(np.unique(ours)) > 1
+
+
+def test_the_command_predicts_a_cascade_stage_by_stage(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_cascade(tmp_path, cascade_plan())
+    assert main(["export", "-m", "cascade", "-o", "theirs"]) == 0
+    command = "nnUNetv2_predict_from_modelfolder -m theirs"
+    assert capsys.readouterr().out == (
+        f"next: {command}/3d_lowres -i IMAGES -o PREVIOUS -f 0 1 && "
+        f"{command} -i IMAGES -o LABELS -f 0 -prev_stage_predictions PREVIOUS\n"
+    )
+
+
+def test_a_cascade_of_regions_is_refused(tmp_path):
+    bundle = make_cascade(tmp_path, cascade_plan(Labels({"whole": (1, 2), "core": (2,)})))
+    with pytest.raises(UsageError, match="a cascade of regions, expected targets that nnU-Net"):
+        export(bundle, tmp_path / "theirs")
+    assert not (tmp_path / "theirs").exists()
 
 
 def test_the_command_says_how_to_predict(tmp_path, monkeypatch, capsys):

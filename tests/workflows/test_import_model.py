@@ -10,7 +10,7 @@ from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.inference.predictor import Predictor
 from autoseg.workflows.import_model import import_model
 from autoseg.workspace import Workspace
-from tests.sharing.nnunet_folders import KINDS, make_folder, make_plans, make_state
+from tests.sharing.nnunet_folders import KINDS, make_cascade, make_folder, make_plans, make_state
 
 
 def convert(tmp_path, folder, **options):
@@ -99,6 +99,40 @@ def test_folds_that_differ_are_not_averaged(tmp_path):
     make_folder(tmp_path / "theirs", folds=("0",))
     folder = make_folder(tmp_path / "theirs", folds=("1",), inference_allowed_mirroring_axes=None)
     with pytest.raises(DataError, match=r"fold_1.*mirrored along \(\), expected the same as the"):
+        convert(tmp_path, folder)
+
+
+def test_a_cascade_brings_all_folds_of_its_first_stage(tmp_path):
+    bundle = convert(tmp_path, make_cascade(tmp_path / "theirs"), dataset="TOY")
+    whole = load_bundle(bundle)
+    assert [(s.configuration, list(s.weights)) for s in whole.stages] == [
+        ("3d_lowres", ["0", "1"]),
+        ("3d_cascade_fullres", ["0"]),
+    ]
+    array = np.random.default_rng(0).normal(size=(9, 20, 18)).astype(np.float32)
+    label_map = Predictor(bundle, "cpu", "accurate")(array, (3.0, 1.0, 0.5))
+    assert label_map.shape == array.shape
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_a_cascade_without_its_first_stage_says_where_that_should_lie(tmp_path):
+    folder = make_cascade(tmp_path / "theirs")
+    beside = folder.with_name("nnUNetTrainer__nnUNetPlans__3d_lowres")
+    beside.rename(tmp_path / "elsewhere")
+    message = "3d_cascade_fullres continues the prediction of 3d_lowres, which is not beside it"
+    with pytest.raises(UsageError, match=message):
+        convert(tmp_path, folder)
+    (tmp_path / "elsewhere").rename(beside)
+    with pytest.raises(UsageError, match="expected folders named like nnUNetTrainer__nnUNetPlans"):
+        convert(tmp_path, folder.rename(tmp_path / "cascade"))
+
+
+def test_a_first_stage_of_other_data_is_refused(tmp_path):
+    folder = make_cascade(tmp_path / "theirs")
+    beside = folder.with_name("nnUNetTrainer__nnUNetPlans__3d_lowres")
+    text = (beside / "dataset.json").read_text(encoding="utf-8")
+    (beside / "dataset.json").write_text(text.replace("anterior", "liver"), encoding="utf-8")
+    with pytest.raises(DataError, match="expected 3d_lowres with the channels, labels and reader"):
         convert(tmp_path, folder)
 
 
