@@ -34,9 +34,11 @@ def set_option(parser: argparse.ArgumentParser, example: str) -> None:
     )  # fmt: skip
 
 
-def device_option(parser: argparse.ArgumentParser) -> None:
-    """Add --device."""
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: best)")
+def device_option(
+    parser: argparse.ArgumentParser, meaning: str = "cpu, cuda, cuda:1, mps (default: best)"
+) -> None:
+    """Add --device with what it means here."""
+    parser.add_argument("--device", metavar="NAME", help=meaning)
 
 
 def workers_option(parser: argparse.ArgumentParser) -> None:

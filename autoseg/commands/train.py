@@ -39,7 +39,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of all randomness (default: 0); of several each trains a member of the model",
     )  # fmt: skip
     set_option(parser, "loss=dice_ce")
-    device_option(parser)
+    device_option(
+        parser,
+        "cpu, cuda, cuda:1, mps (default: best; with all: every GPU); cuda:0,cuda:2: a fold on "
+        "each, or one fold on both",
+    )
     overwrite_option(parser)
 
 
@@ -48,7 +52,8 @@ def run(options: argparse.Namespace) -> str:
     started = time.monotonic()  # a budget means the whole command, loading torch included
     settings = _train_settings(options)
     workspace = workspace_of(options)
-    _refuse_unplanned(workspace, options, settings)
+    if not _is_told_by_another():
+        _refuse_unplanned(workspace, options, settings)
     from autoseg.workflows.train import train
 
     summary = train(
@@ -65,6 +70,14 @@ def run(options: argparse.Namespace) -> str:
         started=started,
     )
     return table_of(summary)
+
+
+def _is_told_by_another() -> bool:
+    """Tell whether this is one of several processes, and not the one that speaks."""
+    from autoseg.training.launch import read_launch
+
+    launch = read_launch()
+    return launch is not None and launch.rank > 0
 
 
 def _train_settings(options: argparse.Namespace) -> list[str]:

@@ -147,8 +147,8 @@ class Ranks:
             flat = torch.cat([gradient.flatten() for gradient in gradients])
             dist.all_reduce(flat)
         parts = flat.split([gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view(gradient.shape))
+        shaped = [part.view(g.shape) for g, part in zip(gradients, parts, strict=True)]
+        torch._foreach_copy_(gradients, shaped)
 
 
 ALONE = Ranks()
