@@ -6,11 +6,14 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from autoseg.errors import DataError, Stopped, UsageError
 from autoseg.evaluation.tables import read_summary
@@ -24,6 +27,7 @@ from autoseg.workspace import Workspace
 from tests.ranks import Pool
 from tests.workflows.prepared import make_workspace
 
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("steps_per_epoch=5", "precision=float32", "batch_size=3")
 # float32 sums in another order; Muon and the schedule make more of it than the 20 steps of a curve.
 CLOSE = 1e-4
@@ -183,3 +187,14 @@ def test_means_over_samples_and_micro_batches_are_exact_too(
     run_training(roots[0], {"settings": settings}, {})
     pool.launch(2, run_training, roots[1], {"settings": settings}, {})
     assert same_course(*roots)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("fold", ["0", "all"])
+def test_two_gpus_train_one_fold_together_or_folds_side_by_side(tmp_path: Path, fold: str):
+    root = make_workspace(tmp_path).root
+    words = ["train", "3d_fullres", fold, "-w", str(root), "--device", "cuda:0,cuda:1"]
+    words += ["--size", "S", "--budget", "2epochs", "--set", *SETTINGS]
+    subprocess.run([sys.executable, "-m", "autoseg.cli", *words], check=True, cwd=ROOT)
+    assert (run_folder(root) / "result.json").exists()
