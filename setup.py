@@ -35,7 +35,7 @@ setup(
         "search": ["optuna"],
         "cluster": ["distributed", "dask-jobqueue"],
         "networks": ["monai"],
-        # ruff's version decides the format; the last five are oracles in tests, or tested.
+        # ruff's version decides the format; the others are oracles in tests, or tested.
         "dev": [
             "pytest>=8",
             "ruff==0.17.5",
@@ -45,6 +45,7 @@ setup(
             "surface-distance",
             "pydicom",
             "highdicom",
+            "batchgenerators",
         ],
     },
     entry_points={

@@ -59,7 +59,9 @@ class TrainConfig:
     target_sampling: str | None = None  # "liver=1,tumour=3" or "rarity"; None: in equal parts
     foreground_fraction: float | None = None  # of the patches, centred on a target
     control_fraction: float | None = None  # of the patches, from cases without any target
-    augmentation: str = "default"  # "default", "none", or package.module:function
+    augmentation: str = "default"  # "light", "strong", "none", or package.module:function
+    augmentation_strength: float = 1.0  # times each probability, mirroring apart
+    augmentation_without: tuple[str, ...] = ()  # kinds of change left out: "rotation", "gamma", ...
     cascade_augmentation: bool = True  # change what the previous stage predicted as well
     mirror_axes: tuple[int, ...] | None = None  # of prepared arrays; None: all spatial axes
     precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"

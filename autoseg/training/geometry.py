@@ -6,36 +6,111 @@ shows in the corners of a rotated patch, and an untransformed patch costs no mor
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 
+from autoseg.config import TrainConfig
 from autoseg.plan import Design, Triple
 
-ROTATION_PROBABILITY = 0.2
-SCALING_PROBABILITY = 0.2
-SCALING = (0.7, 1.4)  # how much of the scan a patch covers, relative to its own size
+ALIKE = 1.1  # spacings of two axes between which a quarter turn may lead
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """How likely transforms are, and how far they go."""
+
+    rotation: float  # probability
+    scaling: float  # probability
+    scales: tuple[float, float]  # how much of the scan a patch covers, relative to its own size
+    quarter_turns: float = 0.0  # probability
+    each_axis: float = 1.0  # probability of an axis to take part in a rotation
+    same_scale: bool = True  # along all axes
+
+
+TRANSFORMS = {
+    "default": Transforms(rotation=0.2, scaling=0.2, scales=(0.7, 1.4)),
+    "strong": Transforms(0.4, 0.2, (0.7, 1.43), 0.5, each_axis=0.5, same_scale=False),
+}
+KINDS = ("rotation", "scaling", "quarter_turns")
+
+
+def kinds_of(augmentation: str) -> tuple[str, ...]:
+    """Return the kinds of transforms that an augmentation has."""
+    transforms = TRANSFORMS.get(augmentation)
+    return tuple(kind for kind in KINDS if transforms and getattr(transforms, kind))
+
+
+def transforms_of(config: TrainConfig) -> Transforms | None:
+    """Return what `draw_transform` is to do; None where the augmentation does without."""
+    known = TRANSFORMS.get(config.augmentation)
+    if known is None:
+        return None
+    chances = {
+        kind: min(1.0, getattr(known, kind) * config.augmentation_strength)
+        * (kind not in config.augmentation_without)
+        for kind in KINDS
+    }
+    return dataclasses.replace(known, **chances)
 
 
 def draw_transform(
-    design: Design, spacing_mm: tuple[float, float, float], rng: np.random.Generator
+    design: Design,
+    spacing_mm: tuple[float, float, float],
+    rng: np.random.Generator,
+    transforms: Transforms = TRANSFORMS["default"],
 ) -> np.ndarray | None:
     """Return a (3, 3) matrix from patch offsets to scan offsets in voxels (Z, Y, X), or None.
 
-    None (in 64 % of the draws) means: as it is. Rotations are about the patch's centre, by up to
-    `design.rotation_degrees`, in millimetres, so that anatomy is not sheared on anisotropic voxels.
-    Flat patches are rotated and scaled within their slices only.
+    None (in 64 % of the draws of "default") means: as it is. Rotations are about the patch's
+    centre, by up to `design.rotation_degrees`, in millimetres, so that anatomy is not sheared on
+    anisotropic voxels. Flat patches are rotated and scaled within their slices only.
     """
-    rotated, scaled = rng.random(2) < (ROTATION_PROBABILITY, SCALING_PROBABILITY)
-    if not (rotated or scaled):
+    rotated, scaled = rng.random(2) < (transforms.rotation, transforms.scaling)
+    turned = transforms.quarter_turns > 0 and rng.random() < transforms.quarter_turns
+    flat = design.is_2d or design.dummy_2d
+    turn = _quarter_turn(spacing_mm, flat, rng) if turned else None
+    if not rotated and not scaled and turn is None:
         return None
     matrix = np.eye(3)
     if rotated:
         limits = np.deg2rad(design.rotation_degrees)
-        matrix = rotation(rng.uniform(-limits, limits))
+        angles = rng.uniform(-limits, limits)
+        if transforms.each_axis < 1:
+            angles = angles * (rng.random(3) < transforms.each_axis)
+        matrix = rotation(angles)
+    if turn is not None:
+        matrix = matrix @ turn
+    if rotated or turn is not None:
         matrix = matrix * np.asarray(spacing_mm) / np.asarray(spacing_mm)[:, None]
     if scaled:
-        first = 1 if design.is_2d or design.dummy_2d else 0
-        matrix[first:] *= rng.uniform(*SCALING)
+        first = 1 if flat else 0
+        if transforms.same_scale:
+            matrix[first:] *= rng.uniform(*transforms.scales)
+        else:
+            matrix[first:] *= rng.uniform(*transforms.scales, (3 - first, 1))
     return matrix
+
+
+def _quarter_turn(
+    spacing_mm: tuple[float, float, float], flat: bool, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Return a rotation by 90, 180 or 270 degrees in a plane of like voxels; None without one.
+
+    Where slices are thick, an upright patch seen lying looks like no scan.
+    """
+    planes = ((1, 2),) if flat else ((1, 2), (0, 2), (0, 1))
+    found = [
+        about
+        for about, (i, j) in enumerate(planes)
+        if max(spacing_mm[i], spacing_mm[j]) <= ALIKE * min(spacing_mm[i], spacing_mm[j])
+    ]
+    if not found:
+        return None
+    angles = np.zeros(3)
+    angles[rng.choice(found)] = np.pi / 2 * rng.integers(1, 4)
+    return rotation(angles).round()
 
 
 def rotation(angles: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from autoseg.plan import Design, Triple
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.distortion import distort
 from autoseg.training.distributed import ALONE, Ranks
-from autoseg.training.geometry import draw_transform
+from autoseg.training.geometry import draw_transform, transforms_of
 from autoseg.training.sampling import (
     Choice,
     Patch,
@@ -118,7 +118,7 @@ def make_batch(
     """
     rng = np.random.default_rng([config.seed, step])
     patch_size = config.patch_size or design.patch_size
-    warping = augment and config.augmentation == "default"
+    transforms = transforms_of(config) if augment else None
     distorting = augment and config.augmentation != "none" and config.cascade_augmentation
     chosen = choose_cases(pool, samples_per_step(design, config), config, rng)
     # Whole rounds of micro-batches, so that each is shared as one process would compose it.
@@ -127,7 +127,9 @@ def make_batch(
     patches = []
     for position, choice in enumerate(chosen):
         case = cases[choice.case]
-        matrix = draw_transform(design, case.frame.prepared_spacing, rng) if warping else None
+        matrix = None
+        if transforms is not None:
+            matrix = draw_transform(design, case.frame.prepared_spacing, rng, transforms)
         nnunet = (config.sampler or "").startswith("nnunet")
         start = choose_place(case, patch_size, choice.target, rng, nnunet=nnunet, from_end=from_end)
         if share.start <= position < share.stop:

@@ -14,7 +14,7 @@ ABOVE_ZERO = (
 )  # fmt: skip
 ZERO_OR_MORE = (
     "seed", "weight_decay", "gradient_norm", "dice_smooth", "focal_gamma", "tversky_alpha",
-    "tversky_beta",
+    "tversky_beta", "augmentation_strength",
 )  # fmt: skip
 BELOW_ONE = ("ema", "warmup", "momentum")
 SHARES = ("foreground_fraction", "control_fraction")

@@ -17,6 +17,7 @@ from autoseg.members import FULL, member_name, split_member
 from autoseg.plan import Configuration, Design, Plan, check_design, load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
+from autoseg.training.augmentation import check_augmentation
 from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
 from autoseg.training.losses import build_loss
 from autoseg.training.recipe import check_names
@@ -104,6 +105,7 @@ def read_orders(
     if length.epochs is not None:
         config = dataclasses.replace(config, epochs=length.epochs, steps=None)
     check_names(config)
+    check_augmentation(config)
     build_loss(config, plan.labels)
     check_trackers(config.trackers)
     sampling_weights(config.target_sampling, plan.labels)

@@ -5,116 +5,21 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.training import augmentation as aug
 from autoseg.training.distributed import ALONE, Ranks
-from autoseg.training.geometry import covered_box, rotation
-from autoseg.training.loader import Batch, Warp, make_batch
+from autoseg.training.geometry import kinds_of
+from autoseg.training.intensities import lower_resolution
+from autoseg.training.loader import Batch, make_batch
 from autoseg.training.sampling import make_pool
+from tests.training.batches import LABELS, batch_of, blobs, draw_for, generator
 from tests.training.prepared import make_case, make_design
 
-LABELS = Labels({"organ": (1,), "lesion": (2,)})
 SIDES = Labels({"kidney_left": (1,), "kidney_right": (2,)})
 CUBE = make_design((12, 14, 16))
-STEPS = [step for _, step in aug.STEPS]
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def draw_for(samples: int, flat: bool = False) -> aug.Draw:
-    """Random numbers for so many samples, all of them here."""
-    rng = np.random.default_rng(0)
-    return aug.Draw(rng, generator(), flat, samples, np.arange(samples))
-
-
-def blobs(shape: tuple[int, int, int] = (24, 26, 28)) -> np.ndarray:
-    """Two smooth-edged objects, so that interpolation errs at their surfaces only."""
-    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    labels = np.zeros(shape, dtype=np.uint8)
-    labels[(z - 12) ** 2 + (y - 12) ** 2 + (x - 10) ** 2 < 60] = 1
-    labels[(z - 12) ** 2 + (y - 14) ** 2 + (x - 20) ** 2 < 30] = 2
-    return labels
-
-
-def batch_of(image: Tensor, target: Tensor, warps: tuple[Warp, ...] = ()) -> Batch:
-    size, k = len(image), len(LABELS.names)
-    annotated = torch.ones(size, k, dtype=torch.bool)
-    return Batch(image, target, annotated, torch.ones(size, 3), False, warps)
-
-
-def warp_of(
-    labels: np.ndarray, matrix: np.ndarray, centre: tuple, size: tuple = (12, 14, 16)
-) -> Batch:
-    """A batch of one sample whose image is its label map, read as the loader reads it."""
-    middle = np.asarray(centre, dtype=float)
-    start, stop = covered_box(matrix, middle, size, labels.shape)
-    part = torch.from_numpy(labels[tuple(map(slice, start, stop))].copy())
-    warp = Warp(
-        0, part[None].float(), part, torch.from_numpy(matrix).float(),
-        torch.from_numpy(middle - start).float(),
-    )  # fmt: skip
-    return batch_of(torch.zeros(1, 1, *size), torch.zeros(1, *size, dtype=torch.uint8), (warp,))
-
-
-def test_the_identity_warp_gives_back_what_was_read() -> None:
-    labels = blobs()
-    found = aug.apply_warps(warp_of(labels, np.eye(3), (11.5, 12.5, 13.5)))
-    expected = torch.from_numpy(labels[6:18, 6:20, 6:22].copy())
-    assert torch.equal(found.target[0], expected)
-    torch.testing.assert_close(found.image[0, 0], expected.float(), atol=1e-4, rtol=0)
-    assert found.warps == ()
-
-
-def test_a_quarter_turn_moves_every_voxel_to_its_place() -> None:
-    labels = blobs((20, 20, 20))
-    quarter = rotation(np.array([np.pi / 2, 0, 0]))
-    found = aug.apply_warps(warp_of(labels, quarter, (9.5, 9.5, 9.5), (20, 20, 20)))
-    # The patch's offset (y, x) comes from the scan's offset (-x, y).
-    assert torch.equal(found.target[0], torch.from_numpy(np.rot90(labels, -1, (1, 2)).copy()))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_image_and_labels_stay_aligned_up_to_interpolation(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    matrix = rotation(rng.uniform(-0.5, 0.5, 3)) * rng.uniform(0.7, 1.4)
-    found = aug.apply_warps(warp_of(blobs() // 2 * 2, matrix, tuple(rng.uniform(8, 16, 3))))
-    image, labels = found.image[0, 0], found.target[0].float()
-    assert (labels > 0).any()
-    # Linear interpolation of a 0/2 map is above 1 where the nearest voxel mostly is 2.
-    disagreeing = ((image > 1) != (labels == 2)).float().mean()
-    assert disagreeing < 0.03
-    assert image[labels == 2].mean() > 1.6
-    assert image[labels == 0].mean() < 0.1
-
-
-def test_a_warped_patch_shows_the_scan_wherever_the_scan_has_data() -> None:
-    """No corner of a rotated patch is padding while the scan goes on there."""
-    scan = np.ones((40, 40, 40), dtype=np.uint8)
-    matrix = rotation(np.array([0.5, -0.4, 0.3])) * 1.1
-    found = aug.apply_warps(warp_of(scan, matrix, (20, 20, 20)))
-    torch.testing.assert_close(found.image, torch.ones_like(found.image))
-    assert (found.target == 1).all()
-
-
-def test_samples_without_a_warp_are_left_alone() -> None:
-    image, target = torch.rand(3, 1, 4, 4, 4), torch.zeros(3, 4, 4, 4, dtype=torch.uint8)
-    warp = Warp(
-        1,
-        torch.ones(1, 6, 6, 6),
-        torch.ones(6, 6, 6, dtype=torch.uint8),
-        torch.eye(3),
-        torch.full((3,), 2.5),
-    )
-    found = aug.apply_warps(batch_of(image, target, (warp,)))
-    assert torch.equal(found.image[[0, 2]], image[[0, 2]])
-    torch.testing.assert_close(found.image[1], torch.ones(1, 4, 4, 4))
-    assert found.target.sum(dim=(1, 2, 3)).tolist() == [0, 64, 0]
 
 
 def test_the_same_generator_state_gives_the_same_batch_and_moves_on() -> None:
@@ -192,81 +97,90 @@ def test_flat_patches_are_not_mirrored_across_slices_and_dummy_2d_keeps_slices_a
     assert found.image.shape == image.shape
     slices = torch.arange(4.0).view(1, 1, 4, 1, 1).expand(50, 1, 4, 16, 16).clone()
     draw = draw_for(50, flat=True)
-    torch.testing.assert_close(aug.lower_resolution(slices.clone(), draw), slices)
-
-
-@pytest.mark.parametrize("step", STEPS, ids=[step.__name__ for step in STEPS])
-def test_every_step_keeps_shape_and_finiteness_even_of_constant_images(step: aug.Step) -> None:
-    draw = draw_for(3)
-    for image in (torch.randn(3, 2, 5, 8, 9), torch.full((3, 2, 1, 8, 9), 2.0)):
-        found = step(image.clone(), draw)
-        assert found.shape == image.shape
-        assert torch.isfinite(found).all()
-
-
-def test_gamma_keeps_mean_and_deviation_and_contrast_keeps_the_range() -> None:
-    image = torch.randn(4, 2, 8, 8, 8)
-    draw = draw_for(4)
-    space = (2, 3, 4)
-    for step in (aug.change_gamma, aug.change_gamma_inverted):
-        found = step(image.clone(), draw)
-        assert not torch.allclose(found, image, atol=0.05)
-        torch.testing.assert_close(found.mean(space), image.mean(space), atol=1e-4, rtol=0)
-        torch.testing.assert_close(found.std(space), image.std(space), atol=1e-3, rtol=0)
-    found = aug.change_contrast(image.clone(), draw)
-    assert (found.amax(space) <= image.amax(space)).all()
-    assert (found.amin(space) >= image.amin(space)).all()
-
-
-def test_brightness_multiplies_by_a_factor_between_0_75_and_1_25_half_of_them_below_one() -> None:
-    draw = draw_for(300)
-    factors = aug.change_brightness(torch.ones(300, 2, 1, 1, 1), draw).flatten()
-    assert factors.min() >= 0.75
-    assert factors.max() <= 1.25
-    assert (factors < 1).float().mean() == pytest.approx(0.5, abs=0.06)
-
-
-def test_blur_of_a_point_is_a_gaussian_that_sums_to_one() -> None:
-    point = torch.zeros(40, 1, 9, 9, 9)
-    point[:, :, 4, 4, 4] = 1
-    draw = draw_for(40)
-    found = aug.blur(point.clone(), draw)
-    torch.testing.assert_close(found.sum((1, 2, 3, 4)), torch.ones(40))
-    blurred = found[:, 0, 4, 4, 4] < 1
-    assert blurred.float().mean() == pytest.approx(0.5, abs=0.25)
-    line = found[blurred][0, 0, 4, 4, 3:6] / found[blurred][0, 0, 4, 4, 4]
-    sigma = (-0.5 / line[0].log()).sqrt()
-    assert 0.5 <= sigma <= 1.0
-
-
-def test_noise_has_at_most_a_tenth_of_a_standard_deviation() -> None:
-    draw = draw_for(50)
-    found = aug.add_noise(torch.zeros(50, 1, 8, 8, 8), draw)
-    strengths = found.std((1, 2, 3, 4))
-    assert strengths.max() < 0.11
-    assert strengths.max() > 0.08
+    torch.testing.assert_close(lower_resolution(slices.clone(), draw), slices)
 
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("patch", [(8, 8, 8), (1, 12, 12)])
-def test_a_sample_becomes_the_same_on_whatever_rank_it_is(patch: tuple, size: int) -> None:
+@pytest.mark.parametrize("name", ["default", "strong"])
+def test_a_sample_becomes_the_same_on_whatever_rank_it_is(
+    patch: tuple, size: int, name: str
+) -> None:
+    config = TrainConfig(augmentation=name)
     rng = np.random.default_rng(0)
     cases = [
         make_case(str(i), blobs(), image=rng.normal(size=(2, 24, 26, 28)).astype(np.float32))
         for i in range(3)
     ]
     design, pool = make_design(patch, 5), make_pool(cases, LABELS, TrainConfig())
-    augment = aug.build_augmentation(design, TrainConfig(), SIDES, 2)
+    augment = aug.build_augmentation(design, config, SIDES, 2)
     for step in range(40):  # enough for every kind of change, with and without samples of a rank
         whole, *shares = (
             augment(
-                make_batch(cases, pool, design, TrainConfig(), SIDES, step, ranks=ranks),
+                make_batch(cases, pool, design, config, SIDES, step, ranks=ranks),
                 generator(step),
             )
             for ranks in (ALONE, *(Ranks(rank, size) for rank in range(size)))
         )
         torch.testing.assert_close(torch.cat([b.image for b in shares]), whole.image)
         assert torch.equal(torch.cat([b.target for b in shares]), whole.target)
+
+
+@pytest.mark.parametrize("name", ["default", "light", "strong"])
+def test_strength_multiplies_the_probabilities_and_kinds_can_be_left_out(name: str) -> None:
+    ones = torch.rand(200, 1, 6, 6, 6)
+    batch = batch_of(ones, torch.zeros(200, 6, 6, 6, dtype=torch.uint8))
+
+    def changed(**settings: object) -> float:
+        config = TrainConfig(augmentation=name, mirror_axes=(), **settings)
+        found = aug.build_augmentation(CUBE, config, LABELS, 2)(batch, generator())
+        return (found.image != ones).flatten(1).any(1).float().mean().item()
+
+    assert changed(augmentation_strength=0.0) == 0
+    expected = 1 - np.prod([1 - 0.5 * change.probability for change in aug.CHANGES[name]])
+    half = changed(augmentation_strength=0.5)
+    assert expected - 0.25 < half < expected + 0.1  # half of the channels of some kinds
+    assert half < changed() < changed(augmentation_strength=100.0)
+    kinds = tuple(change.name for change in aug.CHANGES[name])
+    assert changed(augmentation_without=kinds) == 0
+
+
+def test_a_strength_of_one_is_the_default_bit_by_bit() -> None:
+    batch = batch_of(torch.rand(9, 1, 6, 6, 6), torch.zeros(9, 6, 6, 6, dtype=torch.uint8))
+    plain, one = (
+        aug.build_augmentation(CUBE, config, LABELS, 2)(batch, generator())
+        for config in (TrainConfig(), TrainConfig(augmentation_strength=1.0))
+    )
+    assert torch.equal(plain.image, one.image)
+
+
+def test_without_axes_nothing_is_mirrored() -> None:
+    ramp = torch.arange(64.0).view(1, 1, 4, 4, 4).repeat(20, 1, 1, 1, 1)
+    batch = batch_of(ramp, ramp[:, 0].to(torch.uint8))
+    config = TrainConfig(mirror_axes=())
+    found = aug.build_augmentation(CUBE, config, LABELS, 2)(batch, generator())
+    assert torch.equal(found.target, batch.target)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (TrainConfig(augmentation="stronger"), "did you mean 'strong'"),
+        (TrainConfig(augmentation_without=("rotations",)), "default has no such kind.*'rotation'"),
+        (TrainConfig(augmentation="light", augmentation_without=("rotation",)), "light has no"),
+        (TrainConfig(augmentation="none", augmentation_without=("noise",)), "none has no such"),
+    ],
+)
+def test_what_an_augmentation_cannot_do_is_said(config: TrainConfig, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        aug.check_augmentation(config)
+
+
+def test_every_kind_can_be_named() -> None:
+    for name in ("default", "light", "strong"):
+        kinds = tuple(change.name for change in aug.CHANGES[name]) + kinds_of(name)
+        aug.check_augmentation(TrainConfig(augmentation=name, augmentation_without=kinds))
+    aug.check_augmentation(TrainConfig(augmentation=f"{__name__}:make_negative"))
 
 
 def test_none_changes_nothing_and_ones_own_is_found_by_name() -> None:
@@ -282,3 +196,29 @@ def test_none_changes_nothing_and_ones_own_is_found_by_name() -> None:
 
 def make_negative(*_: object) -> aug.Augmentation:
     return lambda batch, generator: dataclasses.replace(batch, image=-batch.image)
+
+
+def make_noisy_with_batchgenerators(*_: object) -> aug.Augmentation:
+    """How a transform of batchgenerators is plugged in: NumPy arrays by name, on the processor."""
+    transforms = pytest.importorskip("batchgenerators.transforms.noise_transforms")
+    noise = transforms.GaussianNoiseTransform(noise_variance=(0.1, 0.1), p_per_sample=1.0)
+
+    def augment(batch: Batch, random: torch.Generator) -> Batch:
+        np.random.seed(int(torch.randint(2**31, (1,), generator=random)))  # noqa: NPY002
+        arrays = {"data": batch.image.cpu().numpy().copy(), "seg": batch.target[:, None].numpy()}
+        changed = torch.from_numpy(noise(**arrays)["data"]).to(batch.image)
+        return dataclasses.replace(batch, image=changed)
+
+    return augment
+
+
+def test_a_transform_of_batchgenerators_is_plugged_in_by_name() -> None:
+    pytest.importorskip("batchgenerators")
+    config = TrainConfig(augmentation=f"{__name__}:make_noisy_with_batchgenerators")
+    augment = aug.build_augmentation(CUBE, config, LABELS, 2)
+    batch = batch_of(torch.zeros(3, 1, 6, 6, 6), torch.zeros(3, 6, 6, 6, dtype=torch.uint8))
+    found, again, other = (augment(batch, generator(seed)) for seed in (1, 1, 2))
+    assert found.image.std() == pytest.approx(0.1, rel=0.2)
+    assert torch.equal(found.image, again.image)
+    assert not torch.equal(found.image, other.image)
+    assert torch.equal(found.target, batch.target)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from autoseg.training.geometry import covered_box, draw_transform, rotation
+from autoseg.config import TrainConfig
+from autoseg.training.geometry import (
+    TRANSFORMS,
+    covered_box,
+    draw_transform,
+    rotation,
+    transforms_of,
+)
 from tests.training.prepared import make_design
 
 CUBE = make_design((16, 16, 16))
@@ -72,3 +79,38 @@ def test_the_box_stays_inside_the_scan() -> None:
     )
     assert start.tolist() == [0, 0, 29]
     assert stop.tolist() == [5, 14, 30]
+
+
+def strong_draws(size: tuple[int, int, int], spacing: tuple = (1.0, 1.0, 1.0), **changes) -> list:
+    transforms = transforms_of(TrainConfig(augmentation="strong", **changes))
+    rng, design = np.random.default_rng(0), make_design(size)
+    return [draw_transform(design, spacing, rng, transforms) for _ in range(2000)]
+
+
+def test_strong_turns_by_quarters_about_any_axis_of_like_voxels() -> None:
+    drawn = strong_draws((16, 16, 16), augmentation_without=("rotation", "scaling"))
+    assert np.mean([matrix is None for matrix in drawn]) == pytest.approx(0.5, abs=0.04)
+    turns = {tuple(np.asarray(m, dtype=int).flatten()) for m in drawn if m is not None}
+    assert len(turns) == 9  # three axes, three angles
+    thick = strong_draws((16, 16, 16), (3.0, 1, 1), augmentation_without=("rotation", "scaling"))
+    assert len({tuple(m.flatten()) for m in thick if m is not None}) == 3
+    for matrix in thick:
+        assert matrix is None or matrix[0].tolist() == [1, 0, 0]
+    none = strong_draws((1, 16, 16), (1.0, 2, 1), augmentation_without=("rotation", "scaling"))
+    assert all(matrix is None for matrix in none)
+
+
+def test_strong_scales_each_axis_by_itself() -> None:
+    drawn = strong_draws((16, 16, 16), augmentation_without=("rotation", "quarter_turns"))
+    scales = np.asarray([np.diag(matrix) for matrix in drawn if matrix is not None])
+    assert scales.min() == pytest.approx(0.7, abs=0.02)
+    assert scales.max() == pytest.approx(1.43, abs=0.02)
+    assert (np.ptp(scales, axis=1) > 0.01).mean() > 0.9
+
+
+def test_strength_and_left_out_kinds_reach_the_transforms() -> None:
+    found = transforms_of(TrainConfig(augmentation_strength=2.0, augmentation_without=("scaling",)))
+    assert (found.rotation, found.scaling, found.quarter_turns) == (0.4, 0, 0)
+    assert transforms_of(TrainConfig()) == TRANSFORMS["default"]
+    for name in ("none", "light", "my.own:augmentation"):
+        assert transforms_of(TrainConfig(augmentation=name)) is None

@@ -1,0 +1,65 @@
+"""Rotated and scaled samples: every voxel at its place, image and labels aligned."""
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.training.geometry import rotation
+from autoseg.training.loader import Warp
+from autoseg.training.warps import apply_warps
+from tests.training.batches import batch_of, blobs, warp_of
+
+
+def test_the_identity_warp_gives_back_what_was_read() -> None:
+    labels = blobs()
+    found = apply_warps(warp_of(labels, np.eye(3), (11.5, 12.5, 13.5)))
+    expected = torch.from_numpy(labels[6:18, 6:20, 6:22].copy())
+    assert torch.equal(found.target[0], expected)
+    torch.testing.assert_close(found.image[0, 0], expected.float(), atol=1e-4, rtol=0)
+    assert found.warps == ()
+
+
+def test_a_quarter_turn_moves_every_voxel_to_its_place() -> None:
+    labels = blobs((20, 20, 20))
+    quarter = rotation(np.array([np.pi / 2, 0, 0]))
+    found = apply_warps(warp_of(labels, quarter, (9.5, 9.5, 9.5), (20, 20, 20)))
+    # The patch's offset (y, x) comes from the scan's offset (-x, y).
+    assert torch.equal(found.target[0], torch.from_numpy(np.rot90(labels, -1, (1, 2)).copy()))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_image_and_labels_stay_aligned_up_to_interpolation(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = rotation(rng.uniform(-0.5, 0.5, 3)) * rng.uniform(0.7, 1.4)
+    found = apply_warps(warp_of(blobs() // 2 * 2, matrix, tuple(rng.uniform(8, 16, 3))))
+    image, labels = found.image[0, 0], found.target[0].float()
+    assert (labels > 0).any()
+    # Linear interpolation of a 0/2 map is above 1 where the nearest voxel mostly is 2.
+    disagreeing = ((image > 1) != (labels == 2)).float().mean()
+    assert disagreeing < 0.03
+    assert image[labels == 2].mean() > 1.6
+    assert image[labels == 0].mean() < 0.1
+
+
+def test_a_warped_patch_shows_the_scan_wherever_the_scan_has_data() -> None:
+    """No corner of a rotated patch is padding while the scan goes on there."""
+    scan = np.ones((40, 40, 40), dtype=np.uint8)
+    matrix = rotation(np.array([0.5, -0.4, 0.3])) * 1.1
+    found = apply_warps(warp_of(scan, matrix, (20, 20, 20)))
+    torch.testing.assert_close(found.image, torch.ones_like(found.image))
+    assert (found.target == 1).all()
+
+
+def test_samples_without_a_warp_are_left_alone() -> None:
+    image, target = torch.rand(3, 1, 4, 4, 4), torch.zeros(3, 4, 4, 4, dtype=torch.uint8)
+    warp = Warp(
+        1,
+        torch.ones(1, 6, 6, 6),
+        torch.ones(6, 6, 6, dtype=torch.uint8),
+        torch.eye(3),
+        torch.full((3,), 2.5),
+    )
+    found = apply_warps(batch_of(image, target, (warp,)))
+    assert torch.equal(found.image[[0, 2]], image[[0, 2]])
+    torch.testing.assert_close(found.image[1], torch.ones(1, 4, 4, 4))
+    assert found.target.sum(dim=(1, 2, 3)).tolist() == [0, 64, 0]
