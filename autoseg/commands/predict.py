@@ -45,7 +45,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-probabilities", action="store_true", help="also <case>.npz, float16"
     )
-    parser.add_argument("--speed", choices=("accurate", "balanced", "fast"), default="balanced")
+    parser.add_argument("--speed", choices=("accurate", "balanced", "fast"))
+    parser.add_argument(
+        "--budget", metavar="TIME", help="60s, 2m: for each case; folds, mirroring, overlap fit in"
+    )
     parser.add_argument(
         "--trust", action="store_true", help="let a model import functions that its author named"
     )
@@ -77,6 +80,7 @@ def run(options: argparse.Namespace) -> str:
             folds=options.folds,
             bundles=options.model,
             speed=options.speed,
+            budget=options.budget,
             settings=options.settings,
             device=options.device,
             overwrite=options.overwrite,

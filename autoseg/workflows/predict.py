@@ -12,10 +12,12 @@ from autoseg.config import PredictConfig, override
 from autoseg.dataset import Case
 from autoseg.errors import AutosegError, PartlyDone, ResourceError, Stopped, UsageError
 from autoseg.files import check_writable, locked
+from autoseg.inference.effort import efforts
 from autoseg.inference.speed import describe_speed, settle
 from autoseg.parallel import Outcome
 from autoseg.postprocess import describe_rules
 from autoseg.stopping import StopRequest, stop_on_signals
+from autoseg.training.budget import parse_budget
 from autoseg.workflows.predict_choice import choose_models
 from autoseg.workflows.predict_dicom import check_series
 from autoseg.workflows.predict_inputs import check_headers, find_inputs, is_one_file
@@ -52,7 +54,8 @@ def predict(
     size: str | None = None,
     folds: Sequence[str] | None = None,
     bundles: Sequence[Path] | None = None,
-    speed: str = "balanced",
+    speed: str | None = None,
+    budget: str | None = None,
     settings: Sequence[str] = (),
     device: str | None = None,
     overwrite: bool = False,
@@ -68,7 +71,9 @@ def predict(
     `images` are folders or files, see `predict_inputs`. Each label map is on its image's own grid,
     in its file type, under its name; DICOM series give `.nii.gz`, or with `write` "seg" or
     "rtstruct" a DICOM object. `save_probabilities`: also a `<case>.npz`, see
-    `autoseg.probabilities`. The same command continues an unfinished run. An `output` with the
+    `autoseg.probabilities`. `budget` ("60s", "2m") is for each case: what `speed` (then "accurate"
+    unless it is named) would do is cut down to fit, and `predictions.json` says to what.
+    The same command continues an unfinished run. An `output` with the
     name of an image file takes a single case, and nothing else is written. With `parts` N, only
     `part` K (from 0) of the cases is predicted, beside other parts in the same folder. A cascade
     predicts its previous stage itself unless `previous` names the folder of its label maps.
@@ -76,14 +81,15 @@ def predict(
     `output` is not free, DataError when channels are missing; PartlyDone when cases failed; Stopped
     when a signal asked to stop: finished cases are kept, the running one is dropped.
     """
-    config = settle(override(PredictConfig(speed=speed), settings))
-    share = choose_part(parts, part, overwrite)
+    config = settle(asked := override(_start(speed, budget), settings))
+    seconds, share = _seconds(budget), choose_part(parts, part, overwrite)
+    folds = folds or config.folds
     chosen = choose_models(
         workspace,
         dataset=dataset,
         configuration=configuration,
         size=size,
-        folds=folds or config.folds,
+        folds=folds,
         bundles=bundles,
         trust=trust,
     )
@@ -95,22 +101,50 @@ def predict(
     check_headers(cases, channels)
     check_series(cases, write)
     cases = give_previous(cases, previous, chosen.models)
-    log.info("%s", chosen.reason)
-    log.info("%s", describe_speed(config))
-    if chosen.rules:
-        log.info("rules (best.json): %s", describe_rules(chosen.rules))
-    one_file = is_one_file(output, write)
-    if one_file and share:
+    if is_one_file(output, write) and share:
         raise UsageError("one file cannot be shared out", remedy="name a folder with -o")
+    most = max(len(info.folds) for info in chosen.models)
     task = Task(
-        chosen, config, device, output, one_file, write, previous is not None, save_probabilities
+        chosen,
+        config,
+        device,
+        output,
+        one_file=is_one_file(output, write),
+        write=write,
+        given=previous is not None,
+        save_probabilities=save_probabilities,
+        budget_s=seconds,
+        efforts=() if seconds is None else efforts(asked, most, folds_free=folds is None),
     )
+    _announce(task)
     with stop_on_signals() as stop:
-        if one_file:
+        if task.one_file:
             return _predict_file(task, cases[0], stop, overwrite)
         if share is not None:
             return _predict_part(task, cases, stop, share)
         return _predict_folder(task, cases, stop, overwrite)
+
+
+def _start(speed: str | None, budget: str | None) -> PredictConfig:
+    """Return the settings to begin with; who sets a budget wants the most that fits into it."""
+    return PredictConfig(speed=speed or ("balanced" if budget is None else "accurate"))
+
+
+def _seconds(budget: str | None) -> float | None:
+    if budget is None:
+        return None
+    seconds = parse_budget(budget).seconds
+    if seconds is None:
+        raise UsageError(f"--budget {budget}", expected='time for a case, such as "60s" or "2m"')
+    return seconds
+
+
+def _announce(task: Task) -> None:
+    log.info("%s", task.chosen.reason)
+    budget = "" if task.budget_s is None else f"at most {task.budget_s:.3g} s a case, and "
+    log.info("%s%s", budget, describe_speed(task.config))
+    if task.chosen.rules:
+        log.info("rules (best.json): %s", describe_rules(task.chosen.rules))
 
 
 def _predict_file(task: Task, case: Case, stop: StopRequest, overwrite: bool) -> dict[str, Any]:

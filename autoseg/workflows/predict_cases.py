@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,7 @@ from autoseg.device import describe_device, pick_device
 from autoseg.errors import DataError
 from autoseg.files import sha256
 from autoseg.image import Geometry, Image
+from autoseg.inference.effort import effort_json
 from autoseg.inference.export import decode_mean
 from autoseg.inference.predictor import ArrayPredictor, load_stages, run_stages
 from autoseg.inference.probabilities import save_certain_background, save_probabilities
@@ -26,6 +28,7 @@ from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
 from autoseg.preprocessing.units import unexpected_units
 from autoseg.stopping import StopRequest
+from autoseg.workflows.predict_budget import Budget, Stopwatch, WithinBudget
 from autoseg.workflows.predict_dicom import write_object
 from autoseg.workflows.predict_record import Entry, source_of
 from autoseg.workflows.predict_task import Task
@@ -39,6 +42,7 @@ class Prepared:
 
     geometry: Geometry
     arrays: tuple[tuple[tuple[np.ndarray, Frame], ...], ...]  # per model: as each stage sees it
+    seconds: float  # that reading and preparing took
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Engine:
     predictors: tuple[tuple[ArrayPredictor, ...], ...]  # per model: its stages
     trust: bool
     rules: Rules
+    budget: Budget | None = None
 
     @property
     def plan(self) -> Plan:
@@ -66,7 +71,8 @@ def predict_cases(
     prepared = prefetch(partial(_prepare, engine=engine), cases)
 
     def finish(case: Case) -> Entry:
-        return _finish(case, next(prepared).result(), engine, task)
+        watch = Stopwatch()
+        return _finish(case, next(prepared).result(), engine, task, watch)
 
     yield from map_cases(finish, cases, title="predict")
 
@@ -77,21 +83,26 @@ def _load(task: Task, stop: StopRequest) -> Engine:
     log.info("predicting on %s", describe_device(where))
     loaded = (load_stages(bundle, task.config, where) for bundle in bundles)
     predictors = (tuple(replace(stage, interrupt=stop.check) for stage in s) for s in loaded)
-    return Engine(bundles, tuple(predictors), chosen.trust, chosen.rules)
+    engine = Engine(bundles, tuple(predictors), chosen.trust, chosen.rules)
+    if task.budget_s is None:
+        return engine
+    folds = tuple(info.folds for info in chosen.models)
+    return replace(engine, budget=Budget(task.budget_s, task.efforts, engine.predictors, folds))
 
 
 def _prepare(case: Case, engine: Engine) -> Prepared:
+    watch = Stopwatch()
     image = read_case(case, len(engine.plan.channels))
     if not np.isfinite(image.array).all():
         count = int((~np.isfinite(image.array)).sum())
         raise DataError(f"{count} voxels are NaN or infinite", place=case.images[0].name)
     if not image.array.any():
-        return Prepared(image.geometry, ())
+        return Prepared(image.geometry, (), watch.lap())
     for warning in unexpected_units(image, engine.plan, engine.bundles[0].settings.normalizers):
         log.warning("%s: %s", case.id, warning)
     given = None if case.previous is None else read_labels(case.previous).array[0]
-    arrays = (_prepare_stages(image, bundle, given, engine.trust) for bundle in engine.bundles)
-    return Prepared(image.geometry, tuple(arrays))
+    arrays = [_prepare_stages(image, bundle, given, engine.trust) for bundle in engine.bundles]
+    return Prepared(image.geometry, tuple(arrays), watch.lap())
 
 
 def _prepare_stages(
@@ -105,25 +116,44 @@ def _prepare_stages(
     return ((with_previous(array, indices), frame),)
 
 
-def _finish(case: Case, prepared: Prepared, engine: Engine, task: Task) -> Entry:
-    labels = engine.plan.labels
-    if prepared.arrays:
-        pairs = zip(engine.predictors, prepared.arrays, strict=True)
-        members = [run_stages(stages[-len(arrays) :], arrays, labels) for stages, arrays in pairs]
-        label_map = decode_mean(members, labels, thresholds(engine.rules, labels))
-        label_map = apply_rules(label_map, prepared.geometry.spacing, labels, engine.rules)
-        if task.save_probabilities:
-            save_probabilities(task.probabilities_of(case), members, labels)
-    else:
+def _finish(case: Case, prepared: Prepared, engine: Engine, task: Task, watch: Stopwatch) -> Entry:
+    labels, waited_s = engine.plan.labels, watch.lap()
+    if not prepared.arrays:
         log.warning("%s: the image is empty (all zero); so is its label map", case.id)
-        label_map = np.zeros(prepared.geometry.shape, dtype=labels.dtype)
         if task.save_probabilities:
             save_certain_background(task.probabilities_of(case), prepared.geometry, labels)
+        nothing = np.zeros(prepared.geometry.shape, dtype=labels.dtype)
+        return _write(case, nothing, prepared, engine, task)
+    chosen = None if engine.budget is None else _choose(case, prepared, engine.budget, waited_s)
+    watch.lap()
+    pairs = zip(chosen.models if chosen else engine.predictors, prepared.arrays, strict=True)
+    members = [run_stages(stages[-len(arrays) :], arrays, labels) for stages, arrays in pairs]
+    networks_s = watch.lap()
+    label_map = decode_mean(members, labels, thresholds(engine.rules, labels))
+    label_map = apply_rules(label_map, prepared.geometry.spacing, labels, engine.rules)
+    if task.save_probabilities:
+        save_probabilities(task.probabilities_of(case), members, labels)
+    entry = _write(case, label_map, prepared, engine, task)
+    if engine.budget is None or chosen is None:
+        return entry
+    engine.budget.learn(chosen, networks_s, watch.lap(), label_map.size)
+    return replace(entry, effort=effort_json(chosen.effort, engine.budget.folds))
+
+
+def _choose(case: Case, prepared: Prepared, budget: Budget, waited_s: float) -> WithinBudget:
+    shapes = [[array.shape[1:] for array, _ in stages] for stages in prepared.arrays]
+    voxels = math.prod(prepared.geometry.shape)
+    return budget.choose(case.id, shapes, voxels, waited_s, prepared.seconds)
+
+
+def _write(
+    case: Case, label_map: np.ndarray, prepared: Prepared, engine: Engine, task: Task
+) -> Entry:
     path = task.file_of(case)
     if task.write == "labels":
         write_labels(path, label_map, prepared.geometry, like=case.images[0])
     else:
-        write_object(path, label_map, labels, case.images[0], task.write)
+        write_object(path, label_map, engine.plan.labels, case.images[0], task.write)
     status = "ok" if prepared.arrays else "empty_image"
     more = [task.probabilities_of(case)] if task.save_probabilities else []
     hashes = {file.name: sha256(file) for file in more}

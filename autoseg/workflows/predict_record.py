@@ -36,6 +36,7 @@ class Entry:
     source: str  # hash of names, sizes and times of the input files
     status: str = "ok"  # or "empty_image": nothing but zeros, so nothing was searched
     more: Mapping[str, str] = field(default_factory=dict)  # other files of the case: their hashes
+    effort: Mapping[str, Any] = field(default_factory=dict)  # with --budget: what was averaged
 
 
 @dataclass
@@ -204,5 +205,8 @@ def described(entries: Iterable[Entry]) -> dict[str, Any]:
 
 
 def _described(entry: Entry) -> dict[str, Any]:
-    told = {"file": entry.file, "sha256": entry.sha256, "status": entry.status}
-    return {**told, "more": dict(entry.more)} if entry.more else told
+    told: dict[str, Any] = {
+        "file": entry.file, "sha256": entry.sha256, "status": entry.status,
+        "more": dict(entry.more), "effort": dict(entry.effort),
+    }  # fmt: skip
+    return {name: value for name, value in told.items() if value != {}}

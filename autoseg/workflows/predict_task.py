@@ -13,6 +13,7 @@ from autoseg.case_files import ending_of, stem_of
 from autoseg.config import PredictConfig
 from autoseg.dataset import Case
 from autoseg.files import to_json
+from autoseg.inference.effort import Effort
 from autoseg.postprocess import rules_json
 from autoseg.workflows.predict_choice import Chosen
 from autoseg.workflows.predict_inputs import LOSSY_ENDINGS
@@ -30,6 +31,8 @@ class Task:
     write: str = "labels"  # or "seg" or "rtstruct": DICOM objects
     given: bool = False  # cases bring the label map of a cascade's previous stage
     save_probabilities: bool = False
+    budget_s: float | None = None  # for each case
+    efforts: tuple[Effort, ...] = ()  # among which it chooses
 
     def file_of(self, case: Case) -> Path:
         """Return where the label map of `case` goes: to its own file type, but JPEG becomes PNG."""
@@ -56,6 +59,8 @@ def header_of(task: Task) -> dict[str, Any]:
         header["write"] = task.write
     if task.save_probabilities:
         header["probabilities"] = True
+    if task.budget_s is not None:
+        header["budget_s"] = task.budget_s
     return header
 
 
