@@ -60,6 +60,8 @@ def save_weights(
     several processes do not touch each other's files, and write the shared ones in turn. A
     cascade's `previous` stage is copied into the bundle, its chosen folds only.
     """
+    if (plan.configuration(configuration).previous is None) != (previous is None):
+        raise ValueError(f"{configuration} and its previous stage do not belong together")
     before = stage_id(previous)
     identity = model_id(plan, configuration, size, config, before)
     # The lock lies beside the bundle: nothing of this machine goes into it.
@@ -135,6 +137,8 @@ def _copy_stage(info: BundleInfo, target: Path) -> None:
     with contextlib.suppress(AutosegError):
         if stage_id(open_bundle(target, trust=True)) == stage_id(info):
             return
+    for abandoned in target.parent.glob(f".{target.name}.*"):  # by a process that was killed
+        shutil.rmtree(abandoned, ignore_errors=True)
     room = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     folders = {".": ["card.json", *info.card.sha256]}
     folders |= {f"fold_{fold}": ["card.json", WEIGHTS, TEST] for fold in info.folds}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from autoseg.bundle import model_id, stage_id, trained_design
+from autoseg.bundle import BundleInfo, model_id, stage_id, trained_design
 from autoseg.config import TrainConfig, override
 from autoseg.device import pick_device
 from autoseg.errors import CorruptError, DataError, UsageError
@@ -59,8 +59,13 @@ class Order:
     @property
     def model_id(self) -> str:
         """Which model this will be."""
-        before = stage_id(self.previous.info) if self.previous else ""
+        before = stage_id(self.previous_bundle)
         return model_id(self.plan, self.configuration.name, self.size, self.config, before)
+
+    @property
+    def previous_bundle(self) -> BundleInfo | None:
+        """The bundle of the stage that a cascade continues."""
+        return self.previous.info if self.previous else None
 
     @property
     def resume(self) -> Path:

@@ -32,6 +32,7 @@ def keep_snapshot(order: Order, decision: Decision, training: Training) -> None:
         save_weights(
             folder, order.fold, final_weights(training), order.plan, order.configuration.name,
             order.size, config, card, begin_card(order.prepared),
+            previous=order.previous_bundle,
         )  # fmt: skip
     except AutosegError as error:
         log.warning("no snapshot of epoch %d: %s", epoch, error)

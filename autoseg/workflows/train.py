@@ -272,7 +272,7 @@ def _save(
         order.bundle, order.fold, weights, order.plan, order.configuration.name, order.size,
         # What all folds share is the same whichever was saved last.
         dataclasses.replace(config, seed=order.first_seed), card, begin_card(order.prepared),
-        previous=order.previous.info if order.previous else None,
+        previous=order.previous_bundle,
     )  # fmt: skip
 
 
