@@ -18,6 +18,8 @@ from autoseg.labels import Labels
 
 FORMAT = "autoseg-plan-1"
 SLIPS = 0.1  # of the cases: so many may differ from what all others show
+COARSE_NAMES = ("3d_lowres", "3d_cascade_fullres")  # not planned where a patch sees enough
+ASK_FOR_COARSE = "autoseg_plan --set 3d_lowres.spacing=Z,Y,X (mm) plans it all the same"
 ANISOTROPY = 3.0  # an axis this many times coarser than the others is treated apart (nnU-Net)
 
 Triple = tuple[int, int, int]
@@ -182,9 +184,10 @@ class Plan:
     def configuration(self, name: str) -> Configuration:
         """Return a configuration by name; raise UsageError naming the planned ones."""
         if name not in self.configurations:
+            coarse = name in COARSE_NAMES and "3d_fullres" in self.configurations
             raise UsageError(
                 f"configuration '{name}' is not planned for {self.dataset}",
-                remedy=suggest(name, self.configurations),
+                remedy=ASK_FOR_COARSE if coarse else suggest(name, self.configurations),
             )
         return self.configurations[name]
 

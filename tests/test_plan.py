@@ -120,6 +120,8 @@ def test_an_axis_order_that_is_none_is_refused(tmp_path):
 def test_unknown_configurations_and_sizes_are_usage_errors():
     with pytest.raises(UsageError, match="did you mean '3d_fullres'"):
         PLAN.configuration("3d_fulres")
+    with pytest.raises(UsageError, match=r"'3d_lowres' is not planned .*3d_lowres\.spacing=Z,Y,X"):
+        PLAN.configuration("3d_lowres")
     with pytest.raises(UsageError, match="size 'XXL' is not planned for 3d_fullres"):
         PLAN.configuration("3d_fullres").design("XXL")
 
