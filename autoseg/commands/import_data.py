@@ -35,6 +35,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS=NAME,...",
         help="what a class is called in RTSTRUCT or DICOM-SEG files, where not by its name",
     )
+    parser.add_argument(
+        "--annotated",
+        nargs="+",
+        default=[],
+        metavar="CASES=CLASS,...",
+        help="what is annotated in cases where not all is, e.g. 'siteA_*=liver,spleen'",
+    )
     parser.add_argument("--controls", metavar="PATTERN", help="images without any target")
     parser.add_argument("--link", action="store_true", help="link the files instead of copying")
 
@@ -78,13 +85,14 @@ def run(options: argparse.Namespace) -> str:
         label_map=options.label_map,
         controls=options.controls,
         structures=options.structures,
+        annotated=options.annotated,
         link=options.link,
     )
     return f"next: autoseg_plan -d {options.dataset}"
 
 
 def _import_model(options: argparse.Namespace) -> str:
-    names = (*FOR_DATA[1:], "label_map", "controls", "link")
+    names = (*FOR_DATA[1:], "label_map", "annotated", "controls", "link")
     strange = [_spelled(name) for name in names if getattr(options, name)]
     if strange:
         raise UsageError(f"{' '.join(strange)} with --model", expected="-d, -o and -f only")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 
-from autoseg.errors import UsageError
+from autoseg.errors import UsageError, suggest
 
 
 def parse_classes(classes: Sequence[str]) -> dict[str, int | list[int]]:
@@ -44,6 +45,44 @@ def parse_label_map(entries: Sequence[str] | Mapping[int, int]) -> dict[int, int
         if fit:
             changes[int(fit[1])] = int(fit[2])
     return changes
+
+
+def parse_annotated(
+    entries: Sequence[str], classes: Collection[str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return (pattern of case names, annotated classes) from "pku_*=liver,spleen" entries.
+
+    >>> parse_annotated(["pku_*=liver"], ["liver", "spleen"])
+    (('pku_*', ('liver',)),)
+    """
+    parsed = []
+    for text in entries:
+        pattern, separator, listed = text.partition("=")
+        names = tuple(name for name in listed.split(",") if name)
+        if not pattern or not separator:
+            raise UsageError(f"--annotated {text}", expected="CASES=CLASS,..., as 'pku_*=liver'")
+        for name in names:
+            if name not in classes:
+                raise UsageError(f"--annotated {text}: '{name}'", remedy=suggest(name, classes))
+        parsed.append((pattern, names))
+    return tuple(parsed)
+
+
+def annotated_of(
+    cases: Sequence[str], entries: Sequence[tuple[str, tuple[str, ...]]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the annotated classes of the cases that a pattern fits; of several the last counts.
+
+    Raises UsageError when a pattern fits no case.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for pattern, names in entries:
+        fitting = [case for case in cases if fnmatchcase(case, pattern)]
+        if not fitting:
+            raise UsageError(f"--annotated {pattern}=...: no case has such a name",
+                             expected=f"as {', '.join(cases[:3])}")  # fmt: skip
+        found |= dict.fromkeys(fitting, names)
+    return found
 
 
 def parse_channels(channels: Sequence[str]) -> dict[str, str]:

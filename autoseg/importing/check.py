@@ -19,6 +19,7 @@ from autoseg.dataset import Case, Dataset, Found
 from autoseg.errors import DataError, Problem
 from autoseg.image import Geometry, Image, grid_differences
 from autoseg.io import read_image, read_labels, stack_channels
+from autoseg.labels import Labels
 
 LARGEST_VALUE = 1e30  # squares and sums stay finite in float32 statistics
 VOXELS_COMPARED = 1 << 22  # of an image, spread over it, when looking for identical ones
@@ -88,6 +89,8 @@ def inspect_case(case: Case, dataset: Dataset, complete: bool = True) -> Inspect
             problems += _other_grid(labels, images[0].geometry, place, _place(grid_of, dataset))
         values = count_values(labels.array)
         problems += _undeclared(labels.array, values, place, dataset)
+        problems += _all_ignored(values, place, dataset.labels)
+        warnings += _not_annotated(case, values, place, dataset.labels)
         if len(problems) > before:
             labels = None
     return Inspected(case, stacked, labels, tuple(problems), tuple(warnings), values, digest)
@@ -109,7 +112,7 @@ def conclude(found: Found, inspected: Iterable[Inspected]) -> Report:
         finding = Problem(second, f"the same voxels as {first}", "different scans", remedy)
         (problems if is_leak else warnings).append(finding)
     if cases and not any(one.problems for one in cases):
-        problems += _no_foreground(cases)
+        problems += _no_foreground(cases, dataset.labels)
         warnings += _never_seen(cases, dataset)
     return Report(dataset.name, len(dataset.cases), tuple(problems), tuple(warnings))
 
@@ -208,6 +211,32 @@ def _undeclared(
     return problems
 
 
+def _all_ignored(values: Mapping[int, int], place: str, labels: Labels) -> list[Problem]:
+    if labels.ignore is None or set(values) != {labels.ignore}:
+        return []
+    remedy = "annotate something in it, or move the image to imagesTs"
+    return [Problem(place, "every voxel is ignored", "voxels to learn from", remedy)]
+
+
+def _not_annotated(
+    case: Case, values: Mapping[int, int], place: str, labels: Labels
+) -> list[Problem]:
+    """Return a warning where values stand only for targets that are said not to be annotated."""
+    if case.annotated is None:
+        return []
+    known = {value for name in case.annotated for value in labels.targets[name]}
+    return [
+        Problem(
+            place,
+            f"'{name}' has {sum(values.get(value, 0) for value in numbers):,} voxels",
+            f"none: it is not among the annotated targets ({', '.join(case.annotated) or 'none'})",
+            f"add it to cases.{case.id}.annotated; else they count as background or {name}",
+        )
+        for name, numbers in labels.targets.items()
+        if name not in case.annotated and any(value in values for value in set(numbers) - known)
+    ]
+
+
 def _digest(images: list[Image]) -> str:
     """Return a hash of voxels spread over the images, or "" when all are the same value."""
     digest = hashlib.blake2b(digest_size=16)
@@ -233,8 +262,13 @@ def _identical(cases: list[Inspected]) -> list[tuple[tuple[Inspected, Inspected]
     return pairs
 
 
-def _no_foreground(cases: list[Inspected]) -> list[Problem]:
-    if any(value for one in cases for value in one.values):
+def _targets_in(one: Inspected, labels: Labels) -> set[int]:
+    """Return the values of a label map that are neither background nor ignored."""
+    return set(one.values) - {0, labels.ignore}
+
+
+def _no_foreground(cases: list[Inspected], labels: Labels) -> list[Problem]:
+    if any(_targets_in(one, labels) for one in cases):
         return []
     return [Problem("labelsTr", "no voxel of any label map is labelled", "at least one target")]
 
@@ -243,11 +277,19 @@ def _never_seen(cases: list[Inspected], dataset: Dataset) -> list[Problem]:
     seen = {value for one in cases for value in one.values}
     warnings = []
     for name, values in dataset.labels.targets.items():
-        if not seen.intersection(values):
+        if all(one.case.annotated is not None and name not in one.case.annotated for one in cases):
+            fact = f"'{name}' is annotated in no case: it cannot be learnt"
+            remedy = "remove it from labels, or add it to the annotated targets of a case"
+            warnings.append(Problem("dataset.json", fact, remedy=remedy))
+        elif not seen.intersection(values):
             numbers = ", ".join(map(str, values))
             fact = f"'{name}' (value {numbers}) occurs in no case"
             warnings.append(Problem("dataset.json", fact, remedy="remove it from labels"))
-    empty = [one.case.id for one in cases if not any(one.values) and "control" not in one.case.tags]
+    empty = [
+        one.case.id
+        for one in cases
+        if not _targets_in(one, dataset.labels) and "control" not in one.case.tags
+    ]
     if empty:
         names = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
         fact = f"{len(empty)} cases hold background only: {names}"

@@ -17,6 +17,7 @@ from autoseg.members import FULL
 FOLDS = 5
 SEED = 12345  # nnU-Net's, so that folds compare with published logs
 FORMAT = "autoseg-folds-1"
+ANNOTATED = "Annotated: "
 ALL = "all"  # every fold; like FULL the name of no single one
 
 
@@ -39,16 +40,21 @@ def make_folds(cases: Sequence[Case]) -> tuple[tuple[Fold, ...], str]:
     """Return the folds (none for a single case or group), and the sentence that explains them."""
     grouped = any(case.group for case in cases)
     tagged = any(case.tags for case in cases)
+    partial = any(case.annotated is not None for case in cases)
     ids = sorted(case.id for case in cases)
     units = len({_group_of(case) for case in cases})
     count = min(FOLDS, units)
     if count < 2:
         what = "group of cases" if grouped else "case"
         return (), f"Folds: none, as there is only one {what}; train fold 'full'."
-    if grouped or tagged:
+    if grouped or tagged or partial:
         validations = _balanced(cases, count)
         how = " and ".join(
-            [*["cases of one group stay together"] * grouped, *["tags are spread evenly"] * tagged]
+            [
+                *["cases of one group stay together"] * grouped,
+                *["tags are spread evenly"] * tagged,
+                *["annotated targets are spread evenly"] * partial,
+            ]
         )
     else:
         validations = _shuffled(ids, count)
@@ -59,6 +65,18 @@ def make_folds(cases: Sequence[Case]) -> tuple[tuple[Fold, ...], str]:
     )
     few = f"; one per {'group' if grouped else 'case'}" if count < FOLDS else ""
     return folds, f"Folds: {count} of {len(ids)} cases{few}, {how}."
+
+
+def explain_annotated(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
+    """Return the sentence that tells which targets (`names`: all) some cases leave out; or none."""
+    counts = {
+        name: sum(c.annotated is None or name in c.annotated for c in cases) for name in names
+    }
+    partly = [f"{name} in {count}" for name, count in counts.items() if count < len(cases)]
+    if not partly:
+        return []
+    how = "elsewhere they may hide in background, teach nothing and are not judged"
+    return [f"{ANNOTATED}{', '.join(partly)} of {len(cases)} cases; {how}."]
 
 
 def _shuffled(ids: Sequence[str], count: int) -> list[list[str]]:
@@ -75,12 +93,12 @@ def _balanced(cases: Sequence[Case], count: int) -> list[list[str]]:
         groups.setdefault(_group_of(case), []).append(case)
     names = list(groups)
     np.random.default_rng(SEED).shuffle(names)
-    rarity = Counter(tag for case in cases for tag in case.tags)
+    rarity = Counter(mark for case in cases for mark in _marks(case))
     # Large groups and rare tags first: they are the hardest to place.
     names.sort(key=lambda name: (-len(groups[name]), _rarest(groups[name], rarity)))
     folds: list[list[Case]] = [[] for _ in range(count)]
     for name in names:
-        wanted = {tag for case in groups[name] for tag in case.tags}
+        wanted = {mark for case in groups[name] for mark in _marks(case)}
         # Ties in the group's own tags go to the smaller fold, then to the first.
         scores = [(_share_of(fold, wanted, rarity), len(fold), i) for i, fold in enumerate(folds)]
         folds[min(scores)[2]].extend(groups[name])
@@ -91,15 +109,24 @@ def _group_of(case: Case) -> str:
     return f"group {case.group}" if case.group else f"case {case.id}"
 
 
+def _marks(case: Case) -> tuple[str, ...]:
+    """Return what is to be spread evenly: tags, and which targets are annotated, if not all."""
+    if case.annotated is None:
+        return case.tags
+    return (*case.tags, f"annotated: {', '.join(sorted(case.annotated))}")
+
+
 def _rarest(cases: Sequence[Case], rarity: Counter[str]) -> int:
-    return min((rarity[tag] for case in cases for tag in case.tags), default=len(cases) + 1 << 30)
+    return min(
+        (rarity[mark] for case in cases for mark in _marks(case)), default=len(cases) + 1 << 30
+    )
 
 
-def _share_of(fold: Sequence[Case], tags: set[str], rarity: Counter[str]) -> float:
-    """Return how much of the data's cases with these tags the fold holds; untagged: how many."""
-    if not tags:
-        return float(sum(not case.tags for case in fold))
-    return sum(sum(tag in case.tags for case in fold) / rarity[tag] for tag in tags)
+def _share_of(fold: Sequence[Case], marks: set[str], rarity: Counter[str]) -> float:
+    """Return how much of the data's cases with these marks the fold holds; unmarked: how many."""
+    if not marks:
+        return float(sum(not _marks(case) for case in fold))
+    return sum(sum(mark in _marks(case) for case in fold) / rarity[mark] for mark in marks)
 
 
 def choose_folds(name: str, folds: Sequence[Fold], place: str = "") -> dict[str, Fold]:

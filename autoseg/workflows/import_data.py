@@ -17,7 +17,13 @@ from autoseg.dataset import Dataset, load_dataset
 from autoseg.dicom_files import files_of
 from autoseg.errors import DataError, Problem, UsageError, suggest
 from autoseg.files import fingerprint_of, locked, read_json, write_json
-from autoseg.importing.arguments import parse_channels, parse_classes, parse_label_map
+from autoseg.importing.arguments import (
+    annotated_of,
+    parse_annotated,
+    parse_channels,
+    parse_classes,
+    parse_label_map,
+)
 from autoseg.importing.gather import Source, gather
 from autoseg.importing.place import Manner, Placed, place_case, stored_ending
 from autoseg.importing.structures import parse_structures
@@ -41,6 +47,7 @@ def import_data(
     label_map: Sequence[str] | Mapping[int, int] = (),
     controls: str | None = None,
     structures: Sequence[str] = (),
+    annotated: Sequence[str] = (),
     link: bool | str = False,
     workers: int = 0,
 ) -> Dataset:
@@ -50,7 +57,8 @@ def import_data(
     label files are written anew on their own grid; controls get empty ones and the tag "control".
     Images without labels go to `imagesTs`. DICOM series become NIfTI files, and RTSTRUCT or
     DICOM-SEG label files label maps: `structures` ("kidney=Niere*") says what a class is called
-    there; a class that a file does not have is not annotated in that case.
+    there; a class that a file does not have is not annotated in that case. `annotated`
+    ("siteA_*=liver") says of cases by their name what is annotated in them, where not all is.
 
     The same import again does nothing, an unfinished one is done again, another one into the same
     name raises UsageError.
@@ -68,6 +76,9 @@ def import_data(
     folder = workspace.raw(name)
     options = {"channels": named, "classes": values, "link": manner.link}
     options |= {"structures": list(structures)} if structures else {}
+    options |= {"annotated": list(annotated)} if annotated else {}
+    entries = parse_annotated(annotated, [target for target in values if target != "ignore"])
+    said = annotated_of([s.case for s in sources if s.labels or s.control], entries)
     record = _record(sources, options, changes)
     _refuse_foreign(folder)
     with locked(folder, f"autoseg import -d {name}"):
@@ -81,9 +92,9 @@ def import_data(
         cases = map_cases(
             place, sources, workers=workers, title="import", name=lambda source: source.case
         )
-        annotated = _annotated(list(cases))
+        partly = _annotated(list(cases)) | said
         # Last: a folder without dataset.json is not a dataset yet.
-        write_json(folder / "dataset.json", _declaration(name, sources, named, values, annotated))
+        write_json(folder / "dataset.json", _declaration(name, sources, named, values, partly))
     _tell(name, sources)
     return load_dataset(folder)
 
@@ -177,12 +188,16 @@ def _declaration(
         "file_ending": stored_ending(training[0].images[0]),
     }
     if any(isinstance(value, list) for value in values.values()):
-        first = [value[0] if isinstance(value, list) else value for value in values.values()]
-        declaration["regions_class_order"] = first
+        declaration["regions_class_order"] = [
+            value[0] if isinstance(value, list) else value
+            for target, value in values.items()
+            if target != "ignore"
+        ]
     cases: dict[str, Any] = {
         source.case: {"tags": ["control"]} for source in training if source.control
     }
-    cases |= {case: {"annotated": list(targets)} for case, targets in annotated.items()}
+    for case, targets in annotated.items():
+        cases[case] = {**cases.get(case, {}), "annotated": list(targets)}
     return declaration | ({"cases": cases} if cases else {})
 
 

@@ -12,7 +12,15 @@ from autoseg.dataset import Dataset, find_dataset
 from autoseg.errors import UsageError
 from autoseg.files import fingerprint_of, from_json, locked, to_json
 from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
-from autoseg.planning.folds import Fold, is_edited, load_folds, make_folds, save_folds
+from autoseg.planning.folds import (
+    ANNOTATED,
+    Fold,
+    explain_annotated,
+    is_edited,
+    load_folds,
+    make_folds,
+    save_folds,
+)
 from autoseg.planning.overrides import BY_HAND, apply_settings
 from autoseg.planning.planner import make_plan
 from autoseg.preprocessing.manifest import home_of
@@ -58,7 +66,8 @@ def plan(
         planned = _decide(workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings)
         names = _to_prepare(planned, only)
         folds, reason = _choose_folds(workspace.folds(name), dataset, changed)
-        others = [r for r in planned.reasons if not r.startswith((BY_HAND, FOLDS))]
+        others = [r for r in planned.reasons if not r.startswith((BY_HAND, ANNOTATED, FOLDS))]
+        others += explain_annotated(dataset.cases, dataset.labels.names)
         by_hand = [r for r in planned.reasons if r.startswith(BY_HAND)]
         planned = replace(planned, reasons=(*others, reason, *by_hand))
         _save(workspace, planned, folds)

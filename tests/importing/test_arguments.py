@@ -4,7 +4,9 @@ import pytest
 
 from autoseg.errors import UsageError
 from autoseg.importing.arguments import (
+    annotated_of,
     order_channels,
+    parse_annotated,
     parse_channels,
     parse_classes,
     parse_label_map,
@@ -28,6 +30,19 @@ def test_label_maps_are_pairs():
     assert parse_label_map([]) == {}
     with pytest.raises(UsageError, match="expected FROM:TO, such as 255:1"):
         parse_label_map(["255=1"])
+
+
+def test_what_is_annotated_is_said_by_the_names_of_cases():
+    entries = parse_annotated(["a_*=liver", "a_2=liver,spleen", "c="], ["liver", "spleen"])
+    cases = ["a_1", "a_2", "b_1", "c"]
+    expected = {"a_1": ("liver",), "a_2": ("liver", "spleen"), "c": ()}
+    assert annotated_of(cases, entries) == expected
+    with pytest.raises(UsageError, match="did you mean 'liver'"):
+        parse_annotated(["a_*=livre"], ["liver", "spleen"])
+    with pytest.raises(UsageError, match="expected CASES=CLASS"):
+        parse_annotated(["liver"], ["liver"])
+    with pytest.raises(UsageError, match="no case has such a name, expected as a_1, a_2"):
+        annotated_of(cases, parse_annotated(["d_*=liver"], ["liver"]))
 
 
 def test_channels_are_ordered_by_name_or_number():

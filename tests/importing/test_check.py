@@ -17,13 +17,14 @@ LABELS[1:3, 1:3, 1:3] = 1
 LABELS[2, 3, 3] = 2
 
 
-def make(folder, cases=2, **keys):
+def make(folder, cases=2, entries=None, **keys):
     for number in range(cases):
         image = RNG.normal(size=(1, 4, 5, 6)).astype(np.float32)
         write_image(folder / "imagesTr" / f"c{number}_0000.nii.gz", Image(image, GRID))
         write_labels(folder / "labelsTr" / f"c{number}.nii.gz", LABELS, GRID)
     labels = {"background": 0, "liver": 1, "spleen": 2}
     text = {"channel_names": {"0": "CT"}, "labels": labels, "file_ending": ".nii.gz", **keys}
+    text |= {"cases": entries} if entries else {}
     (folder / "dataset.json").write_text(json.dumps(text))
     return folder
 
@@ -172,3 +173,46 @@ def test_values_are_counted():
     for counted in (array, np.abs(array).astype(np.uint16)):
         values, counts = np.unique(counted, return_counts=True)
         assert count_values(counted) == dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+# --- ignored and unannotated ---------------------------------------------------------------------
+
+SPARSE = {"background": 0, "liver": 1, "spleen": 2, "ignore": 9}
+
+
+def test_a_case_of_nothing_but_ignored_voxels_is_a_problem(tmp_path):
+    make(tmp_path, labels=SPARSE)
+    write_labels(tmp_path / "labelsTr" / "c1.nii.gz", np.full((4, 5, 6), 9, np.uint8), GRID)
+    assert problems(tmp_path) == [
+        "labelsTr/c1.nii.gz: every voxel is ignored, expected voxels to learn from -> annotate "
+        "something in it, or move the image to imagesTs"
+    ]
+
+
+def test_ignored_voxels_are_no_foreground(tmp_path):
+    make(tmp_path, cases=1, labels=SPARSE)
+    write_labels(tmp_path / "labelsTr" / "c0.nii.gz", np.where(LABELS, 9, 0).astype("u1"), GRID)
+    assert problems(tmp_path) == [
+        "labelsTr: no voxel of any label map is labelled, expected at least one target"
+    ]
+
+
+def test_voxels_of_a_target_that_is_not_annotated_there_are_pointed_out(tmp_path):
+    make(tmp_path, entries={"c0": {"annotated": ["liver"]}, "c1": {"annotated": ["spleen"]}})
+    write_labels(tmp_path / "labelsTr" / "c1.nii.gz", LABELS // 2 * 2, GRID)
+    found = report(tmp_path)
+    assert found.problems == ()
+    assert [str(warning) for warning in found.warnings] == [
+        "labelsTr/c0.nii.gz: 'spleen' has 1 voxels, expected none: it is not among the annotated "
+        "targets (liver) -> add it to cases.c0.annotated; else they count as background or spleen"
+    ]
+
+
+def test_a_value_that_also_stands_for_an_annotated_region_is_no_contradiction(tmp_path):
+    regions = {"background": 0, "organ": [1, 2], "tumour": 2}
+    entries = {f"c{number}": {"annotated": ["organ"]} for number in range(2)}
+    make(tmp_path, entries=entries, labels=regions, regions_class_order=[1, 2])
+    assert [str(warning) for warning in report(tmp_path).warnings] == [
+        "dataset.json: 'tumour' is annotated in no case: it cannot be learnt -> remove it from "
+        "labels, or add it to the annotated targets of a case"
+    ]

@@ -1,12 +1,20 @@
 """Folds: laws on grouped and tagged cases, small data, and the file."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from autoseg.dataset import Case
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.planning.folds import Fold, choose_folds, load_folds, make_folds, save_folds
+from autoseg.planning.folds import (
+    Fold,
+    choose_folds,
+    explain_annotated,
+    load_folds,
+    make_folds,
+    save_folds,
+)
 
 
 def cases(count, group=lambda i: None, tags=lambda i: ()):
@@ -46,6 +54,20 @@ def test_two_tags_are_spread_evenly_together():
     for wanted in (lambda i: i % 2 == 0, lambda i: i % 6 == 0):
         counts = [sum(wanted(int(c[1:])) for c in fold.validation) for fold in folds]
         assert max(counts) - min(counts) <= 2
+
+
+def test_partly_annotated_cases_are_spread_evenly():
+    half = [replace(c, annotated=("liver",)) if i % 2 else c for i, c in enumerate(cases(50))]
+    folds, reason = make_folds(half)
+    assert reason == "Folds: 5 of 50 cases, annotated targets are spread evenly."
+    assert explain_annotated(half, ["liver", "spleen"])[0].startswith(
+        "Annotated: spleen in 25 of 50 cases; elsewhere"
+    )
+    assert explain_annotated(cases(50), ["liver"]) == []
+    counts = [sum(int(i[1:]) % 2 for i in fold.validation) for fold in folds]
+    assert max(counts) - min(counts) <= 1
+    sizes = [len(fold.validation) for fold in folds]
+    assert max(sizes) - min(sizes) <= 2
 
 
 def test_few_cases_are_left_out_one_by_one_and_a_single_one_has_no_folds():

@@ -87,6 +87,21 @@ def test_an_unfinished_import_leaves_nothing_behind(tmp_path):
     assert [case.id for case in import_volumes(tmp_path).cases] == ["a"]
 
 
+def test_what_is_annotated_is_said_of_cases_by_their_names(tmp_path):
+    write_volumes(tmp_path, ["site1_a", "site1_b", "site2_a"])
+    classes = {"classes": ["liver", "spleen"], "annotated": ["site1_*=liver"]}
+    dataset = import_volumes(tmp_path, **classes)
+    assert [case.annotated for case in dataset.cases] == [("liver",), ("liver",), None]
+    with pytest.raises(UsageError, match="holds another dataset"):
+        import_volumes(tmp_path, **classes | {"annotated": ["site2_*=liver"]})
+
+
+def test_regions_with_ignored_voxels_are_declared(tmp_path):
+    write_volumes(tmp_path, ["a"])
+    labels = import_volumes(tmp_path, classes=["whole=1,2", "core=2", "ignore=9"]).labels
+    assert (labels.targets, labels.ignore) == ({"whole": (1, 2), "core": (2,)}, 9)
+
+
 def test_a_folder_of_somebody_else_is_not_touched(tmp_path):
     write_volumes(tmp_path, ["a"])
     (tmp_path / "raw" / "D" / "imagesTr").mkdir(parents=True)
