@@ -1,6 +1,6 @@
 """Overlapping regions in four MR contrasts: train, predict and evaluate as a user would.
 
-    python benchmarks/regions.py --output FOLDER --budget 2m
+    python benchmarks/regions.py --output FOLDER
 
 Sixteen phantom heads (`autoseg.phantom.make_tumour`): regions whole = 1, 2, 3, core = 2, 3 and
 enhancing = 3, in this order of writing; every fourth tumour does not enhance. Twelve are trained
@@ -28,7 +28,7 @@ def main() -> None:
     """Print the Dice of each region, of the cross-validation and of the unseen heads."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="an empty folder")
-    parser.add_argument("--budget", default="2m")
+    parser.add_argument("--steps", type=int, default=600)
     options = parser.parse_args()
     folder = options.output
     write_heads(folder / "heads", TRAINING)
@@ -38,12 +38,12 @@ def main() -> None:
          "--labels", folder / "heads/{case}_seg.nii.gz", "--channels", *CONTRASTS,
          "--classes", *classes)  # fmt: skip
     call(folder, "plan")
-    call(folder, "train", "3d_fullres", "0", "--size", "S", "--budget", options.budget,
-         "--set", "steps_per_epoch=50")  # fmt: skip
+    call(folder, "train", "3d_fullres", "0", "--size", "S",
+         "--set", "steps_per_epoch=100", f"epochs={options.steps // 100}")  # fmt: skip
     call(folder, "evaluate")
     tell("cross-validated", folder / "models/HEADS/3d_fullres-S/run/crossvalidation/summary.json")
     for trial in json.loads((folder / "models/HEADS/best.json").read_text())["trials"]:
-        print(f"  tried for {trial['target']}: {trial['rule']}, adopted: {trial['adopted']}")
+        print(f"  tried for {trial['scope']}: {trial['rule']}, adopted: {trial['adopted']}")
     call(folder, "predict", "-i", folder / "unseen/images", "-o", folder / "found")
     call(folder, "evaluate", "-d", "HEADS", "-p", folder / "found", "-g", folder / "unseen/labels")
     tell("unseen", folder / "found/summary.json")
