@@ -38,6 +38,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, nargs="+", metavar="N",
         help="of all randomness (default: 0); of several each trains a member of the model",
     )  # fmt: skip
+    parser.add_argument(
+        "--validate", action="store_true", help="train nothing: predict and score the fold again"
+    )
     set_option(parser, "loss=dice_ce")
     device_option(
         parser,
@@ -50,6 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     started = time.monotonic()  # a budget means the whole command, loading torch included
+    _refuse_training_options(options)
     settings = _train_settings(options)
     workspace = workspace_of(options)
     if not _is_told_by_another():
@@ -67,6 +71,7 @@ def run(options: argparse.Namespace) -> str:
         further_seeds=(options.seed or [])[1:],
         device=options.device,
         overwrite=options.overwrite,
+        validate=options.validate,
         started=started,
     )
     return table_of(summary)
@@ -78,6 +83,20 @@ def _is_told_by_another() -> bool:
 
     launch = read_launch()
     return launch is not None and launch.rank > 0
+
+
+def _refuse_training_options(options: argparse.Namespace) -> None:
+    """Raise UsageError for what shapes a training beside --validate, which is none."""
+    from autoseg.errors import UsageError
+
+    given = {
+        "--budget": options.budget, "--recipe": options.recipe, "--preset": options.preset,
+        "--seed": options.seed, "--set": options.settings, "--overwrite": options.overwrite,
+    }  # fmt: skip
+    said = [name for name, value in given.items() if value]
+    if options.validate and said:
+        fact = f"--validate trains nothing, so {', '.join(said)} cannot be meant"
+        raise UsageError(fact, remedy="leave it out")
 
 
 def _train_settings(options: argparse.Namespace) -> list[str]:

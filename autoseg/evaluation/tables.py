@@ -50,7 +50,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "worst_cases": {target: _worst_json(summary, target) for target in summary.mean},
         "targets_without_reference": list(summary.targets_without_reference),
         "failed": to_json(summary.failed),
-        "metric_per_case": [_case_json(case) for case in summary.cases],
+        "metric_per_case": [case_json(case) for case in summary.cases],
     }
 
 
@@ -66,7 +66,8 @@ def _worst_json(summary: Summary, target: str) -> list[dict[str, Any]]:
     ]
 
 
-def _case_json(case: CaseScores) -> dict[str, Any]:
+def case_json(case: CaseScores) -> dict[str, Any]:
+    """Return the scores of a case as JSON primitives."""
     record = {
         name: to_json(getattr(case, name))
         for name in case.__dataclass_fields__
@@ -88,7 +89,7 @@ def read_summary(path: Path) -> Summary:
     record = read_json(path)
     try:
         rest = {name: record[name] for name in _COPIED if name in record}
-        cases = tuple(_read_case(entry) for entry in record["metric_per_case"])
+        cases = tuple(read_case(entry) for entry in record["metric_per_case"])
         return replace(from_json(Summary, {**rest, "cases": []}, str(path)), cases=cases)
     except (KeyError, TypeError, AttributeError) as error:
         raise CorruptError(
@@ -104,7 +105,8 @@ _COPIED = (
 )  # fmt: skip
 
 
-def _read_case(entry: Mapping[str, Any]) -> CaseScores:
+def read_case(entry: Mapping[str, Any]) -> CaseScores:
+    """Return what `case_json` gave; raise KeyError, TypeError or AttributeError if it is not."""
     status = entry["status"]
     # Not through from_json: there are ten thousands of these, and two fields are soon checked.
     metrics = {

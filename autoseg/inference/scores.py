@@ -75,12 +75,13 @@ class ScoreKeeper:
     labels: Labels
     most: int = MOST_BYTES
     full: bool = False
-    _kept: dict[str, KeptScores] = field(default_factory=dict)
+    kept: dict[str, KeptScores] = field(default_factory=dict)  # not empty: they lie there already
 
     def __post_init__(self) -> None:
-        """Begin with an empty folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        """Begin with an empty folder, or with the scores that were kept before."""
+        if not self.kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.most = min(self.most, shutil.disk_usage(self.folder).free // FREE_SHARE)
 
     def keep(self, case: str, scores: np.ndarray, frame: Frame) -> None:
@@ -90,20 +91,20 @@ class ScoreKeeper:
     def put(self, case: str, cut: CutScores, frame: Frame) -> None:
         """Write what `cut_scores` left of a case, or give up keeping any."""
         members = {"scores": cut.part}
-        taken = sum(entry.bytes for entry in self._kept.values()) + cut.part.nbytes
+        taken = sum(entry.bytes for entry in self.kept.values()) + cut.part.nbytes
         if self.full or taken > self.most:
             self._give_up()
             return
         path = self.folder / f"{case}.npz"
         write_atomically(path, lambda stream: write_npz(stream, members), durable=False)
-        self._kept[case] = KeptScores(frame, cut.box, path.stat().st_size)
+        self.kept[case] = KeptScores(frame, cut.box, path.stat().st_size)
 
     def close(self) -> None:
         """Write the index, unless the scores were too large."""
         if self.full:
             return
-        write_json(self.folder / INDEX, ScoreIndex(self._kept))
-        size = sum(entry.bytes for entry in self._kept.values())
+        write_json(self.folder / INDEX, ScoreIndex(self.kept))
+        size = sum(entry.bytes for entry in self.kept.values())
         log.info("validation scores kept for ensembles: %.3g MB", size / 1e6)
 
     def _give_up(self) -> None:

@@ -24,7 +24,6 @@ from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.files import locked, read_json, write_json
 from autoseg.networks import build_network, keep_fewer_activations
-from autoseg.preprocessing.store import PreparedCase, open_prepared
 from autoseg.registry import resolve
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest, stop_on_signals
@@ -50,15 +49,21 @@ from autoseg.workflows.fold import (
     decide_anew,
     facts_of,
     find_checkpoint,
-    make_predictor,
     make_task,
     plan_time,
     recall,
     revise_deadline,
     warn_few_steps,
 )
+from autoseg.workflows.fold_validation import (
+    cases_id,
+    means_of,
+    open_cases,
+    trained_orders,
+    validate_again,
+    validate_fold,
+)
 from autoseg.workflows.order import Order, read_orders
-from autoseg.workflows.previous import store_previous
 from autoseg.workflows.ranks import check_ranks, fingerprint_of_orders, introduce_ranks
 from autoseg.workflows.side_by_side import list_devices, train_on_devices
 from autoseg.workflows.train_report import (
@@ -68,7 +73,6 @@ from autoseg.workflows.train_report import (
     track_scores,
     tracked,
 )
-from autoseg.workflows.validation import validate
 from autoseg.workflows.verify import make_test
 from autoseg.workspace import Workspace
 
@@ -89,6 +93,7 @@ def train(
     further_seeds: Sequence[int] = (),
     device: str | None = None,
     overwrite: bool = False,
+    validate: bool = False,
     started: float | None = None,
 ) -> Summary | None:
     """Train one fold ("all": each of them, "full": all cases); return its validation scores.
@@ -98,8 +103,9 @@ def train(
     process that torchrun started trains every fold together with the others.
     With `further_seeds` (the first is a setting) each is trained again per seed, as "0-seed1".
     An unfinished run of the same command is continued. `started` is the `time.monotonic()` at which
-    a time budget begins, by default now. Returns None for "full". Raises UsageError for a finished
-    fold unless `overwrite`, which moves the old run aside; Stopped when a signal asked to stop.
+    a time budget begins, by default now. `validate` trains nothing and validates finished folds
+    anew. Returns None for "full". Raises UsageError for a finished fold unless `overwrite`, which
+    moves the old run aside; Stopped when a signal asked to stop.
     """
     begun = time.monotonic() if started is None else started
     launch = read_launch()
@@ -111,6 +117,8 @@ def train(
                 settings=settings, further_seeds=further_seeds, device=devices[0],
             )
         )  # fmt: skip
+        if validate:
+            return _validate_again(orders, ranks)
         of_first = ranks.decide(lambda: fingerprint_of_orders(orders))
         ranks.together(lambda: check_ranks(orders, ranks, of_first))
         left = ranks.decide(lambda: [order.fold for order in _chosen(orders, overwrite)])
@@ -126,6 +134,17 @@ def train(
             order = dataclasses.replace(order, budget=budget_left)
             with _at_work(order, ranks, overwrite) as stop:
                 summary = train_fold(order, now, stop, ranks)
+    return summary if ranks.first else None
+
+
+def _validate_again(orders: Sequence[Order], ranks: Ranks) -> Summary | None:
+    """Validate every trained fold among `orders` anew; return the last one's scores."""
+    trained = ranks.decide(lambda: [order.fold for order in trained_orders(orders)])
+    summary = None
+    for order in orders:
+        if order.fold in trained:
+            with _at_work(order, ranks, overwrite=False) as stop:
+                summary = validate_again(order, stop, ranks)
     return summary if ranks.first else None
 
 
@@ -151,11 +170,7 @@ def train_fold(
     """Train one fold from its beginning or its last checkpoint, save its weights, validate them."""
     introduce(order)
     introduce_ranks(order, ranks)
-    maps = ranks.decide(
-        lambda: store_previous(order.previous, order.cases, order.plan, order.arrays)
-    )
-    ours = [open_prepared(order.arrays, case, maps) for case in order.cases.train]
-    held_out = [open_prepared(order.arrays, case, maps) for case in order.cases.validation]
+    ours, held_out = open_cases(order, order.cases, ranks)
     checkpoint, spent = ranks.decide(lambda: find_checkpoint(order))
     torch.manual_seed(order.config.seed)
     seen = order.plan.input_channels(order.configuration.name)
@@ -205,7 +220,7 @@ def train_fold(
         ranks.decide(lambda: _save(order, config, weights, training, decision))
         network.load_state_dict(weights)
         ranks.decide(lambda: _save_test(order, config, network))
-        summary = _validate(order, network, held_out, speed, stop, ranks)
+        summary = validate_fold(order, network, held_out, speed, stop, ranks)
         track_scores(trackers, training.step, summary)
     seconds = time.monotonic() - started + spent
     ranks.decide(lambda: _finish(order, training, decision, summary, seconds))
@@ -285,26 +300,12 @@ def _save_test(order: Order, config: TrainConfig, network: nn.Module) -> None:
     save_test(order.bundle, card, text)
 
 
-def _validate(
-    order: Order,
-    network: nn.Module,
-    held_out: Sequence[PreparedCase],
-    speed: str,
-    stop: StopRequest,
-    ranks: Ranks,
-) -> Summary | None:
-    if not held_out:
-        return None
-    predict = dataclasses.replace(make_predictor(order, network, speed), interrupt=stop.check)
-    return validate(predict, held_out, order.plan, order.prepared, order.validation, stop, ranks)
-
-
 def _finish(
     order: Order, training: Training, decision: Decision, summary: Summary | None,
     seconds: float,
 ) -> None:  # fmt: skip
     draw(training.history, order.run / "progress.png")
-    means = summary.foreground_mean if summary else {}
+    means = means_of(summary)
     record_folds(order.bundle.parent, order.plan.labels)
     result = {
         "fold": order.fold,
@@ -313,11 +314,12 @@ def _finish(
         "seconds": round(seconds, 1),
         "precision": decision.precision,
         "reasons": list(decision.reasons),
-        "foreground_mean": {name: mean.mean for name, mean in means.items()},
+        "cases": cases_id(order),
+        "foreground_mean": means,
     }
     write_json(order.result, result)
     shutil.rmtree(order.resume, ignore_errors=True)
-    dice = means["dice"].mean if "dice" in means else None
+    dice = means.get("dice")
     said = "" if dice is None else f", mean Dice {dice:.4f} on {len(order.cases.validation)} cases"
     log.info("fold %s finished in %s: %s steps%s", order.fold, say_duration(seconds),
              f"{training.length.steps:,}", said)  # fmt: skip

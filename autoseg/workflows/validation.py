@@ -37,6 +37,7 @@ from autoseg.results import CaseScores, Summary
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import say_duration
 from autoseg.training.distributed import ALONE, Ranks
+from autoseg.workflows.validation_part import Begun, DoneCase, Part, open_part
 
 log = logging.getLogger(__name__)
 
@@ -113,43 +114,67 @@ def validate(
     plan: Plan,
     prepared: Path,
     output: Path,
+    begun: Begun,
     stop: StopRequest,
     ranks: Ranks = ALONE,
 ) -> Summary:
     """Write label maps, scores, `metrics.csv` and `summary.json` to `output`; return the summary.
 
-    The scores are kept for ensembles (`inference/scores.py`). Several ranks predict and score one
-    case each at a time, and the first writes.
+    What was there is replaced when all is done. Cases that an interrupted validation of the same
+    `begun` has finished are not predicted again. The scores are kept for ensembles
+    (`inference/scores.py`). Several ranks predict and score one case each at a time, and the first
+    writes.
     """
     ending = plan.file_ending
     if importlib.util.find_spec("SimpleITK") is None:
         log.info("SimpleITK is not installed here: validation label maps are written as .npz")
         ending = ".npz"
-    log.info("predicting and scoring %d validation cases in full", len(cases))
+    part = ranks.decide(lambda: open_part(output, begun))
+    left = [case for case in cases if case.id not in part.done]
+    finished = f"; {len(cases) - len(left)} are finished already" if len(left) < len(cases) else ""
+    log.info("predicting and scoring %d validation cases in full%s", len(cases), finished)
 
     def look_at(some: Sequence[PreparedCase]) -> list[Validated]:
         return [validate_case(predict, case, plan, prepared, ending, stop) for case in some]
 
-    keeper = ranks.decide(lambda: ScoreKeeper(output / FOLDER, plan.labels))
-    scores: list[CaseScores] = []
+    keeper = ranks.decide(lambda: make_keeper(part, plan.labels))
 
     def write(found: Sequence[Validated]) -> None:
         for each in found:
             keeper.put(each.case, each.logits, each.frame)
-            path = output / each.scores.prediction_file
+            path = part.result / each.scores.prediction_file
             write_label_map(path, each.label_map, each.frame.source)
-            scores.append(each.scores)
+            part.add(DoneCase(each.scores, keeper.kept.get(each.case)))
 
     begin, said = time.monotonic(), time.monotonic()
-    for start in range(0, len(cases), ranks.size):
-        mine = cases[start + ranks.rank : start + ranks.rank + 1]
+    for start in range(0, len(left), ranks.size):
+        mine = left[start + ranks.rank : start + ranks.rank + 1]
         found = ranks.gather(ranks.together(partial(look_at, mine)))
         ranks.decide(partial(write, [each for some in found for each in some]))
         if time.monotonic() - said > SAID_EVERY_S:
-            said, number = time.monotonic(), min(start + ranks.size, len(cases))
-            left = say_duration((said - begin) * (len(cases) - number) / number)
-            log.info("validation: %d of %d cases, %s left", number, len(cases), left)
-    return ranks.decide(lambda: _sum_up(scores, plan.labels, keeper, output))
+            said, number = time.monotonic(), min(start + ranks.size, len(left))
+            seconds = say_duration((said - begin) * (len(left) - number) / number)
+            done = len(cases) - len(left) + number
+            log.info("validation: %d of %d cases, %s left", done, len(cases), seconds)
+
+    def sum_up() -> Summary:
+        keeper.close()
+        scores = [part.done[case.id].scores for case in cases]
+        summary = summarise(scores, plan.labels, make_header(plan.labels))
+        write_summary(part.result, summary)
+        part.replace(output)
+        _report_controls(summary)
+        return summary
+
+    return ranks.decide(sum_up)
+
+
+def make_keeper(part: Part, labels: Labels) -> ScoreKeeper:
+    """Return the keeper of scores that goes on where `part` ends."""
+    kept, folder = part.kept, part.result / FOLDER
+    if kept is None:
+        return ScoreKeeper(folder, labels, full=True)
+    return ScoreKeeper(folder, labels, kept=kept)
 
 
 def validate_case(
@@ -164,23 +189,13 @@ def validate_case(
     if stop.signal_name:
         raise Stopped(
             f"stopped by {stop.signal_name} while predicting validation cases",
-            remedy="run the same command again: training is done, only this is repeated",
+            remedy="run the same command again: training is done, and finished cases are kept",
         )
     logits = predict(input_of(case))
     label_map = decode_restored(logits, case.frame, plan.labels)
     found = score(label_map, case, plan.labels, prepared, f"{case.id}{ending}")
     cut = cut_scores(logits.cpu().numpy(), plan.labels)
     return Validated(case.id, case.frame, label_map, cut, found)
-
-
-def _sum_up(
-    scores: Sequence[CaseScores], labels: Labels, keeper: ScoreKeeper, output: Path
-) -> Summary:
-    keeper.close()
-    summary = summarise(scores, labels, make_header(labels))
-    write_summary(output, summary)
-    _report_controls(summary)
-    return summary
 
 
 def write_label_map(path: Path, label_map: np.ndarray, geometry: Geometry) -> None:

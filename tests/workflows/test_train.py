@@ -168,7 +168,7 @@ def test_more_epochs_may_be_asked_of_an_unfinished_run(workspace: Workspace):
 
 def test_a_crash_while_validating_repeats_the_validation_only(workspace: Workspace):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verb, "validate", lambda *_: (_ for _ in ()).throw(OSError("power cut")))
+        patch.setattr(verb, "validate_fold", lambda *_: (_ for _ in ()).throw(OSError("power cut")))
         with pytest.raises(OSError, match="power cut"):
             quick(workspace)
     with pytest.MonkeyPatch.context() as patch:
