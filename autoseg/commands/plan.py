@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from autoseg.commands.options import (
     dataset_option,
@@ -24,6 +25,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--memory-gb", type=float, metavar="N", help="plan one more size for N GB of GPU memory"
     )
     parser.add_argument("--no-prepare", action="store_true", help="stop after plan and folds")
+    parser.add_argument(
+        "--folds",
+        type=Path,
+        metavar="FILE",
+        help="folds.json, splits_final.json or a .csv: case,fold",
+    )
+    parser.add_argument(
+        "--plan-from",
+        type=Path,
+        metavar="PLAN",
+        help="take over the plan of another dataset or model",
+    )
     set_option(parser, "3d_fullres.M.patch_size=64x160x160")
     workers_option(parser)
 
@@ -39,6 +52,8 @@ def run(options: argparse.Namespace) -> str:
         memory_gb=options.memory_gb,
         prepare=not options.no_prepare,
         settings=options.settings,
+        folds=options.folds,
+        plan_from=options.plan_from,
         workers=options.workers,
     )
     return "\n".join(made.reasons)

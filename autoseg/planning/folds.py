@@ -143,9 +143,19 @@ def choose_folds(name: str, folds: Sequence[Fold], place: str = "") -> dict[str,
     return {name: known[name]}
 
 
-def save_folds(path: Path, folds: Sequence[Fold]) -> None:
-    """Write `folds.json`, atomically; its digest will tell whether it was edited."""
-    write_json(path, {"format": FORMAT, "digest": fingerprint_of(folds), "folds": to_json(folds)})
+def save_folds(path: Path, folds: Sequence[Fold], source: str = "") -> None:
+    """Write `folds.json`, atomically; its digest will tell whether it was edited.
+
+    `source` is the name of the file that they were read from.
+    """
+    stamp = {"format": FORMAT, "digest": fingerprint_of(folds)}
+    origin = {"source": source} if source else {}
+    write_json(path, stamp | origin | {"folds": to_json(folds)})
+
+
+def source_of(path: Path) -> str:
+    """Return the name of the file that the folds in a file of `save_folds` came from, if any."""
+    return str(read_json(path).get("source", ""))
 
 
 def is_edited(path: Path) -> bool:

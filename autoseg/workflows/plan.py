@@ -14,24 +14,24 @@ from autoseg.files import fingerprint_of, from_json, locked, to_json
 from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
 from autoseg.planning.folds import (
     ANNOTATED,
-    Fold,
     explain_annotated,
-    is_edited,
     load_folds,
-    make_folds,
     save_folds,
+    source_of,
 )
 from autoseg.planning.overrides import BY_HAND, apply_settings
+from autoseg.planning.plan_from import adopt_plan
 from autoseg.planning.planner import make_plan
 from autoseg.preprocessing.manifest import home_of
 from autoseg.workflows.card import keep_about
 from autoseg.workflows.measure import measure_dataset
+from autoseg.workflows.plan_folds import FOLDS, ChosenFolds, choose_folds, read_own_folds
 from autoseg.workflows.prepare import choose_workers, prepare_dataset, require_disk
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-FOLDS = "Folds: "
+PLAN_FROM = "plan_from.json"  # of another data set, whose decisions are followed
 
 
 def plan(
@@ -42,13 +42,17 @@ def plan(
     memory_gb: float | None = None,
     prepare: bool = True,
     settings: Sequence[str] = (),
+    folds: Path | None = None,
+    plan_from: Path | None = None,
     workers: int | None = None,
 ) -> Plan:
     """Return the plan of a dataset in `raw/`, everything written to `prepared/<NAME>`.
 
     What is finished is kept: a second run does nothing, an interrupted one continues, changed data
     start anew. A plan edited by hand is respected as long as the data stay the same. `only` names
-    the configurations to prepare; `workers` None starts processes where they pay.
+    the configurations to prepare; `workers` None starts processes where they pay. `folds` is a
+    file with folds (`planning/fold_files.py`), `plan_from` the plan of another data set, or a
+    folder that holds one, whose decisions are taken over, and followed from then on.
     Raises DataError listing all problems of all files; UsageError for unknown names.
     """
     for setting in settings:
@@ -56,21 +60,28 @@ def plan(
             raise UsageError(f"--set {setting}", expected="name=value")
     if memory_gb is not None and not 0 < memory_gb < float("inf"):
         raise UsageError(f"--memory-gb {memory_gb:g}", expected="a number above 0")
+    other = None if plan_from is None else _read_other(plan_from)
+    if other is not None and memory_gb is not None:
+        raise UsageError("--memory-gb and --plan-from both say which sizes there are")
     name = workspace.find_raw(name)
     folder = workspace.prepared(name)
     with locked(folder, f"autoseg_plan -d {name}"):
         found = find_dataset(workspace.raw(name))
-        fingerprint, changed = measure_dataset(folder, found, workers)
         dataset = found.dataset
+        # Before all files are read: a slip in a list is soon told.
+        own = read_own_folds(folds, workspace.raw(name), dataset.cases) if dataset else None
+        fingerprint, changed = measure_dataset(folder, found, workers)
         assert dataset is not None  # or measuring had raised
-        planned = _decide(workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings)
+        planned = _decide(
+            workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings, other
+        )
         names = _to_prepare(planned, only)
-        folds, reason = _choose_folds(workspace.folds(name), dataset, changed)
+        chosen = choose_folds(workspace.folds(name), dataset, changed, own, folds is not None)
         others = [r for r in planned.reasons if not r.startswith((BY_HAND, ANNOTATED, FOLDS))]
         others += explain_annotated(dataset.cases, dataset.labels.names)
         by_hand = [r for r in planned.reasons if r.startswith(BY_HAND)]
-        planned = replace(planned, reasons=(*others, reason, *by_hand))
-        _save(workspace, planned, folds)
+        planned = replace(planned, reasons=(*others, chosen.reason, *by_hand))
+        _save(workspace, planned, chosen)
         keep_about(workspace.raw(name), folder)
         if prepare:
             require_disk(folder, dataset, planned, names)
@@ -109,8 +120,12 @@ def _decide(
     changed: bool,
     memory_gb: float | None,
     settings: Sequence[str],
+    other: Plan | None,
 ) -> Plan:
-    """Return the plan: the one edited by hand where there is one, else what the rules say."""
+    """Return the plan: the one edited by hand where there is one, else what the rules say.
+
+    `other` is a plan to take over now; one that was taken over before lies beside the plan.
+    """
     old = load_plan(path) if path.exists() else None
     fresh = make_plan(
         fingerprint,
@@ -119,6 +134,7 @@ def _decide(
         file_ending=dataset.file_ending,
         memory_gb=memory_gb or _memory_of(old),
     )
+    fresh = _follow_other(path.with_name(PLAN_FROM), fresh, fingerprint, other)
     if old is None:
         return _signed(apply_settings(fresh, fingerprint, settings))
     by_rule = _with_former_settings(fresh, fingerprint, old.overrides)
@@ -127,17 +143,42 @@ def _decide(
         return _signed(apply_settings(by_rule, fingerprint, settings))
     edited = old.digest != _digest(old)
     # Other versions may have other rules; models that were trained by the plan rely on it.
-    if not changed and (edited or old.version != __version__):
-        why = "edited by hand" if edited else f"made by version {old.version}"
-        log.info("plan.json was %s and is kept; remove it to plan anew", why)
+    why = "the data changed" if changed else f"taken over from {other.dataset}" if other else ""
+    if not why and (edited or old.version != __version__):
+        how = "edited by hand" if edited else f"made by version {old.version}"
+        log.info("plan.json was %s and is kept; remove it to plan anew", how)
         return apply_settings(before, fingerprint, settings)
     if edited:
         aside = path.with_name("plan.before.json")
         save_plan(aside, old)
-        log.warning("the data changed: planned anew, the former plan is kept as %s", aside)
+        log.warning("%s: planned anew, the former plan is kept as %s", why, aside)
     else:
-        log.info("the data changed: planned anew")
+        log.info("%s: planned anew", why or f"{PLAN_FROM} or the rules changed")
     return _signed(apply_settings(by_rule, fingerprint, settings))
+
+
+def _read_other(place: Path) -> Plan:
+    """Return the plan in a file, or in the folder of a planned data set, a model or a bundle."""
+    known = (place, place / "plan.json", place / "bundle" / "plan.json")
+    found = next((path for path in known if path.is_file()), None)
+    if found is None:
+        expected = "a plan.json, or a folder of prepared/, a model or a bundle that holds one"
+        raise UsageError("--plan-from: no plan here", place=str(place), expected=expected)
+    return load_plan(found)
+
+
+def _follow_other(path: Path, fresh: Plan, fingerprint: Fingerprint, other: Plan | None) -> Plan:
+    """Return `fresh` with the decisions of `other`, kept as `path` from now on, or of that file."""
+    if other is None:
+        return adopt_plan(fresh, load_plan(path), fingerprint) if path.is_file() else fresh
+    adopted = adopt_plan(fresh, other, fingerprint)
+    if other.channels != fresh.channels:
+        log.warning(
+            "channels %s, but %s in the plan taken over: normalisation follows the rules",
+            ", ".join(fresh.channels), ", ".join(other.channels),
+        )  # fmt: skip
+    save_plan(path, other)
+    return adopted
 
 
 def _signed(plan: Plan) -> Plan:
@@ -188,33 +229,13 @@ def _without_words(plan: Plan) -> Plan:
     return replace(plan, reasons=(), version="", digest="")
 
 
-# --- folds ---------------------------------------------------------------------------------------
+# --- files ---------------------------------------------------------------------------------------
 
 
-def _choose_folds(path: Path, dataset: Dataset, changed: bool) -> tuple[tuple[Fold, ...], str]:
-    """Return the folds of the file while the data stay the same, else new ones; and why."""
-    folds, reason = make_folds(dataset.cases)
-    if not path.exists():
-        return folds, reason
-    old = load_folds(path)
-    if old == folds:
-        return folds, reason
-    listed = {i for fold in old for i in (*fold.train, *fold.validation)}
-    there, edited = {case.id for case in dataset.cases}, is_edited(path)
-    # Whoever edits may leave cases out; otherwise it was cut short between data and folds.
-    if not changed and (listed == there or (edited and listed < there)):
-        by_hand = " (edited by hand)" if edited else ""
-        return old, f"{FOLDS}{len(old)}, as folds.json has them{by_hand}."
-    if edited:
-        aside = path.with_name("folds.before.json")
-        save_folds(aside, old)
-        log.warning("the data changed: new folds, the former ones are kept as %s", aside)
-    return folds, reason
-
-
-def _save(workspace: Workspace, planned: Plan, folds: tuple[Fold, ...]) -> None:
+def _save(workspace: Workspace, planned: Plan, chosen: ChosenFolds) -> None:
     """Write what differs from the files; the time of plan.json says which dataset came last."""
     path = workspace.folds(planned.dataset)
-    if not path.exists() or load_folds(path) != folds:
-        save_folds(path, folds)
+    same = path.exists() and load_folds(path) == chosen.folds
+    if not same or source_of(path) != chosen.source:
+        save_folds(path, chosen.folds, chosen.source)
     save_plan(workspace.plan(planned.dataset), planned)

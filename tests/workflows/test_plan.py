@@ -295,6 +295,104 @@ def test_folds_are_made_anew_for_other_cases_and_kept_aside_only_when_edited(wor
     assert len(load_folds(path.with_name("folds.before.json"))) == 2
 
 
+def test_nnunets_splits_that_lie_with_the_data_are_used_and_that_is_said(workspace, caplog):
+    plan(workspace, "TINY", workers=0, prepare=False)
+    before = load_folds(workspace.folds("TINY"))
+    ids = sorted({c for fold in before for c in (*fold.train, *fold.validation)})
+    splits = [{"train": ids[1:], "val": ids[:1]}, {"train": ids[:1], "val": ids[1:]}]
+    path = workspace.raw("TINY") / "splits_final.json"
+    path.write_text(json.dumps(splits))
+    made = plan(workspace, "TINY", workers=0, prepare=False)
+    assert "Folds: 2, from splits_final.json, which lies with the data." in made.reasons
+    assert [list(fold.validation) for fold in load_folds(workspace.folds("TINY"))] == [
+        ids[:1], ids[1:],
+    ]  # fmt: skip
+    assert "the former ones are kept as" in caplog.text
+    assert load_folds(workspace.prepared("TINY") / "folds.before.json") == before
+    times = times_of(workspace.root)
+    assert plan(workspace, "TINY", workers=0, prepare=False).reasons == made.reasons
+    assert times_of(workspace.root) == times
+    path.write_text(json.dumps([{"train": ids, "val": ids}]))
+    with pytest.raises(DataError, match=f"trains and validates on '{ids[0]}'"):
+        plan(workspace, "TINY", workers=0)
+
+
+def test_given_folds_go_before_everything_and_stay(workspace, tmp_path, caplog):
+    plan(workspace, "TINY", workers=0, prepare=False)
+    ids = sorted(load_folds(workspace.folds("TINY"))[0].train)[:3]
+    table = tmp_path / "mine.csv"
+    table.write_text("case,fold\n" + "".join(f"{case},{i % 2}\n" for i, case in enumerate(ids)))
+    splits = [{"train": ids[1:], "val": ids[:1]}]
+    (workspace.raw("TINY") / "splits_final.json").write_text(json.dumps(splits))
+    made = plan(workspace, "TINY", workers=0, prepare=False, folds=table)
+    assert "Folds: 2, from mine.csv, as given." in made.reasons
+    assert "cases are in no fold" in caplog.text
+    made = plan(workspace, "TINY", workers=0, prepare=False)
+    assert "Folds: 2, as folds.json has them (from --folds mine.csv)." in made.reasons
+    assert len(load_folds(workspace.folds("TINY"))) == 2
+    with pytest.raises(UsageError, match="--folds: file not found"):
+        plan(workspace, "TINY", workers=0, folds=tmp_path / "none.csv")
+
+
+def test_given_folds_are_checked_before_anything_is_read(workspace, tmp_path):
+    path = tmp_path / "s.json"
+    path.write_text('[{"train": ["nobody"], "val": []}]')
+    with pytest.raises(DataError, match="2 problems in these folds"):
+        plan(workspace, "TINY", workers=0, folds=path)
+    assert not (workspace.prepared("TINY") / "fingerprint.json").exists()
+
+
+def test_folds_edited_by_hand_so_that_they_cannot_be_trained_on_are_refused(workspace):
+    plan(workspace, "TINY", workers=0, prepare=False)
+    path = workspace.folds("TINY")
+    table = read_json(path)
+    table["folds"][0]["validation"] = []
+    path.write_text(json.dumps(table))
+    with pytest.raises(DataError, match="fold 0: has no validation cases"):
+        plan(workspace, "TINY", workers=0, prepare=False)
+
+
+def test_the_plan_of_another_data_set_is_taken_over_and_followed(workspace, caplog):
+    caplog.set_level("INFO", "autoseg")
+    setting = "3d_fullres.spacing=3,3,3"
+    other = plan(workspace, "TINY", settings=[setting], workers=0, prepare=False)
+    (workspace.raw("TINY")).rename(workspace.raw("OTHER"))
+    made = plan(workspace, "OTHER", plan_from=workspace.prepared("TINY"), workers=0)
+    ours, theirs = made.configurations["3d_fullres"], other.configurations["3d_fullres"]
+    assert made.dataset == "OTHER"
+    assert (ours.spacing, ours.sizes) == (theirs.spacing, theirs.sizes)
+    assert made.intensities == other.intensities
+    assert any(r.startswith("Plan taken over from TINY (") for r in made.reasons)
+    times = times_of(workspace.root)
+    assert plan(workspace, "OTHER", workers=0).reasons == made.reasons
+    assert times_of(workspace.root) == times
+    write_case(workspace.raw("OTHER"), "scan_9", 9)
+    followed = plan(workspace, "OTHER", workers=0, prepare=False)
+    assert followed.configurations["3d_fullres"].spacing == (3, 3, 3)
+    (workspace.prepared("OTHER") / "plan_from.json").unlink()
+    anew = plan(workspace, "OTHER", workers=0, prepare=False)
+    assert anew.configurations["3d_fullres"].spacing != (3, 3, 3)
+
+
+def test_a_plan_edited_by_hand_is_kept_aside_when_another_is_taken_over(workspace, caplog):
+    plan(workspace, "TINY", workers=0, prepare=False)
+    path = workspace.plan("TINY")
+    other = path.with_name("other.json")
+    other.write_bytes(path.read_bytes())
+    path.write_text(path.read_text().replace('"batch_dice": false', '"batch_dice": true'))
+    plan(workspace, "TINY", workers=0, prepare=False, plan_from=other)
+    assert "taken over from TINY" in caplog.text
+    assert (workspace.prepared("TINY") / "plan.before.json").is_file()
+
+
+def test_what_is_no_plan_is_said(workspace, tmp_path):
+    with pytest.raises(UsageError, match="--plan-from: no plan here"):
+        plan(workspace, "TINY", plan_from=tmp_path)
+    plan(workspace, "TINY", workers=0, prepare=False)
+    with pytest.raises(UsageError, match="--memory-gb and --plan-from"):
+        plan(workspace, "TINY", plan_from=workspace.plan("TINY"), memory_gb=8)
+
+
 def test_only_the_named_configurations_are_prepared(workspace):
     made = plan(workspace, "TINY", only=["2d"], workers=0)
     assert "3d_fullres" in made.configurations

@@ -1,0 +1,108 @@
+"""Which folds a data set gets: those of a file, those it has, or those of the rules."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.dataset import Case, Dataset
+from autoseg.errors import DataError, Problem, UsageError
+from autoseg.planning.fold_files import SPLITS, find_problems, read_folds
+from autoseg.planning.folds import (
+    Fold,
+    is_edited,
+    load_folds,
+    make_folds,
+    save_folds,
+    source_of,
+)
+
+log = logging.getLogger(__name__)
+
+FOLDS = "Folds: "
+
+
+@dataclass(frozen=True)
+class ChosenFolds:
+    """Folds, the sentence that explains them, and the name of the file they came from."""
+
+    folds: tuple[Fold, ...]
+    reason: str
+    source: str = ""  # "": made by the rules, or by hand
+
+
+def read_own_folds(given: Path | None, raw: Path, cases: Sequence[Case]) -> ChosenFolds | None:
+    """Return the folds of the file that was `given`, or lies with the data; None without either.
+
+    Raises UsageError when the given file is not there, DataError with all that is wrong in it.
+    """
+    lying_there = raw / SPLITS
+    if given is not None and not given.is_file():
+        raise UsageError("--folds: file not found", place=str(given))
+    path = given or (lying_there if lying_there.is_file() else None)
+    if path is None:
+        return None
+    folds, oddities = read_folds(path, cases)
+    for oddity in oddities:
+        log.warning("%s: %s", path.name, oddity)
+    where = "as given" if given else "which lies with the data"
+    source = f"--folds {path.name}" if given else path.name
+    return ChosenFolds(folds, f"{FOLDS}{len(folds)}, from {path.name}, {where}.", source)
+
+
+def choose_folds(
+    path: Path, dataset: Dataset, changed: bool, own: ChosenFolds | None, given: bool
+) -> ChosenFolds:
+    """Return the folds to write to `path`; what a user made is kept while the data stay the same.
+
+    Folds that were `given` now go before everything. Raises DataError when folds edited by hand
+    cannot be trained on.
+    """
+    by_rule = ChosenFolds(*make_folds(dataset.cases))
+    if not path.exists():
+        return own or by_rule
+    old, edited = load_folds(path), is_edited(path)
+    ours = own if own is not None and (given or not _is_kept(path, own)) else None
+    if ours is not None:
+        if old != ours.folds:
+            _keep_aside(path, old, f"new folds, from {ours.source}")
+        return ours
+    if old == by_rule.folds:
+        return by_rule
+    listed = {i for fold in old for i in (*fold.train, *fold.validation)}
+    there, made = {case.id for case in dataset.cases}, edited or bool(source_of(path))
+    # Whoever makes folds may leave cases out; otherwise it was cut short between data and folds.
+    if not changed and (listed == there or (made and listed < there)):
+        _refuse_problems(path, old, dataset.cases)
+        by_hand = " (edited by hand)" if edited else f" (from {source_of(path)})" * made
+        return ChosenFolds(
+            old, f"{FOLDS}{len(old)}, as folds.json has them{by_hand}.", source_of(path)
+        )
+    if made:
+        _keep_aside(path, old, "the data changed: new folds")
+    return own or by_rule
+
+
+def _is_kept(path: Path, own: ChosenFolds) -> bool:
+    """Tell whether the folds there were made by the user, not read from the data's own file."""
+    return is_edited(path) or source_of(path) not in ("", own.source)
+
+
+def _keep_aside(path: Path, old: tuple[Fold, ...], why: str) -> None:
+    aside = path.with_name("folds.before.json")
+    save_folds(aside, old)
+    log.warning("%s; the former ones are kept as %s", why, aside)
+
+
+def _refuse_problems(path: Path, folds: Sequence[Fold], cases: Sequence[Case]) -> None:
+    lists = [(list(fold.train), list(fold.validation)) for fold in folds]
+    problems: list[Problem] = find_problems(lists, cases)
+    if problems:
+        raise DataError(
+            f"{len(problems)} problem{'s' * (len(problems) != 1)} in these folds",
+            place=str(path),
+            remedy=f"correct it, or remove {path.name} and run autoseg_plan",
+            problems=problems,
+        )
