@@ -1,7 +1,7 @@
 """The plan of another data set, taken over: spacing, patch, batch and network as there.
 
 What nnU-Net's `move_plans_between_datasets` is for: a model trained there has the same network and
-sees the same grid, so its weights fit (`autoseg_train --weights`).
+sees the same grid, so its weights fit.
 """
 
 from __future__ import annotations
