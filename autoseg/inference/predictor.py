@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.bundle import Bundle, load_bundle
-from autoseg.config import PredictConfig, TrainConfig
+from autoseg.config import PredictConfig, TrainConfig, override
 from autoseg.device import PRECISIONS, pick_device
-from autoseg.errors import AutosegError, CorruptError, DataError
+from autoseg.errors import AutosegError, CorruptError, DataError, UsageError
 from autoseg.image import Geometry, Image
 from autoseg.inference.export import decode_restored
 from autoseg.inference.mirror import choose_flips, mirrored
+from autoseg.inference.probabilities import whole_probabilities
 from autoseg.inference.runtime import choose_load, ready, score, shared_executor
 from autoseg.inference.sliding import Triple, choose_tile, sliding_window
 from autoseg.inference.speed import GROWING, PRECISION, settle
@@ -223,16 +224,24 @@ class Predictor:
         device: str | None = None,
         speed: str = "balanced",
         trust: bool = False,
+        folds: Sequence[str] | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         """Load `bundle` (a folder, or one that is loaded) on `device` (None: a GPU if there is).
 
-        Precision is float32.
+        `folds` are those that are averaged (None: every trained one, or those that are loaded);
+        `settings` are what follows `--set` on the command line: "mirror=off", "step=0.75",
+        "precision=bfloat16". Precision is float32 unless that says otherwise.
         """
         if not isinstance(bundle, Bundle):
-            bundle = load_bundle(Path(bundle), trust=trust)
+            bundle = load_bundle(Path(bundle), folds, trust)
+        elif folds is not None:
+            remedy = "load_bundle(folder, folds)"
+            raise UsageError("folds of a bundle that is loaded already", remedy=remedy)
         self.bundle = bundle
         self._trust = trust
-        self._stages = load_stages(bundle, PredictConfig(speed=speed), pick_device(device))
+        config = override(PredictConfig(speed=speed), settings)
+        self._stages = load_stages(bundle, config, pick_device(device))
 
     def __call__(
         self,
@@ -243,21 +252,43 @@ class Predictor:
         """Return the label map (Z, Y, X) of `array` (C, Z, Y, X), or (Z, Y, X) with one channel.
 
         `spacing` is (Z, Y, X) in mm; axes run towards head, back and left unless `direction`, nine
-        cosines as in `Geometry`, says otherwise. Values are those of the label files.
+        cosines as in `Geometry`, says otherwise. Values are those of the label files; an array of
+        nothing but zeros gets zeros. A picture has Z = 1.
         """
-        volume = np.asarray(array)
-        volume = volume[None] if volume.ndim == 3 else volume
-        if volume.ndim != 4:
-            expected = "(C, Z, Y, X) or (Z, Y, X)"
-            raise DataError(f"an array of shape {np.shape(array)}", expected=expected)
-        if not np.isfinite(volume).all():
-            raise DataError("the array holds NaN or infinity")
-        z, y, x = (float(size) for size in spacing)
-        geometry = Geometry(volume.shape[1:], (z, y, x))
-        if direction is not None:
-            geometry = dataclasses.replace(geometry, direction=tuple(map(float, direction)))
-        image = Image(volume.astype(np.float32), geometry)
+        image = _image_of(array, spacing, direction)
         return predict_image(self._stages, self.bundle, image, self._trust)
+
+    def probabilities(
+        self,
+        array: np.ndarray,
+        spacing: Sequence[float],
+        direction: Sequence[float] | None = None,
+    ) -> np.ndarray:
+        """Return the probabilities (channels, Z, Y, X) float32 behind the label map of `array`.
+
+        The channels are the targets, after background where they exclude each other. All of them at
+        once: large scans with many targets need much memory.
+        """
+        image, labels = _image_of(array, spacing, direction), self.bundle.plan.labels
+        prepared = _prepare_stages(self.bundle, image, self._trust)
+        return whole_probabilities([run_stages(self._stages, prepared, labels)], labels)
+
+
+def _image_of(
+    array: np.ndarray, spacing: Sequence[float], direction: Sequence[float] | None
+) -> Image:
+    volume = np.asarray(array)
+    volume = volume[None] if volume.ndim == 3 else volume
+    if volume.ndim != 4:
+        expected = "(C, Z, Y, X) or (Z, Y, X)"
+        raise DataError(f"an array of shape {np.shape(array)}", expected=expected)
+    if not np.isfinite(volume).all():
+        raise DataError("the array holds NaN or infinity")
+    z, y, x = (float(size) for size in spacing)
+    geometry = Geometry(volume.shape[1:], (z, y, x))
+    if direction is not None:
+        geometry = dataclasses.replace(geometry, direction=tuple(map(float, direction)))
+    return Image(volume.astype(np.float32), geometry)
 
 
 def predict_image(
@@ -270,6 +301,12 @@ def predict_image(
 
     `stages` are the predictors of `bundle.stages`.
     """
-    prepared = [prepare(image, stage.plan, stage.settings, trust) for stage in bundle.stages]
     labels = bundle.plan.labels
+    prepared = _prepare_stages(bundle, image, trust)
+    if not image.array.any():
+        return np.zeros(image.geometry.shape, labels.dtype)
     return decode_restored(*run_stages(stages, prepared, labels), labels)
+
+
+def _prepare_stages(bundle: Bundle, image: Image, trust: bool) -> list[tuple[np.ndarray, Frame]]:
+    return [prepare(image, stage.plan, stage.settings, trust) for stage in bundle.stages]

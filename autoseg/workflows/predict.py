@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from autoseg.config import PredictConfig, override
 from autoseg.dataset import Case
@@ -194,8 +194,8 @@ def _predict_rest(
         return {}
     failed: dict[str, str] = {}
     for outcome in _predict_cases(task, left, stop):
-        if isinstance(outcome.error, ResourceError):
-            raise outcome.error  # a full disk fails the next case too
+        if _fails_all(outcome.error):
+            raise outcome.error
         if isinstance(outcome.error, Stopped):
             done = len(cases) - len(left) + len([case for case in left if case.id in record.done])
             raise Stopped(
@@ -209,6 +209,11 @@ def _predict_rest(
         elif outcome.value is not None:
             record.add(outcome.value)
     return failed
+
+
+def _fails_all(error: Exception | None) -> TypeGuard[ResourceError]:
+    """Tell whether the next case would fail too: on a full disk it does, for memory it may not."""
+    return isinstance(error, ResourceError) and isinstance(error.__cause__, OSError)
 
 
 def _predict_cases(

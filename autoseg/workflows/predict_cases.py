@@ -12,9 +12,10 @@ import numpy as np
 
 from autoseg.bundle import Bundle, load_bundle
 from autoseg.dataset import Case
-from autoseg.device import describe_device, pick_device
-from autoseg.errors import DataError
+from autoseg.device import describe_device, explained_memory, pick_device
+from autoseg.errors import DataError, ResourceError
 from autoseg.files import sha256
+from autoseg.hardware import memory_bytes
 from autoseg.image import Geometry, Image
 from autoseg.inference.effort import effort_json
 from autoseg.inference.export import decode_mean
@@ -34,6 +35,8 @@ from autoseg.workflows.predict_record import Entry, source_of
 from autoseg.workflows.predict_task import Task
 
 log = logging.getLogger(__name__)
+
+NO_MEMORY = "fewer models at once (-m), a machine with more memory, or a smaller part of the scan"
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def predict_cases(
 
     def finish(case: Case) -> Entry:
         watch = Stopwatch()
-        return _finish(case, next(prepared).result(), engine, task, watch)
+        with explained_memory("predicting this case", NO_MEMORY):
+            return _finish(case, next(prepared).result(), engine, task, watch)
 
     yield from map_cases(finish, cases, title="predict")
 
@@ -124,6 +128,7 @@ def _finish(case: Case, prepared: Prepared, engine: Engine, task: Task, watch: S
             save_certain_background(task.probabilities_of(case), prepared.geometry, labels)
         nothing = np.zeros(prepared.geometry.shape, dtype=labels.dtype)
         return _write(case, nothing, prepared, engine, task)
+    _check_memory(prepared, engine)
     chosen = None if engine.budget is None else _choose(case, prepared, engine.budget, waited_s)
     watch.lap()
     pairs = zip(chosen.models if chosen else engine.predictors, prepared.arrays, strict=True)
@@ -138,6 +143,22 @@ def _finish(case: Case, prepared: Prepared, engine: Engine, task: Task, watch: S
         return entry
     engine.budget.learn(chosen, networks_s, watch.lap(), label_map.size)
     return replace(entry, effort=effort_json(chosen.effort, engine.budget.folds))
+
+
+def _check_memory(prepared: Prepared, engine: Engine) -> None:
+    """Raise ResourceError when the scores of all models cannot be held by this machine.
+
+    The system would end the process, and with it all other cases, without a word.
+    """
+    device = engine.predictors[0][-1].device
+    shapes = [stages[-1][0].shape[1:] for stages in prepared.arrays]
+    needed = 4 * engine.plan.labels.channels * sum(map(math.prod, shapes))
+    there = memory_bytes()
+    if device.type == "cpu" and 0 < there < needed:
+        fact = f"scores of {' + '.join('x'.join(map(str, s)) for s in shapes)} voxels take "
+        raise ResourceError(
+            f"{fact}{needed / 1e9:.3g} GB, and there are {there / 1e9:.3g} GB", remedy=NO_MEMORY
+        )
 
 
 def _choose(case: Case, prepared: Prepared, budget: Budget, waited_s: float) -> WithinBudget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -137,6 +138,61 @@ def test_eight_threads_share_one_predictor(bundle_folder: Path):
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda image: predictor(image, (1.0, 1.0, 1.0)), images))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def two_channel_plan(patch=(16, 24, 16)):
+    plan = make_plan(patch=patch)
+    settings = dataclasses.replace(
+        plan.configurations["3d_fullres"], normalizers=("zscore",) * 2,
+        mask_normalization=(False,) * 2,
+    )  # fmt: skip
+    return dataclasses.replace(
+        plan, channels=("T1", "T2"), intensities=plan.intensities * 2,
+        configurations={"3d_fullres": settings},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(2, 14, 20, 18), (2, 1, 30, 40)])
+def test_threads_share_a_predictor_of_several_channels_and_of_pictures(tmp_path: Path, shape):
+    folder = make_bundle(tmp_path / "bundle", plan=two_channel_plan())
+    predictor = Predictor(folder, device="cpu")
+    rng = np.random.default_rng(0)
+    images = [rng.normal(100, 20, shape).astype(np.float32) for _ in range(8)]
+    alone = [predictor(image, (1.0, 1.0, 1.0)) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda image: predictor(image, (1.0, 1.0, 1.0)), images))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert all(label_map.shape == shape[1:] for label_map in alone)
+    assert any(not np.array_equal(alone[0], other) for other in alone[1:])
+
+
+def test_folds_and_settings_are_those_of_the_command(bundle_folder: Path):
+    array = random_image()
+    both = Predictor(bundle_folder, device="cpu")
+    one = Predictor(bundle_folder, device="cpu", folds=["1"])
+    assert list(one.bundle.weights) == ["1"]
+    assert not np.array_equal(both(array, (1, 1, 1)), one(array, (1, 1, 1)))
+    plain = Predictor(bundle_folder, device="cpu", settings=["mirror=off", "step=0.75"])
+    fast = Predictor(bundle_folder, device="cpu", speed="fast")
+    assert np.array_equal(plain(array, (1, 1, 1)), fast(array, (1, 1, 1)))
+    with pytest.raises(UsageError, match="unknown setting 'miror' -> did you mean"):
+        Predictor(bundle_folder, settings=["miror=off"])
+    with pytest.raises(UsageError, match="loaded already"):
+        Predictor(load_bundle(bundle_folder), folds=["0"])
+
+
+def test_probabilities_are_those_behind_the_label_map(bundle_folder: Path):
+    predictor = Predictor(bundle_folder, device="cpu")
+    array = random_image((20, 30, 10))
+    probabilities = predictor.probabilities(array, (2.0, 1.0, 1.5))
+    assert probabilities.shape == (3, 20, 30, 10)
+    np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
+    assert np.array_equal(probabilities.argmax(0), predictor(array, (2.0, 1.0, 1.5)))
+
+
+def test_an_array_of_zeros_holds_nothing(bundle_folder: Path):
+    label_map = Predictor(bundle_folder, device="cpu")(np.zeros((8, 9, 10)), (1, 1, 1))
+    assert not label_map.any()
 
 
 def test_arrays_it_cannot_read_are_refused(bundle_folder: Path):

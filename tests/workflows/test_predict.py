@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from autoseg.errors import CorruptError, DataError, LockedError, PartlyDone, Stopped, UsageError
+from autoseg.errors import (
+    CorruptError,
+    DataError,
+    LockedError,
+    PartlyDone,
+    ResourceError,
+    Stopped,
+    UsageError,
+)
 from autoseg.files import locked, write_json
 from autoseg.image import Geometry, Image
 from autoseg.io import read_header, read_labels, write_image
@@ -400,4 +408,47 @@ def test_wrong_channel_counts_inside_files_fail_their_case(workspace, images, tm
     array = np.ones((2, 8, 8, 8), dtype=np.float32)
     write_image(images / "two.nii.gz", Image(array, Geometry((8, 8, 8))))
     with pytest.raises((DataError, PartlyDone), match="two"):
+        predict(workspace, images, tmp_path / "out")
+
+
+def test_a_case_for_which_there_is_no_memory_does_not_stop_the_others(
+    workspace, images, tmp_path, monkeypatch
+):
+    from autoseg.workflows import predict_cases
+
+    write_scan(images / "case_1.nii.gz", 1, Geometry((40, 60, 60)))
+    monkeypatch.setattr(predict_cases, "memory_bytes", lambda: 500_000)
+    with pytest.raises(PartlyDone, match="1 of 3 cases failed: case_1"):
+        predict(workspace, images, tmp_path / "out")
+    why = json.loads((tmp_path / "out" / FAILED).read_text())["case_1"]
+    assert "case_1: scores of 40x60x60 voxels take 0.00173 GB, and there are 0.0005 GB" in why
+    # Alone, it is the command's own failure.
+    with pytest.raises(ResourceError, match=r"there are 0\.0005 GB -> fewer models"):
+        predict(workspace, images / "case_1.nii.gz", tmp_path / "seg.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_memory_that_ends_on_the_way_is_called_so(workspace, images, tmp_path, monkeypatch, error):
+    from autoseg.workflows import predict_cases
+
+    def failing(*_):
+        raise error
+
+    monkeypatch.setattr(predict_cases, "decode_mean", failing)
+    with pytest.raises(PartlyDone):
+        predict(workspace, images, tmp_path / "out")
+    why = json.loads((tmp_path / "out" / FAILED).read_text())
+    assert why["case_0"].startswith("case_0: out of memory while predicting this case -> fewer")
+
+
+def test_a_full_disk_stops_the_run(workspace, images, tmp_path, monkeypatch):
+    from autoseg.workflows import predict_cases
+
+    def full(*_, **__):
+        raise ResourceError("the disk is full") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr(predict_cases, "write_labels", full)
+    with pytest.raises(ResourceError, match="the disk is full"):
         predict(workspace, images, tmp_path / "out")
