@@ -20,6 +20,7 @@ _HOMES = {
     "plan_dataset": "autoseg.workflows.plan:plan",
     "train": "autoseg.workflows.train:train",
     "predict": "autoseg.workflows.predict:predict",
+    "ensemble": "autoseg.workflows.ensemble:ensemble",
     "evaluate": "autoseg.workflows.evaluate:evaluate",
     "compare": "autoseg.workflows.compare:compare",
     "overlay": "autoseg.workflows.overlay:overlay",

@@ -13,12 +13,13 @@ collected in a file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -136,29 +137,68 @@ def _chunks(array: np.ndarray) -> Iterator[memoryview]:
 
 def read_probabilities(path: Path) -> Probabilities:
     """Return what `write_probabilities` wrote; raise DataError when it is something else."""
+    with _opened(path) as archive:
+        about = _read_about(archive, path)
+        return replace(about, inside=np.stack(list(_channels(archive))))
+
+
+def read_about(path: Path) -> Probabilities:
+    """Return what stands beside the probabilities in a file, with no voxels `inside`."""
+    with _opened(path) as archive:
+        return _read_about(archive, path)
+
+
+def read_channels(path: Path) -> Iterator[np.ndarray]:
+    """Yield channel after channel (z, y, x) float16 of the box, one in memory at a time."""
+    with _opened(path) as archive:
+        yield from _channels(archive)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with np.load(path, allow_pickle=False) as members:
-            if "box" not in members or "probabilities" not in members:
-                raise DataError(
-                    f"holds {', '.join(members) or 'nothing'}",
-                    place=str(path),
-                    expected="the probabilities and box that autoseg_predict saves",
-                )
-            grid = {name: members[name].tolist() for name in
-                    ("shape", "spacing", "origin", "direction")}  # fmt: skip
-            return Probabilities(
-                inside=members["probabilities"],
-                box=_box(members["box"]),
-                geometry=Geometry(**{name: tuple(values) for name, values in grid.items()}),
-                channels=tuple(members["channels"].tolist()),
-                values=tuple(members["values"].tolist()),
-            )
+        with zipfile.ZipFile(path) as archive:
+            yield archive
     except FileNotFoundError as error:
         raise DataError("file not found", place=str(path)) from error
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError) as error:
         raise CorruptError(f"is damaged: {error}", place=str(path)) from error
 
 
-def _box(array: np.ndarray) -> Box:
-    z, y, x = ((int(start), int(stop)) for start, stop in array)
-    return z, y, x
+def _read_about(archive: zipfile.ZipFile, path: Path) -> Probabilities:
+    names = [name.removesuffix(".npy") for name in archive.namelist()]
+    if not {"box", "probabilities"} <= set(names):
+        raise DataError(
+            f"holds {', '.join(names) or 'nothing'}",
+            place=str(path),
+            expected="the probabilities and box that autoseg_predict saves",
+        )
+
+    def numbers(name: str) -> tuple[Any, ...]:
+        with archive.open(f"{name}.npy") as stream:
+            return tuple(np.lib.format.read_array(stream, allow_pickle=False).tolist())
+
+    grid = {name: numbers(name) for name in ("shape", "spacing", "origin", "direction")}
+    z, y, x = ((int(start), int(stop)) for start, stop in numbers("box"))
+    return Probabilities(
+        inside=np.zeros((0, 0, 0, 0), TYPE),
+        box=(z, y, x),
+        geometry=Geometry(**grid),
+        channels=numbers("channels"),
+        values=numbers("values"),
+    )
+
+
+def _channels(archive: zipfile.ZipFile) -> Iterator[np.ndarray]:
+    with archive.open("probabilities.npy") as stream:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError("an array of another version")
+        shape, _, kind = np.lib.format.read_array_header_1_0(stream)
+        if kind != TYPE or len(shape) != 4:
+            raise ValueError(f"an array of {kind} in {len(shape)} dimensions")
+        size = int(np.prod(shape[1:], dtype=np.int64)) * TYPE.itemsize
+        for _ in range(shape[0]):
+            data = stream.read(size)
+            if len(data) < size:
+                raise EOFError("it ends too soon")
+            yield np.frombuffer(data, TYPE).reshape(shape[1:])

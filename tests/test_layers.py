@@ -48,7 +48,7 @@ HOMES = {  # library: the only places that may import it
     "nnunetv2": (),
     "pickle": (),
 }
-WITHOUT_TORCH = ("plan", "check", "import_data", "evaluate", "compare")
+WITHOUT_TORCH = ("ensemble", "plan", "check", "import_data", "evaluate", "compare")
 
 
 def name_of(path):

@@ -15,6 +15,7 @@ from autoseg.commands import (
     check,
     compare,
     demo,
+    ensemble,
     evaluate,
     export,
     import_data,
@@ -41,6 +42,9 @@ COMMANDS = {
     ),
     "train": Command("train one fold and evaluate it", train.add_options, train.run),
     "predict": Command("segment new images", predict.add_options, predict.run),
+    "ensemble": Command(
+        "average probabilities that several runs saved", ensemble.add_options, ensemble.run
+    ),
     "evaluate": Command(
         "compare label maps, or sum up the cross-validation", evaluate.add_options, evaluate.run
     ),
