@@ -70,6 +70,8 @@ class TrainConfig:
     checkpointing: bool = False  # compute activations twice instead of keeping them: less memory
     patience: int | None = None  # epochs without progress, then the end begins; None: off
     keep_every: int | None = None  # epochs between two snapshots of the weights; None: no snapshots
+    weights: str | None = None  # SHA-256 of those it began with (--weights); None: drawn
+    freeze_encoder: int = 0  # first epochs in which the encoder stays as --weights brought it
     trackers: tuple[str, ...] = ()  # "tensorboard", "wandb", "mlflow"; history.csv always
 
 

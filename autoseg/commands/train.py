@@ -39,6 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of all randomness (default: 0); of several each trains a member of the model",
     )  # fmt: skip
     parser.add_argument(
+        "--weights", metavar="BUNDLE[#FOLD]", help="begin with the weights of a trained model"
+    )
+    parser.add_argument(
         "--validate", action="store_true", help="train nothing: predict and score the fold again"
     )
     set_option(parser, "loss=dice_ce")
@@ -69,6 +72,7 @@ def run(options: argparse.Namespace) -> str:
         budget=options.budget,
         settings=settings,
         further_seeds=(options.seed or [])[1:],
+        weights=options.weights,
         device=options.device,
         overwrite=options.overwrite,
         validate=options.validate,
@@ -92,6 +96,7 @@ def _refuse_training_options(options: argparse.Namespace) -> None:
     given = {
         "--budget": options.budget, "--recipe": options.recipe, "--preset": options.preset,
         "--seed": options.seed, "--set": options.settings, "--overwrite": options.overwrite,
+        "--weights": options.weights,
     }  # fmt: skip
     said = [name for name, value in given.items() if value]
     if options.validate and said:

@@ -37,3 +37,14 @@ def keep_fewer_activations(network: Any) -> None:
             remedy="leave it out, or give the network an attribute 'checkpointing' that it obeys",
         )
     network.checkpointing = True
+
+
+def encoder_of(network: Any) -> list[nn.Parameter]:
+    """Return the parameters of the encoder; raise UsageError where the network names none."""
+    parts = [getattr(network, name, None) for name in ("stem", "encoder")]
+    if not isinstance(parts[1], nn.Module):
+        raise UsageError(
+            f"freeze_encoder: {type(network).__name__} has no part called 'encoder'",
+            remedy="leave it out",
+        )
+    return [p for part in parts if isinstance(part, nn.Module) for p in part.parameters()]

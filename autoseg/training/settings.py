@@ -13,8 +13,8 @@ ABOVE_ZERO = (
     "keep_every", "focal_tversky_gamma", "boundary_sigma_mm", "poly_power", "cosine_cycles",
 )  # fmt: skip
 ZERO_OR_MORE = (
-    "seed", "weight_decay", "gradient_norm", "dice_smooth", "focal_gamma", "tversky_alpha",
-    "tversky_beta", "augmentation_strength",
+    "seed", "weight_decay", "freeze_encoder", "gradient_norm", "dice_smooth", "focal_gamma",
+    "tversky_alpha", "tversky_beta", "augmentation_strength",
 )  # fmt: skip
 BELOW_ONE = ("ema", "warmup", "momentum")
 SHARES = ("foreground_fraction", "control_fraction")

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from autoseg.device import autocast, synchronize
 from autoseg.errors import Stopped, UsageError
+from autoseg.networks import encoder_of
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import Pace
 from autoseg.training.checkpoint import Keeper
@@ -109,6 +110,8 @@ def update(training: Training, task: Task, batch: Batch) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
     network.train()
+    if config.freeze_encoder:
+        hold_encoder(network, training.step < config.freeze_encoder * config.steps_per_epoch)
     optimizer.zero_grad(set_to_none=True)
     generator = generator_of(config.seed, training.step, task.device)
     batch = task.augment(to_device(batch, task.device), generator)
@@ -141,6 +144,12 @@ def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
         training.scaler.scale(loss / count if count > 1 else loss).backward()
         losses.append(loss.detach())
     return torch.stack(losses).mean()
+
+
+def hold_encoder(network: torch.nn.Module, held: bool) -> None:
+    """Let the encoder learn, or not: parameters without a gradient are not moved."""
+    for parameter in encoder_of(network):
+        parameter.requires_grad_(not held)
 
 
 def take_step(training: Training, finite: Tensor) -> None:

@@ -23,6 +23,7 @@ from autoseg.training.losses import build_loss
 from autoseg.training.recipe import check_names
 from autoseg.training.target_weights import sampling_weights
 from autoseg.training.trackers import check_trackers
+from autoseg.workflows.initial_weights import InitialWeights, find_weights
 from autoseg.workflows.previous import PreviousStage, find_previous
 from autoseg.workspace import Workspace
 
@@ -45,6 +46,7 @@ class Order:
     bundle: Path
     first_seed: int = 0  # of the model; that of this fold is `config.seed`
     previous: PreviousStage | None = None  # what a cascade continues
+    weights: InitialWeights | None = None  # to begin with
 
     @property
     def design(self) -> Design:
@@ -93,6 +95,7 @@ def read_orders(
     budget: str | None = None,
     settings: Sequence[str] = (),
     further_seeds: Sequence[int] = (),
+    weights: str | None = None,
     device: str | None = None,
 ) -> list[Order]:
     """Return one order per fold; raise UsageError or DataError for whatever cannot be trained.
@@ -109,6 +112,8 @@ def read_orders(
     refuse_two_lengths(budget, config)
     if length.epochs is not None:
         config = dataclasses.replace(config, epochs=length.epochs, steps=None)
+    initial = None if weights is None else find_weights(weights)
+    config = _begun_with(config, initial)
     check_names(config)
     check_augmentation(config)
     build_loss(config, plan.labels)
@@ -135,11 +140,21 @@ def read_orders(
             config if further is None else dataclasses.replace(config, seed=further),
             length, where, member_name(fold_name, further), cases, folder,
             workspace.run(name, configuration, size, member_name(fold_name, further)),
-            workspace.bundle(name, configuration, size), config.seed, previous,
+            workspace.bundle(name, configuration, size), config.seed, previous, initial,
         )
         for further in ([seed] if seed is not None else [None, *further_seeds])
         for fold_name, cases in folds.items()
     ]  # fmt: skip
+
+
+def _begun_with(config: TrainConfig, initial: InitialWeights | None) -> TrainConfig:
+    """Return `config` with the hash of the weights to begin with, which no setting can name."""
+    if config.weights is not None:
+        raise UsageError("--set weights=...", remedy="--weights BUNDLE")
+    if config.freeze_encoder and initial is None:
+        fact = f"freeze_encoder={config.freeze_encoder} without weights to begin with"
+        raise UsageError(fact, remedy="add --weights BUNDLE, or leave it out")
+    return dataclasses.replace(config, weights=initial.sha256 if initial else None)
 
 
 def refuse_twice(seed: int, further: Sequence[int]) -> None:

@@ -149,6 +149,7 @@ def words_for(
     elif budget.epochs is not None:
         words += ["--budget", f"{budget.epochs}epochs"]
     words += ["--overwrite"] * overwrite
+    words += ["--weights", order.weights.words] if order.weights else []
     return [*words, "--set", *settings] if settings else words
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ from autoseg.bundle_writer import save_test, save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.files import locked, read_json, write_json
-from autoseg.networks import build_network, keep_fewer_activations
+from autoseg.networks import build_network, encoder_of, keep_fewer_activations
 from autoseg.registry import resolve
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest, stop_on_signals
@@ -63,6 +64,7 @@ from autoseg.workflows.fold_validation import (
     validate_again,
     validate_fold,
 )
+from autoseg.workflows.initial_weights import begin_with, report_weights, weights_json
 from autoseg.workflows.order import Order, read_orders
 from autoseg.workflows.ranks import check_ranks, fingerprint_of_orders, introduce_ranks
 from autoseg.workflows.side_by_side import list_devices, train_on_devices
@@ -91,6 +93,7 @@ def train(
     budget: str | None = None,
     settings: Sequence[str] = (),
     further_seeds: Sequence[int] = (),
+    weights: str | None = None,
     device: str | None = None,
     overwrite: bool = False,
     validate: bool = False,
@@ -102,6 +105,7 @@ def train(
     `device` names several ("cuda:0,cuda:2"); one fold is then trained by all of those together. A
     process that torchrun started trains every fold together with the others.
     With `further_seeds` (the first is a setting) each is trained again per seed, as "0-seed1".
+    `weights` ("BUNDLE" or "BUNDLE#fold") is a trained model to begin with.
     An unfinished run of the same command is continued. `started` is the `time.monotonic()` at which
     a time budget begins, by default now. `validate` trains nothing and validates finished folds
     anew. Returns None for "full". Raises UsageError for a finished fold unless `overwrite`, which
@@ -114,7 +118,7 @@ def train(
         orders = ranks.together(
             lambda: read_orders(
                 workspace, configuration, str(fold), dataset=dataset, size=size, budget=budget,
-                settings=settings, further_seeds=further_seeds, device=devices[0],
+                settings=settings, further_seeds=further_seeds, weights=weights, device=devices[0],
             )
         )  # fmt: skip
         if validate:
@@ -178,6 +182,7 @@ def train_fold(
     network = build_network(order.design.network, *channels).to(order.device)
     if order.config.checkpointing:
         keep_fewer_activations(network)
+    initial = ranks.decide(lambda: _begin(order, network, new=checkpoint is None))
     ranks.same_weights(network)
 
     about = order, network, held_out, started - spent
@@ -217,14 +222,26 @@ def train_fold(
         config = dataclasses.replace(
             decision.config, steps=training.length.steps, epochs=None, trackers=()
         )
-        ranks.decide(lambda: _save(order, config, weights, training, decision))
+        ranks.decide(lambda: _save(order, config, weights, training, decision, initial))
         network.load_state_dict(weights)
         ranks.decide(lambda: _save_test(order, config, network))
         summary = validate_fold(order, network, held_out, speed, stop, ranks)
         track_scores(trackers, training.step, summary)
     seconds = time.monotonic() - started + spent
-    ranks.decide(lambda: _finish(order, training, decision, summary, seconds))
+    ranks.decide(lambda: _finish(order, training, decision, summary, seconds, initial))
     return summary
+
+
+def _begin(order: Order, network: nn.Module, new: bool) -> dict[str, Any] | None:
+    """Load the weights to begin with, if any; return what is kept of that."""
+    if order.config.freeze_encoder:
+        encoder_of(network)  # or says that there is none
+    if order.weights is None:
+        return None
+    report = begin_with(order.weights, network, order.plan, order.configuration.name)
+    if new:
+        report_weights(order.weights, report, order.plan, order.fold)
+    return weights_json(order.weights, report)
 
 
 def _chosen(orders: list[Order], overwrite: bool) -> list[Order]:
@@ -273,14 +290,16 @@ def _move_aside(run: Path) -> None:
 
 def _save(
     order: Order, config: TrainConfig, weights: Weights, training: Training,
-    decision: Decision,
+    decision: Decision, initial: dict[str, Any] | None,
 ) -> None:  # fmt: skip
-    card = {
+    card: dict[str, Any] = {
         "cases": len(order.cases.train),
         "steps": training.length.steps,
         "precision": decision.precision,
         "reasons": list(decision.reasons[-1:]),  # no timings: same training, same bytes
     }
+    if initial is not None:
+        card["weights"] = initial
     if config.seed != order.first_seed:
         card["seed"] = config.seed
     save_weights(
@@ -302,7 +321,7 @@ def _save_test(order: Order, config: TrainConfig, network: nn.Module) -> None:
 
 def _finish(
     order: Order, training: Training, decision: Decision, summary: Summary | None,
-    seconds: float,
+    seconds: float, initial: dict[str, Any] | None,
 ) -> None:  # fmt: skip
     draw(training.history, order.run / "progress.png")
     means = means_of(summary)
@@ -317,7 +336,7 @@ def _finish(
         "cases": cases_id(order),
         "foreground_mean": means,
     }
-    write_json(order.result, result)
+    write_json(order.result, result if initial is None else result | {"weights": initial})
     shutil.rmtree(order.resume, ignore_errors=True)
     dice = means.get("dice")
     said = "" if dice is None else f", mean Dice {dice:.4f} on {len(order.cases.validation)} cases"
