@@ -75,7 +75,7 @@ def save_weights(
         whole = BundleCard(
             FORMAT, plan.dataset, configuration, size, identity, hashes, __version__, known, before
         )
-        _write_card(bundle_folder, whole, plan, config)
+        write_card(bundle_folder, whole, plan, config)
 
     content = _tensor_bytes(state)
     folder = bundle_folder / f"fold_{fold}"
@@ -101,7 +101,7 @@ def update_card(bundle_folder: Path, change: Callable[[ModelCard], ModelCard]) -
     with locked(bundle_folder.parent, "updating a model card", wait_s=LOCK_WAIT_S):
         card, plan, config = read_shared(bundle_folder)
         changed = replace(card, model_card=change(card.model_card))
-        return _write_card(bundle_folder, changed, plan, config)
+        return write_card(bundle_folder, changed, plan, config)
 
 
 def page_of(card: BundleCard, plan: Plan, config: TrainConfig) -> str:
@@ -109,6 +109,17 @@ def page_of(card: BundleCard, plan: Plan, config: TrainConfig) -> str:
     design = trained_design(plan, card.configuration, card.size, config)
     settings = plan.configuration(card.configuration)
     return card_text(card.model_card, plan, settings, card.size, design, config, card.version)
+
+
+def write_card(
+    bundle_folder: Path, card: BundleCard, plan: Plan, config: TrainConfig
+) -> BundleCard:
+    """Write the page and then `card.json`, which lists its hash; return what that holds."""
+    page = page_of(card, plan, config)
+    write_text(bundle_folder / PAGE, page)
+    listed = replace(card, sha256={**card.sha256, PAGE: sha256(bundle_folder / PAGE)})
+    write_text(bundle_folder / "card.json", json_text(to_json(listed)))
+    return listed
 
 
 def _known_card(bundle_folder: Path, identity: str) -> ModelCard:
@@ -119,17 +130,6 @@ def _known_card(bundle_folder: Path, identity: str) -> ModelCard:
         return ModelCard()
     known = former.model_card
     return known if former.model_id == identity else replace(known, results=None)
-
-
-def _write_card(
-    bundle_folder: Path, card: BundleCard, plan: Plan, config: TrainConfig
-) -> BundleCard:
-    """Write the page and then `card.json`, which lists its hash; return what that holds."""
-    page = page_of(card, plan, config)
-    write_text(bundle_folder / PAGE, page)
-    listed = replace(card, sha256={**card.sha256, PAGE: sha256(bundle_folder / PAGE)})
-    write_text(bundle_folder / "card.json", json_text(to_json(listed)))
-    return listed
 
 
 def _copy_stage(info: BundleInfo, target: Path) -> None:

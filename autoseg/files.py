@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import time
 import types
@@ -275,6 +276,32 @@ def _note_holder(handle: int, command: str) -> None:
     note = f"pid {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')} {command}"
     os.ftruncate(handle, 0)
     os.pwrite(handle, note.encode(), 0)
+
+
+@contextlib.contextmanager
+def building(place: Path) -> Iterator[Path]:
+    """Give an empty folder on the disk where `place` will be, gone when the block ends.
+
+    What is built in it is renamed into place: whole, or not at all. Folders that killed processes
+    of this computer left there are removed.
+    """
+    parent = place.parent
+    while not parent.is_dir():
+        parent = parent.parent
+    host = fingerprint_of(socket.gethostname())
+    for leftover in parent.glob(f".autoseg-building.{host}.*"):
+        pid = leftover.name.split(".")[3]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            shutil.rmtree(leftover, ignore_errors=True)
+    room = parent / f".autoseg-building.{host}.{os.getpid()}.{secrets.token_hex(4)}"
+    try:
+        room.mkdir()
+    except OSError as error:
+        raise _as_resource_error(error, parent) from error
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def _take(handle: int, until: float, kind: int) -> None:
