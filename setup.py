@@ -31,6 +31,7 @@ setup(
         "topology": ["scikit-image"],
         "serve": ["fastapi", "uvicorn", "pillow"],
         "dicom": ["pydicom", "highdicom"],
+        "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "track": ["tensorboard", "wandb", "mlflow"],
         "search": ["optuna"],
         "cluster": ["distributed", "dask-jobqueue"],
@@ -46,6 +47,9 @@ setup(
             "pydicom",
             "highdicom",
             "batchgenerators",
+            "onnx",
+            "onnxscript",
+            "onnxruntime",
         ],
     },
     entry_points={

@@ -111,6 +111,8 @@ def read_json(path: Path) -> Any:
         raise DataError(f"is not JSON: {error.msg} at {where}", place=str(path)) from error
     except ValueError as error:
         raise DataError(str(error), place=str(path)) from error
+    except RecursionError as error:
+        raise DataError("is nested too deeply", place=str(path)) from error
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

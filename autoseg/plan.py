@@ -20,6 +20,7 @@ FORMAT = "autoseg-plan-1"
 SLIPS = 0.1  # of the cases: so many may differ from what all others show
 COARSE_NAMES = ("3d_lowres", "3d_cascade_fullres")  # not planned where a patch sees enough
 ASK_FOR_COARSE = "autoseg_plan --set 3d_lowres.spacing=Z,Y,X (mm) plans it all the same"
+MOST_BLOCKS = 1000  # of a network: more is a mistake, or meant to take for ever
 ANISOTROPY = 3.0  # an axis this many times coarser than the others is treated apart (nnU-Net)
 
 Triple = tuple[int, int, int]
@@ -281,6 +282,9 @@ def check_design(design: Design, place: str) -> None:
         if surplus:
             expected = f"one entry per stage ({stages} in features)"
             raise CorruptError(f"{name} has {surplus:+d} entries", place=place, expected=expected)
+    blocks = sum(network.encoder_blocks) + sum(network.decoder_blocks)
+    if blocks > MOST_BLOCKS:
+        raise CorruptError(f"{blocks} blocks", place=place, expected=f"at most {MOST_BLOCKS}")
     numbers = [*network.features, *sum(network.strides, ()), *sum(network.kernels, ())]
     numbers += [
         *network.encoder_blocks,

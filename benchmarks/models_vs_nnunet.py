@@ -68,7 +68,7 @@ def main() -> None:
             bundle = import_model(Workspace(folder), options.model, output=folder / "converted")
             fine = judge(bundle, theirs, predict_ours(folder / "ours", bundle, options))
         else:
-            exported = export(options.bundle, folder / "exported")
+            exported = export(options.bundle, folder / "exported", to="nnunet")
             theirs = predict_theirs(folder, exported, options)
             bundle = import_model(Workspace(folder), exported, output=folder / "again")
             print("the bundle itself (labels):")

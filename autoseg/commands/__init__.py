@@ -54,7 +54,7 @@ COMMANDS = {
         compare.run,
     ),
     "import": Command(
-        "bring images and labels into raw/, or a model of nnU-Net",
+        "bring images and labels into raw/, or a model from elsewhere",
         import_data.add_options,
         import_data.run,
     ),

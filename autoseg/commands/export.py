@@ -1,4 +1,4 @@
-"""The command `export`: a bundle for another program."""
+"""The command `export`: a bundle as one file, or for another program."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from pathlib import Path
 
 from autoseg.commands.options import overwrite_option
 
-NEXT = {"nnunet": "nnUNetv2_predict_from_modelfolder -m {} -i IMAGES -o {} -f {}"}
+NEXT = {
+    "zip": "autoseg import --model {}",
+    "torchscript": "read {}/model.json and fold_{}.pt as docs/sharing.md shows",
+    "onnx": "read {}/model.json and fold_{}.onnx as docs/sharing.md shows",
+}
+NNUNET = "nnUNetv2_predict_from_modelfolder -m {} -i IMAGES -o {} -f {}"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -16,11 +21,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-m", "--model", type=Path, required=True, metavar="BUNDLE", help="the model to export"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="for the other program"
-    )
+        "-o", "--output", type=Path, required=True, metavar="PLACE",
+        help="the zip file, or a new folder for another program",
+    )  # fmt: skip
     parser.add_argument(
-        "--to", choices=tuple(NEXT), default="nnunet", help="program (default: nnunet, version 2)"
-    )
+        "--to", choices=(*NEXT, "nnunet"), default="zip",
+        help="zip: to send and to import (default); networks for other programs; nnU-Net v2",
+    )  # fmt: skip
     parser.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="(default: every one)")
     parser.add_argument(
         "--trust", action="store_true", help="let a model import functions that its author named"
@@ -32,7 +39,7 @@ def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     from autoseg.workflows.export import export
 
-    folder = export(
+    place = export(
         options.model,
         options.output,
         to=options.to,
@@ -40,13 +47,14 @@ def run(options: argparse.Namespace) -> str:
         overwrite=options.overwrite,
         trust=options.trust,
     )
-    command = NEXT[options.to]
-    stages = sorted(path.parent for path in folder.glob("*/plans.json"))  # of a cascade
-    lines = [command.format(stage, "PREVIOUS", _folds(stage)) for stage in stages]
-    lines += [command.format(folder, "LABELS", _folds(folder))]
+    if options.to != "nnunet":
+        return f"next: {NEXT[options.to].format(place, _folds(place))}"
+    stages = sorted(path.parent for path in place.glob("*/plans.json"))  # of a cascade
+    lines = [NNUNET.format(stage, "PREVIOUS", _folds(stage)) for stage in stages]
+    lines += [NNUNET.format(place, "LABELS", _folds(place))]
     lines[-1] += " -prev_stage_predictions PREVIOUS" * bool(stages)
     return f"next: {' && '.join(lines)}"
 
 
 def _folds(folder: Path) -> str:
-    return " ".join(sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*")))
+    return " ".join(sorted(path.stem.removeprefix("fold_") for path in folder.glob("fold_*")))

@@ -1,4 +1,4 @@
-"""The command `import`: files anywhere become a dataset, or a model of nnU-Net a bundle."""
+"""The command `import`: files anywhere become a dataset; a model takes its place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autoseg.commands.options import overwrite_option, workspace_of, workspace_o
 from autoseg.errors import UsageError
 
 FOR_DATA = ("dataset", "images", "labels", "channels", "classes")
-FOR_MODELS = ("output", "folds", "checkpoint", "overwrite")
+FOR_MODELS = ("output", "folds", "checkpoint", "overwrite", "trust")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,15 +47,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
     models = parser.add_argument_group("a trained model instead of data")
     models.add_argument(
-        "--model", type=Path, metavar="FOLDER",
-        help="nnU-Net's results, e.g. nnUNetTrainer__nnUNetPlans__3d_fullres",
+        "--model", type=Path, metavar="MODEL",
+        help="a bundle or its zip, or nnU-Net's results, e.g. "
+        "nnUNetTrainer__nnUNetPlans__3d_fullres, or a zip of them",
     )  # fmt: skip
     models.add_argument(
         "-o", "--output", type=Path, metavar="BUNDLE", help="(default: its place in models/)"
     )
     models.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="(default: every one)")
     models.add_argument(
-        "--checkpoint", metavar="NAME", help="file in each fold (default: checkpoint_final.pth)"
+        "--checkpoint", metavar="NAME",
+        help="file in each fold of nnU-Net (default: checkpoint_final.pth)",
+    )  # fmt: skip
+    models.add_argument(
+        "--trust", action="store_true", help="let a model import functions that its author named"
     )
     overwrite_option(models)
 
@@ -96,6 +101,7 @@ def _import_model(options: argparse.Namespace) -> str:
     strange = [_spelled(name) for name in names if getattr(options, name)]
     if strange:
         raise UsageError(f"{' '.join(strange)} with --model", expected="-d, -o and -f only")
+    from autoseg.bundle import open_bundle
     from autoseg.workflows.import_model import import_model
 
     chosen = {"checkpoint": options.checkpoint} if options.checkpoint else {}
@@ -106,9 +112,13 @@ def _import_model(options: argparse.Namespace) -> str:
         output=options.output,
         folds=options.folds,
         overwrite=options.overwrite,
+        trust=options.trust,
         **chosen,
     )
-    return f"next: autoseg_predict -m {bundle} --speed accurate -i IMAGES -o LABELS"
+    info = open_bundle(bundle, trust=options.trust)
+    theirs = any("from" in card.card for card in info.fold_cards.values())
+    speed = " --speed accurate" * theirs  # as nnU-Net predicts
+    return f"next: autoseg_predict -m {bundle}{speed} -i IMAGES -o LABELS"
 
 
 def _spelled(name: str) -> str:

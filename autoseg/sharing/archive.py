@@ -31,6 +31,7 @@ PICKLES = (".pkl", ".pickle", ".pth", ".pt", ".bin", ".ckpt", ".joblib")
 
 MOST_MEMBERS = 10_000
 MOST_BYTES = 64 << 30  # five folds of the largest network are a tenth of it
+MOST_TEXT = 64 << 20  # of one JSON or Markdown file, which is read into memory
 MOST_RATIO = 200  # unpacked / packed; weights hardly shrink at all
 MOST_DIRECTORY = 4 << 20  # bytes of the table of contents
 CHUNK = 1 << 20
@@ -111,33 +112,28 @@ def extract(path: Path, files: Mapping[str, str], into: Path) -> None:
 
     Raises CorruptError, with parts written, when the archive is damaged or unpacks to too much.
     """
-    budget = _Budget(path)
+    left = min(MOST_BYTES, MOST_RATIO * path.stat().st_size)
     with _opened(path) as archive:
         for name, place in files.items():
+            most = min(left, MOST_TEXT) if place.endswith((".json", ".md")) else left
             with archive.open(name) as source:
-                _copy(source, into / place, budget)
+                left -= _copy(source, into / place, most, f"{path}: {name}")
 
 
-class _Budget:
-    """How many bytes may still be unpacked."""
+def _copy(source: IO[bytes], place: Path, most: int, label: str) -> int:
+    """Copy at most `most` bytes, or raise; return how many there were."""
+    size = 0
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.left = min(MOST_BYTES, MOST_RATIO * path.stat().st_size)
-
-    def spend(self, size: int) -> None:
-        self.left -= size
-        if self.left < 0:
-            raise CorruptError("unpacks to far more than it holds", place=str(self.path))
-
-
-def _copy(source: IO[bytes], place: Path, budget: _Budget) -> None:
     def write(stream: BinaryIO) -> None:
+        nonlocal size
         while chunk := source.read(CHUNK):
-            budget.spend(len(chunk))
+            size += len(chunk)
+            if size > most:
+                raise CorruptError(f"unpacks to more than {most:,} bytes", place=label)
             stream.write(chunk)
 
     write_atomically(place, write, durable=False)
+    return size
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from torch import Tensor
@@ -193,3 +193,40 @@ def _choose_folds(folder: Path, folds: Sequence[str] | None, checkpoint: str) ->
             expected=f"one of the trained folds: {', '.join(trained)}",
         )
     return wanted
+
+
+def models_in_archive(
+    names: Sequence[str], checkpoint: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what is read of the file names of an archive (member -> place), and the models.
+
+    Models are (name in the archive -> folder among these places), without those that are the first
+    stage of another. nnU-Net's own archives hold pickles and pictures too: these are not listed.
+    """
+    wanted = re.compile(rf"dataset\.json|plans\.json|fold_(?:\d+|all)/{re.escape(checkpoint)}")
+    paths = [PurePosixPath(name) for name in names]
+    tops = [path.parent for path in paths if path.name == "plans.json"]
+    places = {top: _place(top, tops) for top in tops}
+    files = {
+        str(path): f"{places[top]}/{path.relative_to(top)}"
+        for top in tops
+        for path in paths
+        if path.is_relative_to(top) and wanted.fullmatch(str(path.relative_to(top)))
+    }
+    return files, {str(top): places[top] for top in tops if not _is_stage(top, tops)}
+
+
+def _place(top: PurePosixPath, tops: Sequence[PurePosixPath]) -> str:
+    """Return where a model is unpacked; models that lay together still do, whatever lay above."""
+    if top.parent in tops and top.parent != top:
+        return f"{_place(top.parent, tops)}/{top.name}"
+    together = sorted({other.parent for other in tops}).index(top.parent)
+    return f"{together}/{top.name or 'model'}"
+
+
+def _is_stage(top: PurePosixPath, tops: Sequence[PurePosixPath]) -> bool:
+    """Tell whether a model is the first stage of a cascade that it lies within, or beside."""
+    begin, _, configuration = top.name.rpartition("__")
+    beside = top.with_name(f"{begin}__3d_cascade_fullres") if begin else top
+    within = top.parent in tops and top.parent != top
+    return within or (configuration == "3d_lowres" and beside in tops)

@@ -69,8 +69,12 @@ def copy_public(bundle: Path, target: Path, folds: Sequence[str] | None, trust: 
     hashes = {name: sha256(target / name) for name in ("plan.json", "train.json")}
     known = replace(info.card.model_card, about=about)
     write_card(target, replace(info.card, sha256=hashes, model_card=known), plan, config)
-    changed = [n for n, old in (("plan.json", info.plan != plan), ("train.json", info.config != config)) if old]  # fmt: skip
-    return changed + (["card.json"] if known != info.card.model_card else [])
+    pairs = {
+        "plan.json": (info.plan, plan),
+        "train.json": (info.config, config),
+        "card.json": (info.card.model_card, known),
+    }
+    return [name for name, (before, after) in pairs.items() if before != after]
 
 
 def _copy_fold(info: BundleInfo, fold: str, target: Path, shorten: _Shortener) -> None:

@@ -15,6 +15,7 @@ from math import prod
 
 import numpy as np
 
+from autoseg.errors import CorruptError
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, Design, Plan, Triple
@@ -38,6 +39,7 @@ ORGANS = (
     ((0.35, 0.72, 0.50), (0.12, 0.10, 0.10), -6.0),
 )
 TEXTURE, NOISE = 0.9, 0.3  # standard deviations
+MOST_VOXELS = 1 << 25  # of a scan from elsewhere
 GREY_LEVELS = 64  # in a standard deviation; a CT has whole Hounsfield units
 
 
@@ -64,6 +66,23 @@ class Trial:
     step: float
     mirror: str
     image_sha256: str
+
+
+def check_trial(trial: Trial, channels: int, patch: Triple) -> None:
+    """Raise CorruptError for a scan from elsewhere that would fill the memory, or fits no model."""
+    sizes = (*trial.shape, *trial.tile)
+    fits = (
+        len(trial.channels) == channels
+        and len(trial.direction) == 9
+        and min(sizes) >= 1
+        and prod(trial.shape) <= MOST_VOXELS
+        and all(0 < own <= largest for own, largest in zip(trial.tile, patch, strict=True))
+        and all(0 < mm < float("inf") for mm in trial.spacing)
+        and all(look.step > 0 for look in trial.channels)
+        and 0.1 <= trial.step <= 1
+    )
+    if not fits:
+        raise CorruptError("the scan of the test case fits no model of this plan")
 
 
 def make_trial(plan: Plan, settings: Configuration, design: Design, any_size: bool) -> Trial:

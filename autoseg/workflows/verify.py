@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import platform
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,15 @@ from autoseg.preprocessing.prepare import prepare, restore
 from autoseg.preprocessing.previous import previous_indices, with_previous
 from autoseg.sharing.expected import FORMAT, Expected, Found, compare, expect
 from autoseg.sharing.tensors import check_tensors, sums
-from autoseg.sharing.trial import Trial, draw, draw_labels, image_hash, make_trial
+from autoseg.sharing.trial import (
+    MOST_VOXELS,
+    Trial,
+    check_trial,
+    draw,
+    draw_labels,
+    image_hash,
+    make_trial,
+)
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +170,7 @@ def read_test(info: BundleInfo, fold: str) -> BundleTest:
         raise CorruptError(error.fact, place=error.place) from error
     if test.format != FORMAT:
         raise CorruptError(f"format '{test.format}'", place=str(path), expected=FORMAT)
+    check_trial(test.trial, len(info.plan.channels), info.design.patch_size)
     if test.model_id != info.card.model_id:
         raise CorruptError("was made with another plan", place=str(path))
     return test
@@ -195,6 +205,11 @@ def make_test(
     return json_text(to_json(BundleTest(FORMAT, identity, trial, expected)))
 
 
+def _canonical(plan: Plan, settings: Configuration) -> list[float | None]:
+    """Return the spacing of a configuration (mm) in the order of the axes (Z, Y, X)."""
+    return [settings.spacing[plan.axis_order.index(axis)] for axis in range(3)]
+
+
 def _run(
     trial: Trial, network: nn.Module, plan: Plan, settings: Configuration, design: Design,
     config: TrainConfig, device: torch.device, trust: bool,
@@ -203,6 +218,10 @@ def _run(
     image = draw(trial)
     if image_hash(image) != trial.image_sha256:
         raise CorruptError("the scan of the test case cannot be drawn as it was")
+    wanted = _canonical(plan, settings)
+    finer = [own / (mm or own) for own, mm in zip(trial.spacing, wanted, strict=True)]
+    if prod(n * f for n, f in zip(trial.shape, finer, strict=True)) > MOST_VOXELS:
+        raise CorruptError("the plan would resample the test case beyond all measure")
     ask = PredictConfig(speed="accurate", step=trial.step, mirror=trial.mirror)
     smaller = dataclasses.replace(design, patch_size=trial.tile)
     cascade = settings.previous is not None

@@ -48,7 +48,7 @@ def test_one_patch_through_both_programs_in_both_directions(tmp_path):
         for axes in (2, 3):
             folder = make_folder(tmp_path / f"{kind}{axes}", kind, axes)
             bundle = import_model(Workspace(tmp_path), folder, output=tmp_path / f"b{kind}{axes}")
-            again = export(bundle, tmp_path / f"{kind}{axes}_again")
+            again = export(bundle, tmp_path / f"{kind}{axes}_again", to="nnunet")
             torch.manual_seed(axes)
             for place in (folder, again):
                 np.save(place / "x.npy", torch.randn(1, 1, *(8, 16, 16)[3 - axes :]).numpy())

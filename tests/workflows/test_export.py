@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,6 +26,9 @@ from tests.sharing.nnunet_folders import KINDS, make_folder
 TILTED = (1, 0, 0, 0, -1, 0, 0, 0, -1)  # stored towards head, front and right
 
 
+to_nnunet = partial(export, to="nnunet")
+
+
 def back(tmp_path, folder):
     return import_model(Workspace(tmp_path), folder, output=tmp_path / "again")
 
@@ -34,7 +38,7 @@ def back(tmp_path, folder):
 def test_a_model_of_nnunet_comes_back_as_it_was(tmp_path, kind, axes):
     folder = make_folder(tmp_path / "theirs", kind, axes, folds=("0", "2"))
     bundle = import_model(Workspace(tmp_path), folder, output=tmp_path / "bundle")
-    out = export(bundle, tmp_path / "back")
+    out = to_nnunet(bundle, tmp_path / "back")
     for fold in ("0", "2"):
         one, other = (
             torch.load(f / f"fold_{fold}/checkpoint_final.pth", weights_only=False)
@@ -61,7 +65,7 @@ def test_our_own_model_predicts_the_same_through_their_orientation(tmp_path, ord
     labels = Labels({"left": (2,), "right": (1,)})  # a pair, and outputs not in order
     plan = dataclasses.replace(make_plan(labels, (16, 24, 16)), axis_order=order)
     bundle = make_bundle(tmp_path / "bundle", ("0",), plan)
-    again = back(tmp_path, export(bundle, tmp_path / "theirs"))
+    again = back(tmp_path, to_nnunet(bundle, tmp_path / "theirs"))
     model = load_bundle(again)
     assert model.plan.orientation == RAS
     assert list(model.plan.labels.targets.values()) == [(1,), (2,)]
@@ -84,7 +88,7 @@ def test_our_own_model_predicts_the_same_through_their_orientation(tmp_path, ord
 
 def test_values_with_gaps_are_numbered_anew_and_that_is_told(tmp_path, caplog):
     bundle = make_bundle(tmp_path / "b", ("0",), make_plan(Labels({"x": (7,), "y": (4,)})))
-    out = export(bundle, tmp_path / "theirs")
+    out = to_nnunet(bundle, tmp_path / "theirs")
     dataset = json.loads((out / "dataset.json").read_text())
     assert dataset["labels"] == {"background": 0, "y": 1, "x": 2}
     assert "it will write 4 as 1, 7 as 2" in caplog.text
@@ -92,7 +96,7 @@ def test_values_with_gaps_are_numbered_anew_and_that_is_told(tmp_path, caplog):
 
 def test_regions_keep_order_and_written_values(tmp_path):
     labels = Labels({"whole": (1, 2), "core": (2,)}, ignore=3)
-    out = export(make_bundle(tmp_path / "b", ("0",), make_plan(labels)), tmp_path / "theirs")
+    out = to_nnunet(make_bundle(tmp_path / "b", ("0",), make_plan(labels)), tmp_path / "theirs")
     dataset = json.loads((out / "dataset.json").read_text())
     assert dataset["labels"] == {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
     assert dataset["regions_class_order"] == [1, 2]
@@ -101,7 +105,7 @@ def test_regions_keep_order_and_written_values(tmp_path):
 
 def test_nothing_private_is_in_the_folder(tmp_path):
     bundle = make_bundle(tmp_path / "secret_patient", ("0", "full"))
-    out = export(bundle, tmp_path / "theirs", folds=["0", "full"])
+    out = to_nnunet(bundle, tmp_path / "theirs", folds=["0", "full"])
     files = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
     parts = ["fold_0/checkpoint_final.pth", "fold_all/checkpoint_final.pth"]
     assert files == ["dataset.json", *parts, "plans.json"]
@@ -117,19 +121,19 @@ def test_what_nnunet_does_not_have_is_named_and_nothing_is_written(tmp_path):
     bundle = tmp_path / "b"
     save_weights(bundle, "0", make_weights(plan, 0), plan, "3d_fullres", "S", TrainConfig(), {})
     with pytest.raises(UsageError, match=r"no normaliser 'my\.module:norm', expected ct, none"):
-        export(bundle, tmp_path / "theirs", trust=True)
+        to_nnunet(bundle, tmp_path / "theirs", trust=True)
     assert not (tmp_path / "theirs").exists()
 
 
 def test_an_existing_folder_stays_unless_it_is_an_export_that_is_given_up(tmp_path):
     bundle = make_bundle(tmp_path / "b", ("0",))
-    out = export(bundle, tmp_path / "theirs")
+    out = to_nnunet(bundle, tmp_path / "theirs")
     with pytest.raises(UsageError, match="theirs: is there already -> choose another place"):
-        export(bundle, out)
-    assert export(bundle, out, overwrite=True) == out
+        to_nnunet(bundle, out)
+    assert to_nnunet(bundle, out, overwrite=True) == out
     (tmp_path / "thesis").mkdir()
     with pytest.raises(UsageError, match="thesis: holds something else"):
-        export(bundle, tmp_path / "thesis", overwrite=True)
+        to_nnunet(bundle, tmp_path / "thesis", overwrite=True)
 
 
 def test_repeated_folds_and_the_model_of_all_cases_get_names_that_nnunet_can_ask_for(
