@@ -16,6 +16,7 @@ _HOMES = {
     "import_data": "autoseg.workflows.import_data:import_data",
     "import_model": "autoseg.workflows.import_model:import_model",
     "export": "autoseg.workflows.export:export",
+    "verify": "autoseg.workflows.verify:verify",
     "check": "autoseg.workflows.check:check",
     "plan_dataset": "autoseg.workflows.plan:plan",
     "train": "autoseg.workflows.train:train",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoseg.bundle import TEST, WEIGHTS, BundleInfo, check_hash, open_bundle
+from autoseg.bundle import PREVIOUS, TEST, WEIGHTS, BundleInfo, check_hash, open_bundle
 from autoseg.bundle_writer import write_card
 from autoseg.files import from_json, json_text, sha256, to_json, write_text
 from autoseg.plan import save_plan
@@ -53,6 +53,8 @@ def copy_public(bundle: Path, target: Path, folds: Sequence[str] | None, trust: 
     every = list(open_bundle(bundle, None, trust).fold_cards)
     info = open_bundle(bundle, every if folds is None else folds, trust)
     shorten = _Shortener(_folders_of(bundle))
+    if info.previous is not None:
+        copy_public(bundle / PREVIOUS, target / PREVIOUS, None, trust)
     for fold in info.folds:
         _copy_fold(info, fold, target / f"fold_{fold}", shorten)
     plan = replace(

@@ -177,8 +177,10 @@ def read_test(info: BundleInfo, fold: str) -> BundleTest:
 
 
 def write_tests(folder: Path, device: torch.device, trust: bool = False) -> None:
-    """Give every fold of a bundle that has none a test case."""
+    """Give every fold of a bundle, and of its previous stage, that has none a test case."""
     info = open_bundle(folder, None, trust)
+    if info.previous is not None:
+        write_tests(info.previous.folder, device, trust)
     for fold, card in info.fold_cards.items():
         if card.test_sha256:
             continue

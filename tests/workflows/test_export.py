@@ -140,7 +140,7 @@ def test_repeated_folds_and_the_model_of_all_cases_get_names_that_nnunet_can_ask
     tmp_path, caplog
 ):
     folds = ("0", "0-seed1", "3", "3-seed1", "full")
-    out = export(make_bundle(tmp_path / "b", folds), tmp_path / "theirs", folds=folds)
+    out = to_nnunet(make_bundle(tmp_path / "b", folds), tmp_path / "theirs", folds=folds)
     names = sorted(path.name for path in out.glob("fold_*"))
     assert names == ["fold_0", "fold_3", "fold_4", "fold_5", "fold_all"]
     assert "fold 0-seed1 is fold 4 there" in caplog.text
@@ -165,7 +165,7 @@ def test_scans_are_turned_where_their_files_have_an_orientation(
     settings = dataclasses.replace(plan.configurations["3d_fullres"], median_shape=(slices, 24, 20))
     plan = dataclasses.replace(plan, file_ending=ending, configurations={"3d_fullres": settings})
     assert plan.reversed_axes == turned
-    out = export(make_bundle(tmp_path / "b", ("0",), plan), tmp_path / "theirs")
+    out = to_nnunet(make_bundle(tmp_path / "b", ("0",), plan), tmp_path / "theirs")
     assert json.loads((out / "plans.json").read_text())["image_reader_writer"] == reader
 
 
