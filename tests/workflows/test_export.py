@@ -172,7 +172,7 @@ def test_scans_are_turned_where_their_files_have_an_orientation(
 def test_a_cascade_comes_back_with_its_first_stage_and_targets_in_their_order(tmp_path):
     labels = Labels({"b": (2,), "a": (1,)})  # nnU-Net sorts them, the masks at the input too
     bundle = make_cascade(tmp_path, cascade_plan(labels))
-    out = export(bundle, tmp_path / "theirs")
+    out = to_nnunet(bundle, tmp_path / "theirs")
     assert sorted(p.name for p in out.iterdir()) == [
         "3d_lowres", "dataset.json", "fold_0", "plans.json",
     ]  # fmt: skip
@@ -190,7 +190,7 @@ def test_a_cascade_comes_back_with_its_first_stage_and_targets_in_their_order(tm
 def test_the_command_predicts_a_cascade_stage_by_stage(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make_cascade(tmp_path, cascade_plan())
-    assert main(["export", "-m", "cascade", "-o", "theirs"]) == 0
+    assert main(["export", "--to", "nnunet", "-m", "cascade", "-o", "theirs"]) == 0
     command = "nnUNetv2_predict_from_modelfolder -m theirs"
     assert capsys.readouterr().out == (
         f"next: {command}/3d_lowres -i IMAGES -o PREVIOUS -f 0 1 && "
@@ -201,7 +201,7 @@ def test_the_command_predicts_a_cascade_stage_by_stage(tmp_path, monkeypatch, ca
 def test_a_cascade_of_regions_is_refused(tmp_path):
     bundle = make_cascade(tmp_path, cascade_plan(Labels({"whole": (1, 2), "core": (2,)})))
     with pytest.raises(UsageError, match="a cascade of regions, expected targets that nnU-Net"):
-        export(bundle, tmp_path / "theirs")
+        to_nnunet(bundle, tmp_path / "theirs")
     assert not (tmp_path / "theirs").exists()
 
 

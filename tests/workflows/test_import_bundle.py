@@ -31,7 +31,7 @@ from autoseg.workflows.export import export
 from autoseg.workflows.import_model import import_model
 from autoseg.workspace import Workspace
 from tests.inference.conftest import make_bundle, make_plan, make_weights
-from tests.sharing.nnunet_folders import make_folder
+from tests.sharing.nnunet_folders import make_cascade, make_folder
 
 HOME = "models/TOY/3d_fullres-S/bundle"
 
@@ -142,6 +142,27 @@ def test_a_zip_of_nnunets_results_is_converted_and_its_pickles_stay_inside(tmp_p
         for path in (tmp_path / "r").rglob("*"):
             archive.write(path, path.relative_to(tmp_path / "r"))
     assert "holds 2 models" in refused(tmp_path, tmp_path / "two.zip", 2).fact
+
+
+def test_zips_of_cascades_are_converted_with_both_stages(tmp_path):
+    folder = make_cascade(tmp_path / "theirs")
+    with zipfile.ZipFile(tmp_path / "n.zip", "w") as archive:
+        for path in folder.parent.rglob("*"):
+            archive.write(path, f"Dataset004/{path.relative_to(folder.parent)}")
+    place = bring(tmp_path, tmp_path / "n.zip", dataset="TOY")
+    stages = load_bundle(place).stages
+    assert [stage.configuration for stage in stages] == ["3d_lowres", "3d_cascade_fullres"]
+    assert main(["verify", "-m", str(place)]) == 0
+    export(place, tmp_path / "ours.zip")
+    again = bring(tmp_path, tmp_path / "ours.zip", output=tmp_path / "again")
+    assert len(load_bundle(again).stages) == 2
+    weights = next((again / "previous").glob("fold_*/weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert main(["verify", "-m", str(again)]) == 7
+    export(place, tmp_path / "nested", to="nnunet")
+    pack(tmp_path / "nested", tmp_path / "nested.zip")
+    nested = bring(tmp_path, tmp_path / "nested.zip", output=tmp_path / "third")
+    assert len(load_bundle(nested).stages) == 2
 
 
 # --- rows 143 to 146: archives -------------------------------------------------------------------
