@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,11 @@ class Ranks:
             raise SystemExit(codes[first])
         return value  # type: ignore[return-value]
 
+    def slowest(self, measure: Callable[[], float]) -> float:
+        """Return the longest of the seconds that `measure()` gives, called on all ranks at once."""
+        seconds = self.together(measure)
+        return seconds if self.alone else self.all_max([math.ceil(seconds * 1000)])[0] / 1000
+
     def once(self, error: AutosegError) -> BaseException:
         """Return what to raise for an error that all ranks know of: rank 0 tells it."""
         return error if self.first else SystemExit(error.exit_code)
@@ -172,11 +178,12 @@ def rank_device(name: str | None, launch: Launch) -> str:
     if name == "cpu":
         return name
     if name not in (None, "cuda"):
-        raise UsageError(
+        error = UsageError(
             f"--device {name} under torchrun",
             expected="cpu or cuda",
             remedy="each process takes the GPU of its number; CUDA_VISIBLE_DEVICES chooses them",
         )
+        raise Ranks(launch.rank, launch.size).once(error)
     if name is None and not torch.cuda.is_available():
         return "cpu"
     return f"cuda:{launch.local_rank}"

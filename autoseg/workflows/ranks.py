@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from autoseg.errors import UsageError
 from autoseg.files import fingerprint_of, to_json
@@ -13,6 +14,9 @@ from autoseg.training.distributed import Ranks
 from autoseg.workflows.order import Order
 
 log = logging.getLogger(__name__)
+
+DIFFERENT = 0.01
+TINY = 1e-12
 
 
 def fingerprint_of_orders(orders: Sequence[Order]) -> str:
@@ -60,3 +64,24 @@ def introduce_ranks(order: Order, ranks: Ranks) -> None:
     sizes = " + ".join(str(share.stop - share.start) for share in shares)
     log.info("%d processes train one model: a batch of %d is shared as %s",
              ranks.size, batch, sizes)  # fmt: skip
+
+
+def warn_different_weights(weights: Mapping[str, Tensor], ranks: Ranks) -> float:
+    """Warn when the ranks have learnt different weights; return the largest difference.
+
+    It is relative to the largest weight of a tensor. Machines of one kind end with the same bits.
+    """
+    if ranks.alone:
+        return 0.0
+    of_first = ranks.decide(lambda: dict(weights))
+    ours = max(
+        float((weights[name] - w).abs().max() / w.abs().max().clamp_min(TINY))
+        for name, w in of_first.items()
+        if w.is_floating_point()
+    )
+    difference = ranks.all_max([round(ours * 1e6)])[0] / 1e6
+    if difference > DIFFERENT:
+        log.warning("the processes have learnt different weights (by %.2g); those of the first are "
+                    "kept -> GPUs of one kind; a trainer of your own must call "
+                    "task.ranks.sum_gradients after backward", difference)  # fmt: skip
+    return difference

@@ -66,7 +66,12 @@ from autoseg.workflows.fold_validation import (
 )
 from autoseg.workflows.initial_weights import begin_with, report_weights, weights_json
 from autoseg.workflows.order import Order, read_orders
-from autoseg.workflows.ranks import check_ranks, fingerprint_of_orders, introduce_ranks
+from autoseg.workflows.ranks import (
+    check_ranks,
+    fingerprint_of_orders,
+    introduce_ranks,
+    warn_different_weights,
+)
 from autoseg.workflows.side_by_side import list_devices, train_on_devices
 from autoseg.workflows.train_report import (
     draw,
@@ -186,8 +191,11 @@ def train_fold(
     ranks.same_weights(network)
 
     about = order, network, held_out, started - spent
-    deadline, speed = ranks.decide(lambda: plan_time(*about, ranks))
-    revise = partial(revise_deadline, *about, speed, ranks)
+    deadline, speed = plan_time(*about, ranks)
+    revise = None
+    if ranks.alone or order.device.type == "cuda":
+        # Asked on the first rank only: what all at once take of a processor it could not tell.
+        revise = partial(revise_deadline, *about, speed, ranks)
     decision = recall(checkpoint) or ranks.decide(
         lambda: decide_anew(order, network, ours, deadline, ranks)
     )
@@ -222,6 +230,7 @@ def train_fold(
         config = dataclasses.replace(
             decision.config, steps=training.length.steps, epochs=None, trackers=()
         )
+        warn_different_weights(weights, ranks)
         ranks.decide(lambda: _save(order, config, weights, training, decision, initial))
         network.load_state_dict(weights)
         ranks.decide(lambda: _save_test(order, config, network))

@@ -19,9 +19,11 @@ from autoseg.errors import DataError, Stopped, UsageError
 from autoseg.evaluation.tables import read_summary
 from autoseg.training import loader, trainer
 from autoseg.training.checkpoint import load_checkpoint
+from autoseg.training.distributed import Ranks
 from autoseg.training.launch import read_launch
 from autoseg.workflows import train as verb
 from autoseg.workflows import train_report
+from autoseg.workflows.ranks import warn_different_weights
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 from tests.ranks import Pool
@@ -187,6 +189,15 @@ def test_means_over_samples_and_micro_batches_are_exact_too(
     run_training(roots[0], {"settings": settings}, {})
     pool.launch(2, run_training, roots[1], {"settings": settings}, {})
     assert same_course(*roots)
+
+
+def differ(ranks: Ranks) -> float:
+    return warn_different_weights({"w": torch.tensor([2.0, 1.0 + 0.1 * ranks.rank])}, ranks)
+
+
+def test_weights_that_differ_between_ranks_are_noticed(pool: Pool):
+    # A trainer of one's own that does not add the gradients up.
+    assert pool.run(2, differ) == pytest.approx([0.05, 0.05])
 
 
 @pytest.mark.gpu
