@@ -52,16 +52,19 @@ def train_on_devices(
     devices: Sequence[str],
     asked: str | None,
     settings: Sequence[str],
-    overwrite: bool,
+    flags: Sequence[str],
     begun: float,
     stop: StopRequest,
 ) -> Summary | None:
-    """Train the folds side by side, a single one on all devices; `asked` is `--device`."""
+    """Train the folds side by side, a single one on all devices.
+
+    `asked` is `--device`; `flags` are options without a value, for every process.
+    """
     if len(orders) == 1:
-        train_on_all(orders[0], devices, settings, overwrite, begun, stop)
+        train_on_all(orders[0], devices, settings, flags, begun, stop)
         return None  # its first process has printed the scores
     usable = devices if asked is not None and "," in asked else leave_busy_out(devices)
-    return train_side_by_side(orders, usable, settings, overwrite, begun, stop)
+    return train_side_by_side(orders, usable, settings, flags, begun, stop)
 
 
 def leave_busy_out(devices: Sequence[str]) -> list[str]:
@@ -82,7 +85,7 @@ def train_side_by_side(
     orders: Sequence[Order],
     devices: Sequence[str],
     settings: Sequence[str],
-    overwrite: bool,
+    flags: Sequence[str],
     begun: float,
     stop: StopRequest,
 ) -> Summary | None:
@@ -102,7 +105,7 @@ def train_side_by_side(
     def start(fold: str, slot: int) -> Child:
         spent_s = time.monotonic() - begun
         budget = share(by_fold[fold].budget, spent_s, rounds - place[fold])
-        words = words_for(by_fold[fold], devices[slot], budget, settings, overwrite)
+        words = words_for(by_fold[fold], devices[slot], budget, settings, flags)
         return start_told(words, environment, f"fold {fold}")
 
     ended = run_queue(list(by_fold), len(devices), start, stop)
@@ -115,7 +118,7 @@ def train_on_all(
     order: Order,
     devices: Sequence[str],
     settings: Sequence[str],
-    overwrite: bool,
+    flags: Sequence[str],
     begun: float,
     stop: StopRequest,
 ) -> None:
@@ -129,7 +132,7 @@ def train_on_all(
     for rank, device in enumerate(devices):
         kind, index = torch.device(device).type, torch.device(device).index
         launch = Launch(rank, len(devices), rank if index is None else index)
-        words = words_for(order, kind, budget, settings, overwrite)
+        words = words_for(order, kind, budget, settings, flags)
         environment = child_environment(threads, launch, port)
         children.append(start_plain(words, environment, silent=rank > 0))
     code = run_together(children, stop)
@@ -138,7 +141,7 @@ def train_on_all(
 
 
 def words_for(
-    order: Order, device: str, budget: Budget, settings: Sequence[str], overwrite: bool
+    order: Order, device: str, budget: Budget, settings: Sequence[str], flags: Sequence[str]
 ) -> list[str]:
     """Return the command that trains one fold on one device."""
     words = [sys.executable, "-m", "autoseg.cli", "train", order.configuration.name, order.fold]
@@ -148,8 +151,8 @@ def words_for(
         words += ["--budget", f"{budget.seconds:.1f}s"]
     elif budget.epochs is not None:
         words += ["--budget", f"{budget.epochs}epochs"]
-    words += ["--overwrite"] * overwrite
     words += ["--weights", order.weights.words] if order.weights else []
+    words += flags
     return [*words, "--set", *settings] if settings else words
 
 

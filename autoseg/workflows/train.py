@@ -126,15 +126,15 @@ def train(
                 settings=settings, further_seeds=further_seeds, weights=weights, device=devices[0],
             )
         )  # fmt: skip
-        if validate:
-            return _validate_again(orders, ranks)
-        of_first = ranks.decide(lambda: fingerprint_of_orders(orders))
-        ranks.together(lambda: check_ranks(orders, ranks, of_first))
-        left = ranks.decide(lambda: [order.fold for order in _chosen(orders, overwrite)])
+        if not validate:
+            of_first = ranks.decide(lambda: fingerprint_of_orders(orders))
+            ranks.together(lambda: check_ranks(orders, ranks, of_first))
+        left = ranks.decide(lambda: _folds_to_do(orders, overwrite, validate))
         orders = [order for order in orders if order.fold in left]
         if len(devices) > 1 and (len(orders) > 1 or (device is not None and "," in device)):
+            flags = ["--overwrite"] * overwrite + ["--validate"] * validate
             with stop_on_signals() as stop:
-                return train_on_devices(orders, devices, device, settings, overwrite, begun, stop)
+                return train_on_devices(orders, devices, device, settings, flags, begun, stop)
         summary = None
         for number, order in enumerate(orders):
             # A time budget means the whole command: what is left is shared by the folds left.
@@ -142,18 +142,10 @@ def train(
             budget_left = share(order.budget, now - begun, len(orders) - number)
             order = dataclasses.replace(order, budget=budget_left)
             with _at_work(order, ranks, overwrite) as stop:
-                summary = train_fold(order, now, stop, ranks)
-    return summary if ranks.first else None
-
-
-def _validate_again(orders: Sequence[Order], ranks: Ranks) -> Summary | None:
-    """Validate every trained fold among `orders` anew; return the last one's scores."""
-    trained = ranks.decide(lambda: [order.fold for order in trained_orders(orders)])
-    summary = None
-    for order in orders:
-        if order.fold in trained:
-            with _at_work(order, ranks, overwrite=False) as stop:
-                summary = validate_again(order, stop, ranks)
+                if validate:
+                    summary = validate_again(order, stop, ranks)
+                else:
+                    summary = train_fold(order, now, stop, ranks)
     return summary if ranks.first else None
 
 
@@ -253,8 +245,10 @@ def _begin(order: Order, network: nn.Module, new: bool) -> dict[str, Any] | None
     return weights_json(order.weights, report)
 
 
-def _chosen(orders: list[Order], overwrite: bool) -> list[Order]:
-    return orders if overwrite else _unfinished(orders)
+def _folds_to_do(orders: list[Order], overwrite: bool, validate: bool) -> list[str]:
+    if validate:
+        return [order.fold for order in trained_orders(orders)]
+    return [order.fold for order in (orders if overwrite else _unfinished(orders))]
 
 
 def _unfinished(orders: list[Order]) -> list[Order]:

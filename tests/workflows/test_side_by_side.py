@@ -132,13 +132,13 @@ def test_a_gpu_at_which_somebody_works_is_left_out(
 def test_the_command_of_a_child_means_the_same(tmp_path: Path):
     workspace = make_workspace(tmp_path)
     order = read_orders(workspace, "3d_fullres", "1", device="cpu")[0]
-    words = words_for(order, "cuda:1", Budget(seconds=90.04), ["seed=3"], overwrite=True)
+    words = words_for(order, "cuda:1", Budget(seconds=90.04), ["seed=3"], ["--overwrite"])
     assert words[1:] == [
         "-m", "autoseg.cli", "train", "3d_fullres", "1", "--workspace", str(tmp_path),
         "--dataset", "BALLS", "--size", "S", "--device", "cuda:1", "--budget", "90.0s",
         "--overwrite", "--set", "seed=3",
     ]  # fmt: skip
-    assert "7epochs" in words_for(order, "cpu", Budget(epochs=7), [], overwrite=False)
+    assert "7epochs" in words_for(order, "cpu", Budget(epochs=7), [], [])
 
 
 def test_a_time_budget_is_shared_by_the_rounds_that_are_left():
