@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from autoseg.config import PredictConfig
-from autoseg.inference.effort import Effort, describe_effort, effort_json, efforts
+from autoseg.inference.effort import Effort, describe_effort, effort_json, efforts, expected_loss
 
 ACCURATE = PredictConfig(speed="accurate")
 
@@ -13,27 +15,50 @@ def cost(effort: Effort) -> float:
     return effort.folds * flips * effort.step**-3 * (0.86 if effort.grow else 1)
 
 
-def test_the_first_is_what_the_speed_says_and_each_costs_less_than_the_one_before():
+def fitting(folds: int, budget: float, config: PredictConfig = ACCURATE) -> Effort:
+    return next(effort for effort in efforts(config, folds) if cost(effort) <= budget * 8)
+
+
+def test_the_first_is_what_the_speed_says_and_the_cheapest_is_there():
     for speed, first in (
         ("accurate", Effort(5, "all", 0.5, False)),
         ("balanced", Effort(5, "half", 0.5, True)),
         ("fast", Effort(5, "off", 0.75, True)),
     ):
-        ladder = efforts(PredictConfig(speed=speed), 5)
-        assert ladder[0] == first
-        costs = [cost(effort) for effort in ladder]
-        assert costs == sorted(set(costs), reverse=True)
-        assert ladder[-1] == Effort(1, "off", 0.75, True)
+        options = efforts(PredictConfig(speed=speed), 5)
+        assert options[0] == first
+        assert max(options, key=cost) == first
+        assert min(options, key=cost) == Effort(1, "off", 0.75, True)
+        assert len(set(options)) == len(options)
+
+
+def test_the_most_accurate_comes_first_by_what_was_measured():
+    losses = [expected_loss(effort, 5) for effort in efforts(ACCURATE, 5)]
+    assert losses == sorted(losses)
+    for folds, measured in ((4, 0.0004), (3, 0.0009), (2, 0.0016), (1, 0.0049)):
+        loss = expected_loss(Effort(folds, "all", 0.5, False), 5)
+        assert loss == pytest.approx(measured, abs=0.0003)
+
+
+def test_half_of_the_mirror_images_go_first_then_folds_and_all_mirroring_last():
+    assert fitting(5, 40) == Effort(5, "all", 0.5, False)
+    assert fitting(5, 20) == Effort(5, "half", 0.5, False)
+    assert fitting(5, 13) == Effort(3, "half", 0.5, False)
+    assert fitting(5, 8) == Effort(2, "half", 0.5, False)
+    assert fitting(5, 5) == Effort(5, "off", 0.5, False)
+    assert fitting(5, 3) == Effort(3, "off", 0.5, False)
+    assert fitting(5, 1) == Effort(1, "off", 0.5, False)
+    assert fitting(5, 0.28) == Effort(1, "off", 0.75, True)
 
 
 def test_what_a_setting_says_is_not_given_up():
-    ladder = efforts(PredictConfig(speed="accurate", mirror="half", step=0.6), 3)
-    assert {(effort.mirror, effort.step) for effort in ladder} == {("half", 0.6)}
+    kept = efforts(PredictConfig(speed="accurate", mirror="half", step=0.6), 3)
+    assert {(effort.mirror, effort.step) for effort in kept} == {("half", 0.6)}
     assert {effort.folds for effort in efforts(ACCURATE, 5, folds_free=False)} == {5}
 
 
-def test_a_ladder_of_one_fold_has_no_fewer():
-    assert [effort.folds for effort in efforts(ACCURATE, 1)] == [1] * len(efforts(ACCURATE, 1))
+def test_one_fold_stays():
+    assert {effort.folds for effort in efforts(ACCURATE, 1)} == {1}
 
 
 def test_it_is_said_in_words_and_in_json():

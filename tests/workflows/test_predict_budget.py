@@ -65,11 +65,11 @@ def test_a_large_case_gets_less_than_a_small_one_and_both_are_told(
     manifest = run(tmp_path, scans, tmp_path / "out", bundle, "40s")
     small, wide = (manifest["cases"][name]["effort"] for name in ("small", "wide"))
     assert (small["mirror"], small["step"], len(small["folds"][0])) == ("all", 0.5, 3)
-    assert (wide["mirror"], wide["step"], len(wide["folds"][0])) == ("off", 0.5, 3)
+    assert (wide["mirror"], wide["step"], len(wide["folds"][0])) == ("half", 0.5, 1)
     assert "at most 40 s a case, and speed accurate" in caplog.text
     assert "from small on, about 24" in caplog.text
-    assert "from wide on, about 27" in caplog.text
-    assert "no mirroring" in caplog.text
+    assert "from wide on, about 36" in caplog.text
+    assert "fold 0, every other mirror image averaged" in caplog.text
     assert names(tmp_path / "out") == [FINAL, "small.nii.gz", "wide.nii.gz"]
 
 
