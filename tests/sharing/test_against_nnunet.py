@@ -82,7 +82,7 @@ numpy.save(f"{folder}/y.npy", logits.float().numpy())
 @pytest.mark.skipif(not PYTHON.exists(), reason="no virtual environment with nnU-Net")
 def test_an_exported_model_sees_the_same_voxels_in_both_programs(tmp_path):
     bundle = make_bundle(tmp_path / "bundle")  # patch 16 x 24 x 16
-    out = export(bundle, tmp_path / "theirs")
+    out = export(bundle, tmp_path / "theirs", to="nnunet")
     array = np.random.default_rng(0).normal(size=(1, 21, 21, 11)).astype(np.float32)
     np.save(out / "x.npy", array[:, :, ::-1, ::-1].copy())  # towards front and right
     (theirs,) = ask_nnunet(out, script=WINDOW)
