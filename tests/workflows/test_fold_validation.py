@@ -16,8 +16,7 @@ from autoseg.files import read_json
 from autoseg.planning.folds import Fold, load_folds, save_folds
 from autoseg.results import Summary
 from autoseg.training import trainer
-from autoseg.workflows import fold_validation, train_report, validation
-from autoseg.workflows import train as verb
+from autoseg.workflows import fold_validation, train_fold, train_report, validation
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
@@ -29,7 +28,7 @@ QUICK = ("steps_per_epoch=5", "precision=float32")
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Eight scans, three of them for validation in fold 0."""
-    for module in (verb, train_report):
+    for module in (train_fold, train_report):
         monkeypatch.setattr(module, "draw", lambda history, path: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     return prepare(tmp_path)
@@ -241,7 +240,7 @@ def test_another_plan_than_that_of_the_weights_is_refused(workspace: Workspace):
 
 def test_the_speed_of_an_interrupted_validation_is_kept(workspace: Workspace):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verb, "plan_time", lambda *_: (None, "fast"))
+        patch.setattr(train_fold, "plan_time", lambda *_: (None, "fast"))
         count_cases(patch, stop_in=2)
         with pytest.raises(Stopped):
             quick(workspace)

@@ -18,8 +18,7 @@ from autoseg.plan import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
-from autoseg.workflows import train as verb
-from autoseg.workflows import train_report
+from autoseg.workflows import train_fold, train_report
 from autoseg.workflows.initial_weights import find_weights
 from autoseg.workflows.order import read_orders
 from autoseg.workflows.side_by_side import words_for
@@ -33,7 +32,7 @@ FROZEN = (*QUICK, "learning_rate=1e-30", "weight_decay=0")
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for module in (verb, train_report):
+    for module in (train_fold, train_report):
         monkeypatch.setattr(module, "draw", lambda history, path: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     return make_workspace(tmp_path / "new")
@@ -192,5 +191,5 @@ def test_a_network_of_which_nothing_fits_is_refused(workspace: Workspace, source
 
 def test_folds_side_by_side_are_told_which_weights(workspace: Workspace, source: Path):
     (order,) = read_orders(workspace, "3d_fullres", "0", weights=f"{source}#1", device="cpu")
-    words = words_for(order, "cpu", order.budget, [], False)
+    words = words_for(order, "cpu", order.budget, [], [])
     assert words[words.index("--weights") + 1] == f"{source.resolve()}#1"

@@ -21,8 +21,7 @@ from autoseg.training import loader, trainer
 from autoseg.training.checkpoint import load_checkpoint
 from autoseg.training.distributed import Ranks
 from autoseg.training.launch import read_launch
-from autoseg.workflows import train as verb
-from autoseg.workflows import train_report
+from autoseg.workflows import train_fold, train_report
 from autoseg.workflows.ranks import warn_different_weights
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
@@ -52,7 +51,7 @@ def run_training(root: Path, changes: dict[str, Any], stop: dict[int, int], fail
         return make_batch(*arguments, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (verb, train_report):
+        for module in (train_fold, train_report):
             patch.setattr(module, "draw", lambda history, path: None)
         patch.setattr(trainer, "update", stopping)
         patch.setattr(loader, "make_batch", failing)

@@ -23,8 +23,7 @@ from autoseg.plan import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
-from autoseg.workflows import fold, train_report, validation
-from autoseg.workflows import train as verb
+from autoseg.workflows import fold, train_fold, train_report, validation
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 from tests.workflows.prepared import make_plan, make_workspace
@@ -35,7 +34,7 @@ QUICK = ("steps_per_epoch=5", "precision=float32")
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for module in (verb, train_report):
+    for module in (train_fold, train_report):
         monkeypatch.setattr(module, "draw", lambda history, path: path.write_bytes(b"picture"))
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     return make_workspace(tmp_path)
@@ -168,7 +167,9 @@ def test_more_epochs_may_be_asked_of_an_unfinished_run(workspace: Workspace):
 
 def test_a_crash_while_validating_repeats_the_validation_only(workspace: Workspace):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verb, "validate_fold", lambda *_: (_ for _ in ()).throw(OSError("power cut")))
+        patch.setattr(
+            train_fold, "validate_fold", lambda *_: (_ for _ in ()).throw(OSError("power cut"))
+        )
         with pytest.raises(OSError, match="power cut"):
             quick(workspace)
     with pytest.MonkeyPatch.context() as patch:
@@ -254,7 +255,7 @@ def test_a_budget_for_a_handful_of_steps_is_warned_about(
     workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(fold, "plan_time", lambda *_: (time.monotonic(), "fast"))
-    monkeypatch.setattr(verb, "plan_time", fold.plan_time)
+    monkeypatch.setattr(train_fold, "plan_time", fold.plan_time)
     quick(workspace, budget="3s")
     assert "a budget of 3 s allows only 1 training steps here: too few to learn" in caplog.text
 
@@ -281,7 +282,7 @@ def test_false_positives_in_controls_are_reported_by_tag(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level("INFO", "autoseg")
-    for module in (verb, train_report):
+    for module in (train_fold, train_report):
         monkeypatch.setattr(module, "draw", lambda history, path: None)
     quick(make_workspace(tmp_path, cases=6, controls=3), budget="1epochs")
     assert "control: core in " in caplog.text

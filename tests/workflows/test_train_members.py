@@ -13,8 +13,7 @@ from autoseg.bundle import load_bundle, open_bundle
 from autoseg.errors import UsageError
 from autoseg.results import Summary
 from autoseg.training.trackers import TrackedRun
-from autoseg.workflows import train as verb
-from autoseg.workflows import train_report
+from autoseg.workflows import train_fold, train_report
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
@@ -42,7 +41,7 @@ runs: list[TrackedRun] = []
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for module in (verb, train_report):
+    for module in (train_fold, train_report):
         monkeypatch.setattr(module, "draw", lambda history, path: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     return make_workspace(tmp_path)
