@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.bundle import BundleInfo, open_bundle, stage_id
-from autoseg.errors import CorruptError, UsageError
+from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.evaluation.rules import read_prediction
 from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.files import locked, write_json
@@ -65,7 +65,8 @@ def find_previous(
 ) -> PreviousStage:
     """Return the previous stage of `cascade` with a prediction of every one of `cases`.
 
-    Raises UsageError naming the folds that are to be trained first.
+    Raises UsageError naming the folds that are to be trained first, DataError when a label map of a
+    finished one is gone.
     """
     assert cascade.previous is not None
     model = workspace.model(plan.dataset, cascade.previous, size)
@@ -101,7 +102,12 @@ def _check_all_there(
 ) -> None:
     path = workspace.folds(plan.dataset)
     folds = load_folds(path)
-    missing = [case for case in cases if case not in found or not found[case][1].is_file()]
+    where = f"-d {plan.dataset} --size {model.name.partition('-')[2]}"
+    for fold, label_map in (found[case] for case in cases if case in found):
+        if not label_map.is_file():
+            remedy = f"autoseg_train {cascade.previous} {fold} {where} --overwrite"
+            raise DataError("a validation's label map is gone", place=str(label_map), remedy=remedy)
+    missing = [case for case in cases if case not in found]
     lacking = [str(n) for n, f in enumerate(folds) if set(missing) & set(f.validation)]
     why = "every case needs the prediction of a model that has not seen it"
     if lacking:
@@ -111,12 +117,11 @@ def _check_all_there(
             f"fold{'s' * (len(lacking) > 1)} {', '.join(lacking)} {are} not trained and validated",
             place=str(model),
             expected=f"all {len(folds)} folds, as {why}",
-            remedy=f"autoseg_train {cascade.previous} {which} -d {plan.dataset} --size "
-            f"{model.name.partition('-')[2]}",
+            remedy=f"autoseg_train {cascade.previous} {which} {where}",
         )
     if missing:
         raise UsageError(
-            f"{len(missing)} cases are in the validation of no fold, such as {missing[0]}",
+            f"{len(missing)} of {len(cases)} cases are validated by no fold, such as {missing[0]}",
             place=str(path),
             expected=f"each case in one of them, as {why}",
             remedy=f"add folds that validate them, and train {cascade.previous} on these",

@@ -82,6 +82,38 @@ def test_folds_of_the_previous_stage_that_are_missing_are_named(
     assert_matches(capsys.readouterr().err.splitlines()[-1], named + r"-d PHANTOM --size S")
 
 
+def test_a_label_map_of_the_previous_stage_that_is_gone_is_named(
+    coarse: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = next((model(coarse, "3d_lowres-S") / "run/fold_2/validation").glob("*.nii.gz"))
+    path.rename(tmp_path / path.name)
+    try:
+        assert run("train", coarse, "3d_cascade_fullres", "1", *QUICK) == 3
+    finally:
+        (tmp_path / path.name).rename(path)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert_matches(said, f"{path.name}.* is gone -> autoseg_train 3d_lowres 2 .*--overwrite")
+
+
+def test_a_case_that_no_fold_validates_is_named(
+    coarse: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = coarse / "prepared" / "PHANTOM" / "folds.json"
+    lowres = model(coarse, "3d_lowres-S") / "run" / "fold_2" / "result.json"
+    kept, result = path.read_text(), lowres.read_text()
+    folds = read_json(path)
+    alone = folds["folds"][2]["validation"]
+    path.write_text(json.dumps(folds | {"folds": folds["folds"][:2]}))
+    lowres.unlink()
+    try:
+        assert run("train", coarse, "3d_cascade_fullres", "1", *QUICK) == 2
+    finally:
+        path.write_text(kept)
+        lowres.write_text(result)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"1 of 3 cases are validated by no fold, such as {alone[0]}" in said
+
+
 def assert_matches(text: str, pattern: str) -> None:
     with pytest.raises(ValueError, match=pattern):
         raise ValueError(text)
