@@ -28,8 +28,8 @@ from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 
 DATASET, SIZE = "PHANTOM", "S"
-SHAPE, PATCH = (32, 112, 112), "32x48x48"  # voxels of 3 x 1 x 1 mm; 18 % of a scan
-COARSE = "3,2,2"  # mm: there a patch sees 97 %
+SHAPE, PATCH = (16, 80, 80), "16x32x32"  # voxels of 3 x 1 x 1 mm; 16 % of a scan
+COARSE = "3,2,2"  # mm: there a patch holds a whole scan
 TRAINING, UNSEEN = 8, 8
 CONFIGURATIONS = ("3d_lowres", "3d_fullres", "3d_cascade_fullres")
 

@@ -16,7 +16,9 @@ from autoseg.cli import main
 from autoseg.files import read_json
 from autoseg.image import Geometry
 from autoseg.io import read_image, read_labels, write_labels
+from autoseg.phantom import write_phantoms, write_raw
 from autoseg.plan import load_plan
+from autoseg.planning.folds import Fold, save_folds
 from autoseg.preprocessing.npz import map_npz
 from autoseg.preprocessing.prepare import prepare_labels
 from autoseg.preprocessing.store import read_sidecar
@@ -262,3 +264,27 @@ def test_the_second_stage_looks_at_the_first(trained: Path) -> None:
     first = next(t for t in weights.values() if t.ndim == 5 and t.shape[1] == 4)
     assert (first[:, 1:].abs().sum((0, 2, 3, 4)) > 0).all()
     assert isinstance(first, torch.Tensor)
+
+
+@pytest.mark.slow
+def test_the_cascade_is_as_good_as_its_first_stage_at_least(tmp_path: Path) -> None:
+    """Patches see 16 % of the phantoms; three folds of each stage, minutes in all."""
+    write_raw(tmp_path / "raw" / "PHANTOM", 6, (16, 80, 80))
+    write_phantoms(tmp_path / "unseen", "images", "labels", range(90, 94), (16, 80, 80))
+    coarse = ["3d_lowres.spacing=3,2,2", "3d_cascade_fullres.S.patch_size=16x32x32"]
+    assert run("plan", tmp_path, "--set", *coarse) == 0
+    folds = tmp_path / "prepared" / "PHANTOM" / "folds.json"
+    cases = [f"phantom_{number:02d}" for number in range(6)]
+    parts = [tuple(cases[n::3]) for n in range(3)]
+    save_folds(folds, [Fold(tuple(sorted({*cases} - {*part})), part) for part in parts])
+    dice = {}
+    for name in ("3d_lowres", "3d_cascade_fullres"):
+        words = ["--size", "S", "--device", "cpu", "--set", "steps=200", "steps_per_epoch=100"]
+        assert run("train", tmp_path, name, "all", *words) == 0
+        predict_words = ["-i", str(tmp_path / "unseen/images"), "-o", str(tmp_path / name)]
+        assert run("predict", tmp_path, *predict_words, "-c", name) == 0
+        truth = str(tmp_path / "unseen" / "labels")
+        assert run("evaluate", tmp_path, "-p", str(tmp_path / name), "-g", truth) == 0
+        summary = json.loads((tmp_path / name / "summary.json").read_text())
+        dice[name] = summary["foreground_mean"]["dice"]["mean"]
+    assert dice["3d_cascade_fullres"] >= dice["3d_lowres"]
