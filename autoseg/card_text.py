@@ -139,8 +139,10 @@ def _results(results: Results | None, labels: Labels) -> str:
     metrics = [m for m in METRICS if any(m in row for row in results.targets.values())]
     rows = [
         (target, *(_score(row.get(metric)) for metric in metrics))
-        for target, row in {**results.targets, "mean of targets": results.foreground}.items()
+        for target, row in results.targets.items()
     ]
+    if len(rows) > 1:
+        rows.append(("mean", *(_foreground(results.foreground.get(m)) for m in metrics)))
     folds = ", ".join(results.folds)
     named = {f"{name} {mm:g}" for name, mm in results.nsd_tolerance_mm.items()}
     tolerance = f" NSD tolerance in mm: {', '.join(sorted(named))}." if "nsd" in metrics else ""
@@ -159,6 +161,13 @@ def _score(score: Score | None) -> str:
         return f"- (n = 0 of {score.of})" if score else "-"
     interval = f" [{score.ci95[0]:.4g}, {score.ci95[1]:.4g}]" if score.ci95 else ""
     return f"{score.mean:.4g}{interval}, n = {score.n} of {score.of}"
+
+
+def _foreground(score: Score | None) -> str:
+    """Return the mean over targets; its n counts targets."""
+    if score is None or score.mean is None:
+        return "-"
+    return f"{score.mean:.4g}, of {score.n} target{'s' * (score.n > 1)}"
 
 
 def _running(channels: int, ending: str, version: str) -> str:

@@ -38,6 +38,12 @@ def test_numbers_are_never_without_n():
     text = page(ModelCard(results=results))
     assert "| anterior | 0.87 [0.85, 0.89], n = 28 of 30 |" in text
     assert "fold 0, 1, 30 cases" in text
+    both = {"anterior": {"dice": score}, "posterior": {"dice": score}}
+    mean = Score(0.8, 2, 2)
+    text = page(
+        ModelCard(results=dataclasses.replace(results, targets=both, foreground={"dice": mean}))
+    )
+    assert "| mean | 0.8, of 2 targets |" in text
 
 
 def test_ranges_of_the_data_are_told():

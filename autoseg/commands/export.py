@@ -9,8 +9,8 @@ from autoseg.commands.options import overwrite_option
 
 NEXT = {
     "zip": "autoseg import --model {}",
-    "torchscript": "read {}/model.json and fold_{}.pt as docs/sharing.md shows",
-    "onnx": "read {}/model.json and fold_{}.onnx as docs/sharing.md shows",
+    "torchscript": "read {}/model.json as docs/sharing.md shows",
+    "onnx": "read {}/model.json as docs/sharing.md shows",
 }
 NNUNET = "nnUNetv2_predict_from_modelfolder -m {} -i IMAGES -o {} -f {}"
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> str:
         trust=options.trust,
     )
     if options.to != "nnunet":
-        return f"next: {NEXT[options.to].format(place, _folds(place))}"
+        return f"next: {NEXT[options.to].format(place)}"
     stages = sorted(path.parent for path in place.glob("*/plans.json"))  # of a cascade
     lines = [NNUNET.format(stage, "PREVIOUS", _folds(stage)) for stage in stages]
     lines += [NNUNET.format(place, "LABELS", _folds(place))]
