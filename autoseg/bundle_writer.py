@@ -129,7 +129,7 @@ def _known_card(bundle_folder: Path, identity: str) -> ModelCard:
     except CorruptError:  # none, or a damaged one, which is no reason to lose the weights
         return ModelCard()
     known = former.model_card
-    return known if former.model_id == identity else replace(known, results=None)
+    return known if former.model_id == identity else replace(known, results=None, rules={})
 
 
 def _copy_stage(info: BundleInfo, target: Path) -> None:

@@ -72,6 +72,7 @@ class ModelCard:
     about: About = field(default_factory=About)
     data: TrainingData | None = None
     results: Results | None = None
+    rules: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # on its label maps
 
 
 def about_from(dataset: Any) -> About:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from autoseg.card import ModelCard, Range, Results, Score, TrainingData
+from autoseg.card import ModelCard, Range, Score, TrainingData
 from autoseg.config import TrainConfig
 from autoseg.image import CANONICAL
 from autoseg.labels import Labels
@@ -38,7 +38,7 @@ def card_text(
         _channels(plan, settings, card.data),
         _targets(plan.labels),
         _training(card.data, design, config),
-        _results(card.results, plan.labels),
+        _results(card),
         _running(len(plan.channels), plan.file_ending, version),
     )
     return "\n".join([title, *(f"\n{section}" for section in sections)]) + "\n"
@@ -132,8 +132,8 @@ def _training(data: TrainingData | None, design: Design, config: TrainConfig) ->
     ])  # fmt: skip
 
 
-def _results(results: Results | None, labels: Labels) -> str:
-    head = "## How well it does\n"
+def _results(card: ModelCard) -> str:
+    head, results = "## How well it does\n", card.results
     if results is None:
         return f"{head}\nNo cross-validation was recorded with this model."
     metrics = [m for m in METRICS if any(m in row for row in results.targets.values())]
@@ -152,8 +152,22 @@ def _results(results: Results | None, labels: Labels) -> str:
         "has not seen it. Mean [95 % interval], n = cases in which the number is defined, before "
         f"any rules on label maps.{tolerance}\n",
         _table(("target", *(METRICS[m] for m in metrics)), rows),
+        *_rules(card),
         "\nOther scanners, sites and patients may do worse: no external test is recorded here.",
     ])  # fmt: skip
+
+
+def _rules(card: ModelCard) -> list[str]:
+    if not card.rules:
+        return []
+    chosen = "; ".join(
+        f"{target}: {', '.join(' '.join(f'{k} {v}' for k, v in rule.items()) for rule in rules)}"
+        for target, rules in card.rules.items()
+    )
+    return [
+        f"\nThe cross-validation chose rules on label maps ({chosen}); they are applied where "
+        "`best.json` of its workspace is followed, not when the bundle is named with `-m`."
+    ]
 
 
 def _score(score: Score | None) -> str:

@@ -46,6 +46,15 @@ def test_numbers_are_never_without_n():
     assert "| mean | 0.8, of 2 targets |" in text
 
 
+def test_rules_that_were_chosen_are_told_with_when_they_apply():
+    score = Score(0.87, 28, 30)
+    results = Results(("0",), 30, {"dice": score}, {"anterior": {"dice": score}})
+    rules = {"anterior": ({"rule": "min_component", "mm3": 50.0},)}
+    text = page(ModelCard(results=results, rules=rules))
+    assert "anterior: rule min_component mm3 50.0" in text
+    assert "not when the bundle is named" in text
+
+
 def test_ranges_of_the_data_are_told():
     data = TrainingData(30, ((1, 2, 3),) * 3, ((40, 50, 60),) * 3)
     assert "| 1 / 2 / 3 | 40 / 50 / 60 |" in page(ModelCard(data=data))

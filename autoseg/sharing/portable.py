@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from autoseg.bundle import Bundle
+from autoseg.bundle import Bundle, read_card
 from autoseg.errors import ResourceError, UsageError
 from autoseg.files import to_json, write_atomically, write_json
 from autoseg.image import CANONICAL, RAS, STORED
@@ -170,7 +170,7 @@ def describe_model(bundle: Bundle, kind: str) -> dict[str, Any]:
         "exclusive": labels.exclusive,
         "values": labels.written.tolist(),
         "targets": to_json(labels.targets),
-        "rules": {},
+        "rules": to_json(read_card(bundle.folder).model_card.rules),
     }
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from autoseg.bundle import open_bundle
 from autoseg.bundle_writer import page_of, update_card
@@ -24,6 +25,7 @@ from autoseg.results import Summary
 
 log = logging.getLogger(__name__)
 
+Rules = Mapping[str, tuple[Any, ...]]  # as JSON: `postprocess.rules_json`
 ABOUT, FINGERPRINT = "about.json", "fingerprint.json"
 NOT_KEPT = "the model card was not brought up to date"
 
@@ -57,16 +59,23 @@ def record_folds(model: Path, labels: Labels) -> None:
         log.warning("%s: %s", NOT_KEPT, error)
 
 
-def record_results(model: Path, folds: Sequence[str], summary: Summary) -> None:
-    """Write a model's pooled validation to its bundle's card.
+def record_results(
+    model: Path, folds: Sequence[str], summary: Summary, rules: Rules | None = None
+) -> None:
+    """Write a model's pooled validation to its bundle's card, and the `rules` chosen for it.
 
     A bundle that is not there or is damaged is no reason to stop: it is a line in the log.
     """
     bundle, results = model / "bundle", results_of(summary, tuple(folds))
     if not (bundle / "card.json").is_file():
         return
+
+    def change(card: ModelCard) -> ModelCard:
+        known = card.rules if rules is None else rules
+        return dataclasses.replace(card, results=results, rules=known)
+
     try:
-        update_card(bundle, lambda card: dataclasses.replace(card, results=results))
+        update_card(bundle, change)
     except AutosegError as error:
         log.warning("%s: %s", NOT_KEPT, error)
 

@@ -52,12 +52,14 @@ def evaluate_crossvalidation(
     trained = collect_models(models, labels, split)
     for model, summary in trained.summaries.items():
         write_summary(models / model / "run" / "crossvalidation", summary)
-        record_results(models / model, trained.folds[model], summary)
-    prepared = workspace.prepared(name)
+    prepared, found_models = workspace.prepared(name), tuple(trained.summaries)
     trained = _add_pairs(trained, models, prepared, labels)
     workers = _choose_workers(trained) if workers is None else workers
     decoders = _decoders(trained, models, labels)
     result = decide(name, trained, labels, split, prepared, workers, decoders)
+    for model in found_models:
+        rules = result.choice.rules if result.choice.models == (model,) else {}
+        record_results(models / model, trained.folds[model], trained.summaries[model], rules)
     shutil.rmtree(models / "best", ignore_errors=True)  # of an earlier choice
     if result.choice.rules:
         final = _score_with_rules(result, labels, prepared)
