@@ -17,10 +17,13 @@ class StopRequest:
     """Set by a signal: which one, or None."""
 
     signal_name: str | None = None
+    parent: int | None = None  # whose end means to stop as well
 
     @property
     def number(self) -> int:
-        """The signal's number, 0 without one."""
+        """The signal's number, 0 without one; that of SIGHUP when the parent has gone."""
+        if self.signal_name is None and self.parent not in (None, os.getppid()):
+            self.signal_name = signal.SIGHUP.name
         return signal.Signals[self.signal_name].value if self.signal_name else 0
 
     def check(self) -> None:
@@ -31,12 +34,13 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signals(patient: bool = False) -> Iterator[StopRequest]:
+def stop_on_signals(patient: bool = False, parent: int | None = None) -> Iterator[StopRequest]:
     """Let SIGTERM, SIGINT and SIGUSR1 ask for a stop in the block; a second one exits at once.
 
-    Unless `patient`: whoever starts many processes may signal each several times.
+    Unless `patient`: whoever starts many processes may signal each several times. The end of the
+    process `parent` is a request too.
     """
-    request = StopRequest()
+    request = StopRequest(parent=parent)
 
     def ask(number: int, frame: object) -> None:
         if request.signal_name is not None:

@@ -21,3 +21,19 @@ def test_a_signal_asks_for_a_stop_and_afterwards_all_is_as_before(number: signal
         with pytest.raises(Stopped, match=f"stopped by {number.name} -> run the same command"):
             stop.check()
     assert signal.getsignal(number) is before
+
+
+def test_many_signals_are_one_where_the_starter_repeats_them():
+    with stop_on_signals(patient=True) as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.number == signal.SIGTERM
+
+
+def test_the_end_of_the_starter_is_a_request():
+    with stop_on_signals(parent=os.getppid()) as stop:
+        assert stop.number == 0
+    with stop_on_signals(parent=-1) as stop:
+        assert stop.number == signal.SIGHUP
+        with pytest.raises(Stopped, match="stopped by SIGHUP"):
+            stop.check()

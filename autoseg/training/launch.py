@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from autoseg.errors import UsageError
 
 NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+WATCHED = "TORCHELASTIC_RUN_ID"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Launch:
     rank: int
     size: int
     local_rank: int
+    parent: int | None = None  # the process that must outlive this one
 
 
 def read_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
@@ -32,7 +34,9 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
     if not 0 <= rank < size:
         raise UsageError(f"RANK={rank} and WORLD_SIZE={size}", expected="ranks from 0 on")
     local = _number(environment, "LOCAL_RANK") if environment.get("LOCAL_RANK") else rank
-    return Launch(rank, size, local) if size > 1 else None
+    # Who exports the names by hand may start a process and leave; torchrun stays.
+    parent = os.getppid() if environment.get(WATCHED) else None
+    return Launch(rank, size, local, parent) if size > 1 else None
 
 
 def child_environment(
@@ -49,7 +53,7 @@ def child_environment(
     if launch is not None:
         values = launch.rank, launch.size, "127.0.0.1", port
         ours |= dict(zip(NAMES, map(str, values), strict=True))
-        ours["LOCAL_RANK"] = str(launch.local_rank)
+        ours |= {"LOCAL_RANK": str(launch.local_rank), WATCHED: "autoseg"}
     return ours
 
 

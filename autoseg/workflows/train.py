@@ -15,7 +15,7 @@ from autoseg.results import Summary
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training.budget import share
 from autoseg.training.distributed import Ranks, join_ranks, rank_device
-from autoseg.training.launch import read_launch
+from autoseg.training.launch import Launch, read_launch
 from autoseg.training.tracking import log_file
 from autoseg.workflows.fold_validation import (
     trained_orders,
@@ -86,7 +86,7 @@ def train(
             now = begun if number == 0 else time.monotonic()
             budget_left = share(order.budget, now - begun, len(orders) - number)
             order = dataclasses.replace(order, budget=budget_left)
-            with _at_work(order, ranks, overwrite) as stop:
+            with _at_work(order, ranks, launch, overwrite) as stop:
                 if validate:
                     summary = validate_again(order, stop, ranks)
                 else:
@@ -95,7 +95,9 @@ def train(
 
 
 @contextlib.contextmanager
-def _at_work(order: Order, ranks: Ranks, overwrite: bool) -> Iterator[StopRequest]:
+def _at_work(
+    order: Order, ranks: Ranks, launch: Launch | None, overwrite: bool
+) -> Iterator[StopRequest]:
     """Hold the fold's folder and log to it, on the first rank; listen to signals on all."""
     command = f"autoseg_train {order.configuration.name} {order.fold}"
     with contextlib.ExitStack() as stack:
@@ -107,7 +109,8 @@ def _at_work(order: Order, ranks: Ranks, overwrite: bool) -> Iterator[StopReques
             stack.enter_context(log_file(order.run / "log.txt"))
 
         ranks.decide(begin)
-        yield stack.enter_context(stop_on_signals(patient=not ranks.alone))
+        parent = None if launch is None else launch.parent
+        yield stack.enter_context(stop_on_signals(patient=not ranks.alone, parent=parent))
 
 
 def _folds_to_do(orders: list[Order], overwrite: bool, validate: bool) -> list[str]:

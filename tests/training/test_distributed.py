@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -50,6 +51,8 @@ TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "a
 
 def test_a_launch_is_read_from_torchruns_names():
     assert read_launch(TORCHRUN | {"MASTER_PORT": "1"}) == Launch(3, 4, 1)
+    watched = TORCHRUN | {"MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "none"}
+    assert read_launch(watched) == Launch(3, 4, 1, parent=os.getppid())
     assert read_launch(TORCHRUN) is None  # some clusters set a part of them everywhere
     assert read_launch({}) is None
     alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_PORT": "1"}
