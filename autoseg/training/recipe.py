@@ -13,6 +13,7 @@ from autoseg.config import TrainConfig
 from autoseg.errors import UsageError, suggest
 from autoseg.registry import resolve
 from autoseg.training.optim import ADAMW_RATE, MUON_RATE, OPTIMIZERS, SGD_RATE
+from autoseg.training.sampling import SAMPLERS
 from autoseg.training.schedules import SCHEDULES
 from autoseg.training.settings import check_ranges
 
@@ -118,4 +119,5 @@ def check_names(config: TrainConfig) -> None:
         )
     resolve("optimizer", config.optimizer or "muon", OPTIMIZERS)
     resolve("schedule", config.schedule or "poly", SCHEDULES)
+    resolve("sampler", config.sampler or "balanced", SAMPLERS)
     check_ranges(config)

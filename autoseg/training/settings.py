@@ -40,5 +40,7 @@ def check_ranges(config: TrainConfig) -> None:
         raise UsageError("tversky_alpha = tversky_beta = 0", expected="one of them above 0")
     if not all(0 <= beta < 1 for beta in config.betas):
         raise UsageError(f"betas = {config.betas}", expected="two numbers, at least 0 and below 1")
+    if config.patch_size is not None and min(config.patch_size) < 1:
+        raise UsageError(f"patch_size = {config.patch_size}", expected="1 or more along each axis")
     if not set(config.mirror_axes or ()) <= {0, 1, 2}:
         raise UsageError(f"mirror_axes = {config.mirror_axes}", expected="some of 0, 1 and 2")

@@ -12,18 +12,14 @@ import torch
 from autoseg.bundle import BundleInfo, model_id, stage_id, trained_design
 from autoseg.config import TrainConfig, override
 from autoseg.device import pick_device
-from autoseg.errors import CorruptError, DataError, UsageError
+from autoseg.errors import DataError, UsageError
 from autoseg.members import FULL, member_name, split_member
-from autoseg.plan import Configuration, Design, Plan, check_design, load_plan
+from autoseg.plan import Configuration, Design, Plan, load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
-from autoseg.training.augmentation import check_augmentation
 from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
-from autoseg.training.losses import build_loss
-from autoseg.training.recipe import check_names
-from autoseg.training.target_weights import sampling_weights
-from autoseg.training.trackers import check_trackers
 from autoseg.workflows.initial_weights import InitialWeights, find_weights
+from autoseg.workflows.method import check_method
 from autoseg.workflows.previous import PreviousStage, find_previous
 from autoseg.workspace import Workspace
 
@@ -114,12 +110,7 @@ def read_orders(
         config = dataclasses.replace(config, epochs=length.epochs, steps=None)
     initial = None if weights is None else find_weights(weights)
     config = _begun_with(config, initial)
-    check_names(config)
-    check_augmentation(config)
-    build_loss(config, plan.labels)
-    check_trackers(config.trackers)
-    sampling_weights(config.target_sampling, plan.labels)
-    _check_design(plan, configuration, size, config)
+    check_method(plan, configuration, size, config, where)
     folder = workspace.prepared(name)
     wanted, seed = split_member(fold)
     folds = _choose_folds(wanted, workspace.folds(name), _prepared_cases(folder, plan, chosen))
@@ -172,13 +163,6 @@ def choose_size(size: str | None, device: torch.device) -> tuple[str, str]:
     if device.type == "cuda":
         return "M", "the default on a GPU"
     return "S", f"the default on a {'CPU' if device.type == 'cpu' else 'small GPU'}"
-
-
-def _check_design(plan: Plan, configuration: str, size: str, config: TrainConfig) -> None:
-    try:
-        check_design(trained_design(plan, configuration, size, config), "--set")
-    except CorruptError as error:
-        raise UsageError(error.fact, place=error.place, expected=error.expected) from error
 
 
 def _prepared_cases(folder: Path, plan: Plan, configuration: Configuration) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ def test_names_and_numbers_that_cannot_be_meant_are_refused():
     for config, message in [
         (TrainConfig(recipe="balnced"), "did you mean 'balanced'"),
         (TrainConfig(optimizer="muonn"), "did you mean 'muon'"),
+        (TrainConfig(sampler="nnunets"), "did you mean 'nnunet'"),
         (TrainConfig(schedule="cos"), "unknown schedule 'cos'"),
         (TrainConfig(learning_rate=-1.0), "learning_rate = -1.0"),
         (TrainConfig(ema=1.0), "below 1"),

@@ -21,6 +21,7 @@ from autoseg.training.settings import check_ranges
         ("topk_percent", 0.0, "above 0 and up to 100"),
         ("learning_rate", float("inf"), "more than zero"),
         ("mirror_axes", (0, 3), "some of 0, 1 and 2"),
+        ("patch_size", (0, 8, 8), "1 or more along each axis"),
         ("betas", (0.9, 1.0), "two numbers, at least 0 and below 1"),
         ("step_factor", 0.0, "above 0 and up to 1"),
     ],

@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from autoseg.bundle import load_bundle
-from autoseg.errors import CorruptError, DataError, LockedError, Stopped, UsageError
+from autoseg.errors import CorruptError, DataError, LockedError, ResourceError, Stopped, UsageError
 from autoseg.files import locked
 from autoseg.plan import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
-from autoseg.workflows import fold, train_fold, train_report, validation
+from autoseg.workflows import fold, method, train_fold, train_report, validation
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 from tests.workflows.prepared import make_plan, make_workspace
@@ -392,3 +392,15 @@ def test_settings_that_do_not_fit_the_targets_are_refused(
 ):
     with pytest.raises(UsageError, match=message):
         quick(workspace, settings=(*QUICK, setting))
+
+
+def test_a_batch_that_cannot_fit_in_memory_is_refused_before_anything_begins(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(ResourceError, match=r"100,000,000 patches of 8x8x8 needs .* GB or more"):
+        quick(workspace, settings=(*QUICK, "batch_size=100000000"))
+    monkeypatch.setattr(method, "memory_bytes", lambda: 10_000)
+    with pytest.raises(ResourceError, match=r"a batch of 2 .*accumulate="):
+        quick(workspace)
+    monkeypatch.setattr(method, "memory_bytes", lambda: 0)  # not known
+    quick(workspace)

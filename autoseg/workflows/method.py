@@ -1,0 +1,57 @@
+"""Whether the settings of a training can be meant: names, numbers, targets, shapes, memory."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+
+from autoseg.bundle import trained_design
+from autoseg.config import TrainConfig
+from autoseg.errors import CorruptError, ResourceError, UsageError
+from autoseg.hardware import memory_bytes
+from autoseg.plan import Design, Plan, check_design
+from autoseg.planning.memory import conv_output_elements
+from autoseg.training.augmentation import check_augmentation
+from autoseg.training.losses import build_loss
+from autoseg.training.recipe import check_names
+from autoseg.training.target_weights import sampling_weights
+from autoseg.training.trackers import check_trackers
+
+# Of each number that a convolution puts out: at least, kept in half precision until the backward
+# pass. It takes two to four times that, so only what cannot work is refused.
+BYTES_KEPT = 2
+
+
+def check_method(
+    plan: Plan, configuration: str, size: str, config: TrainConfig, device: torch.device
+) -> None:
+    """Raise UsageError or ResourceError for settings that cannot be trained with."""
+    check_names(config)
+    check_augmentation(config)
+    build_loss(config, plan.labels)
+    sampling_weights(config.target_sampling, plan.labels)
+    check_trackers(config.trackers)
+    try:
+        design = trained_design(plan, configuration, size, config)
+        check_design(design, "--set")
+    except CorruptError as error:
+        raise UsageError(error.fact, place=error.place, expected=error.expected) from error
+    if device.type == "cpu":  # a GPU is asked by trying
+        _refuse_too_large(plan, design, config, memory_bytes())
+
+
+def _refuse_too_large(plan: Plan, design: Design, config: TrainConfig, memory: int) -> None:
+    """Raise ResourceError when a batch cannot fit in so many bytes (0: unknown)."""
+    least = 4 * len(plan.channels) * prod(design.patch_size) * design.batch_size
+    if not config.checkpointing:
+        elements = conv_output_elements(design.network, design.patch_size, plan.labels.channels)
+        least = max(least, BYTES_KEPT * elements * design.batch_size)
+    if memory and least > memory:
+        size = "x".join(map(str, design.patch_size))
+        raise ResourceError(
+            f"a batch of {design.batch_size:,} patches of {size} needs {least / 1e9:,.3g} GB or "
+            f"more, and this machine has {memory / 1e9:,.3g} GB",
+            remedy="a smaller --size, --set batch_size=... or patch_size=..., or the same batch in "
+            "parts: --set accumulate=...",
+        )
