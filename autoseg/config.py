@@ -53,6 +53,7 @@ class TrainConfig:
     tversky_beta: float = 0.7  # of false negatives
     topk_percent: float = 10.0  # of the voxels: the hardest
     boundary_sigma_mm: float = 3.0
+    label_smoothing: float = 0.0  # share of the truth that is spread over all channels
     deep_supervision: bool = True
     batch_dice: bool | None = None  # None: the plan's
     sampler: str | None = None  # "balanced", "nnunet", "nnunet_probabilistic"

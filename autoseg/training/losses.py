@@ -152,6 +152,10 @@ def _sigmoid_terms(
 ) -> Tensor:  # fmt: skip
     """Return the voxel terms of logits (B, K, V); only `voxels` (B, 1 or K, V) count, if given."""
     entropy = functional.softplus(scores) - scores.masked_fill(~truth, 0)
+    if terms.config.label_smoothing:
+        # the truth as (1 - smoothing) truth + smoothing / 2
+        moved = torch.where(truth, scores, -scores) * (terms.config.label_smoothing / 2)
+        entropy = entropy + moved
     known = torch.ones_like(scores[:, :, 0]) if annotated is None else annotated.to(scores.dtype)
     weights = terms.weights_like(scores)
     share = known if weights is None else known * weights  # (B, K)

@@ -16,7 +16,7 @@ ZERO_OR_MORE = (
     "seed", "weight_decay", "freeze_encoder", "gradient_norm", "dice_smooth", "focal_gamma",
     "tversky_alpha", "tversky_beta", "augmentation_strength",
 )  # fmt: skip
-BELOW_ONE = ("ema", "warmup", "momentum")
+BELOW_ONE = ("ema", "warmup", "momentum", "label_smoothing")
 SHARES = ("foreground_fraction", "control_fraction")
 
 RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (

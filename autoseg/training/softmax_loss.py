@@ -35,7 +35,12 @@ class SoftmaxLoss(torch.autograd.Function):
         p = torch.softmax(scores, 1, dtype=torch.promote_types(scores.dtype, torch.float32))
         true_p = p.gather(1, channel.unsqueeze(1)).squeeze(1)
         ones = torch.ones_like(true_p) if valid is None else valid.to(p.dtype)
-        loss, each = _voxel_terms(true_p, ones, channel, nearness, terms, ranks)
+        entropy = -true_p.clamp_min(SMALLEST).log()
+        smoothing = terms.config.label_smoothing
+        if smoothing:
+            known = _known(annotated, p)
+            entropy = torch.lerp(entropy, _mean_entropy(p, known), smoothing)
+        loss, each = _voxel_terms(entropy, ones, channel, nearness, terms, ranks)
         if valid is not None:
             p.mul_(ones.unsqueeze(1))
             true_p.mul_(ones)
@@ -49,6 +54,8 @@ class SoftmaxLoss(torch.autograd.Function):
             loss = loss + regions
         if ctx.needs_input_grad[0]:
             gradient = _through_softmax(p, true_p, channel, each, to_overlap, to_volume)
+            if smoothing:
+                _move_truth(gradient, channel, each * smoothing, known)
             ctx.save_for_backward(gradient)
         return loss
 
@@ -59,11 +66,10 @@ class SoftmaxLoss(torch.autograd.Function):
 
 
 def _voxel_terms(
-    true_p: Tensor, ones: Tensor, channel: Tensor, nearness: Tensor | None, terms: Terms,
+    entropy: Tensor, ones: Tensor, channel: Tensor, nearness: Tensor | None, terms: Terms,
     ranks: Ranks,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Return the voxel terms of probabilities (B, V) and their slope (B, V) along the entropy."""
-    entropy = -true_p.clamp_min(SMALLEST).log()
+    """Return the voxel terms of entropies (B, V) and their slope (B, V) along them."""
     weights = terms.weights_like(ones)
     weight = ones if weights is None else ones * weights[channel]
     # What is linear in the entropy is its slope times it.
@@ -76,6 +82,25 @@ def _voxel_terms(
         value, (bend,) = with_slopes(lambda h: curved_terms(terms, h, weight, ranks), entropy)
         loss, slope = loss + value, slope + bend
     return loss, slope
+
+
+def _known(annotated: Tensor | None, p: Tensor) -> Tensor:
+    """Return one number per channel (B, C, 1), equal and with sum 1, 0 where not annotated."""
+    known = torch.ones_like(p[:, :, :1])
+    if annotated is not None:
+        known[:, 1:, 0] = annotated.to(p.dtype)
+    return known / known.sum(1, keepdim=True)
+
+
+def _mean_entropy(p: Tensor, known: Tensor) -> Tensor:
+    """Return the mean of -log p over the known channels (B, V), for a smoothed label."""
+    return -(p.clamp_min(SMALLEST).log() * known).sum(1)
+
+
+def _move_truth(gradient: Tensor, channel: Tensor, amount: Tensor, known: Tensor) -> None:
+    """Take `amount` (B, V) of the truth from the true channel and spread it, in place."""
+    gradient.scatter_add_(1, channel.unsqueeze(1), amount.unsqueeze(1))
+    gradient.sub_(amount.unsqueeze(1) * known)
 
 
 def _sums_per_channel(

@@ -18,7 +18,8 @@ def naive_loss(
     batch: Batch, labels: Labels, batch_dice: bool,
 ) -> Tensor:  # fmt: skip
     """The sum of `factors` of a loss; `weights` one per channel."""
-    parts = (exclusive if labels.exclusive else overlapping)(scores, batch, labels)
+    smoothing = config.label_smoothing
+    parts = (exclusive if labels.exclusive else overlapping)(scores, batch, labels, smoothing)
     p, truth, entropy, known, channel, annotated = parts
     weights = torch.ones(scores.shape[1]) if weights is None else torch.tensor(weights)
     weight = known * weights[channel]
@@ -41,7 +42,7 @@ def naive_loss(
     return total
 
 
-def exclusive(scores: Tensor, batch: Batch, labels: Labels) -> tuple[Tensor, ...]:
+def exclusive(scores: Tensor, batch: Batch, labels: Labels, smoothing: float) -> tuple[Tensor, ...]:
     p = torch.softmax(scores, 1).flatten(2)
     known = (batch.target != labels.ignored_index).flatten(1)
     index = torch.where(known, batch.target.flatten(1), 0).long()
@@ -51,7 +52,9 @@ def exclusive(scores: Tensor, batch: Batch, labels: Labels) -> tuple[Tensor, ...
             onehot[sample, int(labels.channel_of_value[value]), voxel] = 1
     for sample, k in np.argwhere(~batch.annotated.numpy()):
         p, onehot = (into_background(x, int(sample), int(k) + 1) for x in (p, onehot))
-    entropy = -torch.log((p * onehot).sum(1))
+    there = torch.nn.functional.pad(batch.annotated, (1, 0), value=True)[:, :, None]
+    soft = (1 - smoothing) * onehot + smoothing * there / there.sum(1, keepdim=True)
+    entropy = -(torch.log(torch.where(there, p, 1)) * soft).sum(1)
     p, truth = p * known[:, None], onehot * known[:, None]
     return p[:, 1:], truth[:, 1:], entropy, known.to(p.dtype), onehot.argmax(1), batch.annotated
 
@@ -64,13 +67,16 @@ def into_background(x: Tensor, sample: int, channel: int) -> Tensor:
     return moved
 
 
-def overlapping(scores: Tensor, batch: Batch, labels: Labels) -> tuple[Tensor, ...]:
+def overlapping(
+    scores: Tensor, batch: Batch, labels: Labels, smoothing: float
+) -> tuple[Tensor, ...]:
     p = torch.sigmoid(scores).flatten(2)
     valid = (batch.target != labels.ignored_index).flatten(1)
     members = torch.from_numpy(labels.membership)
     index = torch.where(valid, batch.target.flatten(1), 0).long()
     truth = members[:, index].transpose(0, 1).to(p.dtype)
-    entropy = torch.nn.functional.binary_cross_entropy(p, truth, reduction="none")
+    soft = (1 - smoothing) * truth + smoothing / 2
+    entropy = torch.nn.functional.binary_cross_entropy(p, soft, reduction="none")
     known = (valid[:, None] & batch.annotated[:, :, None]).to(p.dtype)
     channel = torch.arange(p.shape[1])[None, :, None].expand(p.shape)
     return p * valid[:, None], truth * valid[:, None], entropy, known, channel, batch.annotated

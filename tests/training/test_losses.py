@@ -79,12 +79,28 @@ def test_three_hundred_targets_in_two_bytes(name: str) -> None:
     check_against_naive(name, MANY, partial=True, ignored=0.3, batch_dice=True, weighted=False)
 
 
+@pytest.mark.parametrize("partial", [True, False], ids=["partial", ""])
+@pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
+@pytest.mark.parametrize("name", ["ce", "topk", "dice_ce", "focal"])
+def test_smoothed_labels(name: str, kind: str, partial: bool) -> None:
+    check_against_naive(name, KINDS[kind], partial, 0.3, True, True, label_smoothing=0.1)
+
+
+def test_smoothing_is_that_of_torchs_cross_entropy() -> None:
+    batch, scores = make_batch(ORGANS), make_scores(ORGANS)
+    channel = torch.from_numpy(ORGANS.channel_of_value)[batch.target.long()]
+    expected = torch.nn.functional.cross_entropy(scores, channel, label_smoothing=0.2)
+    found = loss_of("ce", ORGANS, label_smoothing=0.2)(scores, batch, ORGANS, True)
+    torch.testing.assert_close(found, expected)
+
+
 def check_against_naive(
-    name: str, labels: Labels, partial: bool, ignored: float, batch_dice: bool, weighted: bool
-) -> None:
+    name: str, labels: Labels, partial: bool, ignored: float, batch_dice: bool, weighted: bool,
+    **changes: float,
+) -> None:  # fmt: skip
     labels = dataclasses.replace(labels, ignore=9 if ignored else None)
     text = f"{labels.names[0]}=0.5,{labels.names[1]}=3" if weighted else None
-    config = TrainConfig(loss=name, target_weights=text, boundary_sigma_mm=0.8)
+    config = TrainConfig(loss=name, target_weights=text, boundary_sigma_mm=0.8, **changes)
     batch, scores = make_batch(labels, ignored=ignored), make_scores(labels)
     batch = without_one_target(batch) if partial else batch
     found = build_loss(config, labels, SPACING)(scores, batch, labels, batch_dice)
