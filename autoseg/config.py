@@ -63,6 +63,7 @@ class TrainConfig:
     augmentation: str = "default"  # "light", "strong", "none", or package.module:function
     augmentation_strength: float = 1.0  # times each probability, mirroring apart
     augmentation_without: tuple[str, ...] = ()  # kinds of change left out: "rotation", "gamma", ...
+    dummy_2d: bool | None = None  # change slices by themselves; None: where the patch is flat
     cascade_augmentation: bool = True  # change what the previous stage predicted as well
     mirror_axes: tuple[int, ...] | None = None  # of prepared arrays; None: all spatial axes
     precision: str = "auto"  # "auto", "float32", "bfloat16", "float16"

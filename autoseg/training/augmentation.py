@@ -26,7 +26,7 @@ from autoseg.labels import Labels
 from autoseg.plan import Design
 from autoseg.registry import resolve
 from autoseg.training import intensities, strong
-from autoseg.training.geometry import kinds_of
+from autoseg.training.geometry import keeps_slices_apart, kinds_of
 from autoseg.training.intensities import Draw, Step
 from autoseg.training.loader import Batch
 from autoseg.training.warps import apply_warps
@@ -121,6 +121,7 @@ def make_chain(
     ]
     axes = config.mirror_axes
     axes = ((1, 2) if design.is_2d else (0, 1, 2)) if axes is None else axes
+    apart = keeps_slices_apart(config, design)
     partner = torch.from_numpy(labels.mirrored_indices.copy()) if labels.pairs else None
 
     def augment(batch: Batch, generator: torch.Generator) -> Batch:
@@ -130,7 +131,7 @@ def make_chain(
         for probability, step in steps:
             chosen, here = choose_samples(batch, probability, rng)
             if len(chosen):
-                draw = Draw(rng, generator, design.dummy_2d, len(chosen), here)
+                draw = Draw(rng, generator, apart, len(chosen), here)
                 index = torch.from_numpy(chosen[here] - batch.first).to(image.device)
                 image[index] = step(image[index], draw)
         target = batch.target.clone()

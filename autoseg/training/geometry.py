@@ -27,6 +27,8 @@ class Transforms:
     quarter_turns: float = 0.0  # probability
     each_axis: float = 1.0  # probability of an axis to take part in a rotation
     same_scale: bool = True  # along all axes
+    flat: bool = False  # within slices only
+    rotation_degrees: tuple[float, float, float] = (30.0, 30.0, 30.0)  # about Z, Y, X, at most
 
 
 TRANSFORMS = {
@@ -42,7 +44,12 @@ def kinds_of(augmentation: str) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if transforms and getattr(transforms, kind))
 
 
-def transforms_of(config: TrainConfig) -> Transforms | None:
+def keeps_slices_apart(config: TrainConfig, design: Design) -> bool:
+    """Tell whether changes of a 3-D patch must not mix its slices."""
+    return design.dummy_2d if config.dummy_2d is None else config.dummy_2d and not design.is_2d
+
+
+def transforms_of(config: TrainConfig, design: Design) -> Transforms | None:
     """Return what `draw_transform` is to do; None where the augmentation does without."""
     known = TRANSFORMS.get(config.augmentation)
     if known is None:
@@ -52,30 +59,37 @@ def transforms_of(config: TrainConfig) -> Transforms | None:
         * (kind not in config.augmentation_without)
         for kind in KINDS
     }
-    return dataclasses.replace(known, **chances)
+    apart = keeps_slices_apart(config, design)
+    return dataclasses.replace(
+        known,
+        **chances,
+        flat=apart or design.is_2d,
+        rotation_degrees=_rotation_degrees(design, apart),
+    )
+
+
+def _rotation_degrees(design: Design, apart: bool) -> tuple[float, float, float]:
+    if apart == design.dummy_2d:
+        return design.rotation_degrees
+    return (180.0, 0.0, 0.0) if apart else (30.0, 30.0, 30.0)
 
 
 def draw_transform(
-    design: Design,
-    spacing_mm: tuple[float, float, float],
-    rng: np.random.Generator,
-    transforms: Transforms = TRANSFORMS["default"],
+    transforms: Transforms, spacing_mm: tuple[float, float, float], rng: np.random.Generator
 ) -> np.ndarray | None:
     """Return a (3, 3) matrix from patch offsets to scan offsets in voxels (Z, Y, X), or None.
 
     None (in 64 % of the draws of "default") means: as it is. Rotations are about the patch's
-    centre, by up to `design.rotation_degrees`, in millimetres, so that anatomy is not sheared on
-    anisotropic voxels. Flat patches are rotated and scaled within their slices only.
+    centre, in millimetres, so that anatomy is not sheared on anisotropic voxels.
     """
     rotated, scaled = rng.random(2) < (transforms.rotation, transforms.scaling)
     turned = transforms.quarter_turns > 0 and rng.random() < transforms.quarter_turns
-    flat = design.is_2d or design.dummy_2d
-    turn = _quarter_turn(spacing_mm, flat, rng) if turned else None
+    turn = _quarter_turn(spacing_mm, transforms.flat, rng) if turned else None
     if not rotated and not scaled and turn is None:
         return None
     matrix = np.eye(3)
     if rotated:
-        limits = np.deg2rad(design.rotation_degrees)
+        limits = np.deg2rad(transforms.rotation_degrees)
         angles = rng.uniform(-limits, limits)
         if transforms.each_axis < 1:
             angles = angles * (rng.random(3) < transforms.each_axis)
@@ -85,7 +99,7 @@ def draw_transform(
     if rotated or turn is not None:
         matrix = matrix * np.asarray(spacing_mm) / np.asarray(spacing_mm)[:, None]
     if scaled:
-        first = 1 if flat else 0
+        first = 1 if transforms.flat else 0
         if transforms.same_scale:
             matrix[first:] *= rng.uniform(*transforms.scales)
         else:

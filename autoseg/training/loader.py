@@ -118,7 +118,7 @@ def make_batch(
     """
     rng = np.random.default_rng([config.seed, step])
     patch_size = config.patch_size or design.patch_size
-    transforms = transforms_of(config) if augment else None
+    transforms = transforms_of(config, design) if augment else None
     distorting = augment and config.augmentation != "none" and config.cascade_augmentation
     chosen = choose_cases(pool, samples_per_step(design, config), config, rng)
     # Whole rounds of micro-batches, so that each is shared as one process would compose it.
@@ -129,7 +129,7 @@ def make_batch(
         case = cases[choice.case]
         matrix = None
         if transforms is not None:
-            matrix = draw_transform(design, case.frame.prepared_spacing, rng, transforms)
+            matrix = draw_transform(transforms, case.frame.prepared_spacing, rng)
         nnunet = (config.sampler or "").startswith("nnunet")
         start = choose_place(case, patch_size, choice.target, rng, nnunet=nnunet, from_end=from_end)
         if share.start <= position < share.stop:

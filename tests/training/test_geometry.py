@@ -17,8 +17,8 @@ CUBE = make_design((16, 16, 16))
 
 
 def draws(size: tuple[int, int, int], spacing: tuple = (1.0, 1.0, 1.0), n: int = 2000) -> list:
-    rng, design = np.random.default_rng(0), make_design(size)
-    return [draw_transform(design, spacing, rng) for _ in range(n)]
+    rng, transforms = np.random.default_rng(0), transforms_of(TrainConfig(), make_design(size))
+    return [draw_transform(transforms, spacing, rng) for _ in range(n)]
 
 
 def test_two_thirds_of_the_samples_stay_as_they_are() -> None:
@@ -82,9 +82,9 @@ def test_the_box_stays_inside_the_scan() -> None:
 
 
 def strong_draws(size: tuple[int, int, int], spacing: tuple = (1.0, 1.0, 1.0), **changes) -> list:
-    transforms = transforms_of(TrainConfig(augmentation="strong", **changes))
-    rng, design = np.random.default_rng(0), make_design(size)
-    return [draw_transform(design, spacing, rng, transforms) for _ in range(2000)]
+    transforms = transforms_of(TrainConfig(augmentation="strong", **changes), make_design(size))
+    rng = np.random.default_rng(0)
+    return [draw_transform(transforms, spacing, rng) for _ in range(2000)]
 
 
 def test_strong_turns_by_quarters_about_any_axis_of_like_voxels() -> None:
@@ -109,8 +109,21 @@ def test_strong_scales_each_axis_by_itself() -> None:
 
 
 def test_strength_and_left_out_kinds_reach_the_transforms() -> None:
-    found = transforms_of(TrainConfig(augmentation_strength=2.0, augmentation_without=("scaling",)))
+    config = TrainConfig(augmentation_strength=2.0, augmentation_without=("scaling",))
+    found = transforms_of(config, CUBE)
     assert (found.rotation, found.scaling, found.quarter_turns) == (0.4, 0, 0)
-    assert transforms_of(TrainConfig()) == TRANSFORMS["default"]
+    assert transforms_of(TrainConfig(), CUBE) == TRANSFORMS["default"]
     for name in ("none", "light", "my.own:augmentation"):
-        assert transforms_of(TrainConfig(augmentation=name)) is None
+        assert transforms_of(TrainConfig(augmentation=name), CUBE) is None
+
+
+def test_slices_are_kept_apart_where_the_patch_is_flat_or_as_it_is_set() -> None:
+    thin, flat = make_design((4, 32, 32)), make_design((1, 32, 32))
+    for design, asked, expected in (
+        (CUBE, None, (False, (30, 30, 30))), (CUBE, True, (True, (180, 0, 0))),
+        (thin, None, (True, (180, 0, 0))), (thin, False, (False, (30, 30, 30))),
+        (flat, None, (True, (180, 0, 0))), (flat, False, (True, (180, 0, 0))),
+        (flat, True, (True, (180, 0, 0))),
+    ):  # fmt: skip
+        found = transforms_of(TrainConfig(dummy_2d=asked), design)
+        assert (found.flat, found.rotation_degrees) == expected
