@@ -120,6 +120,18 @@ def trained_design(plan: Plan, configuration: str, size: str, config: TrainConfi
     )
 
 
+def mirrored_axes(config: TrainConfig, design: Design) -> tuple[int, ...]:
+    """Return the axes of prepared arrays along which patches were mirrored in training.
+
+    Prediction may mirror along those only: a network that has not seen mirror images errs on them.
+    """
+    if config.mirror_axes is not None:
+        return config.mirror_axes
+    if config.augmentation == "none":
+        return ()
+    return (1, 2) if design.is_2d else (0, 1, 2)
+
+
 def model_id(
     plan: Plan, configuration: str, size: str, config: TrainConfig, previous: str = ""
 ) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.bundle import describe, load_bundle, model_id, open_bundle
+from autoseg.bundle import describe, load_bundle, mirrored_axes, model_id, open_bundle
 from autoseg.bundle_writer import save_weights
-from autoseg.config import TrainConfig
+from autoseg.config import TrainConfig, override
 from autoseg.errors import CorruptError, UsageError
 from autoseg.labels import Labels
 from tests.inference.conftest import make_bundle, make_plan, make_weights
+from tests.training.prepared import make_design
 
 
 def save(folder: Path, fold: str, plan=None, config=None, state=None) -> None:
@@ -178,3 +179,20 @@ def test_targets_in_another_order_are_another_model():
     config = TrainConfig()
     assert len(turned) > 1
     assert model_id(plan, "3d_fullres", "S", config) != model_id(other, "3d_fullres", "S", config)
+
+
+@pytest.mark.parametrize(
+    ("patch", "settings", "expected"),
+    [
+        ((8, 8, 8), [], (0, 1, 2)),
+        ((1, 8, 8), [], (1, 2)),
+        ((8, 8, 8), ["mirror_axes=0,1"], (0, 1)),
+        ((8, 8, 8), ["mirror_axes="], ()),
+        ((8, 8, 8), ["augmentation=none"], ()),
+        ((8, 8, 8), ["augmentation=none", "mirror_axes=2"], (2,)),
+        ((8, 8, 8), ["augmentation=my.own:one"], (0, 1, 2)),
+    ],
+)
+def test_prediction_may_mirror_along_the_axes_of_training(patch, settings, expected):
+    design = make_design(patch)
+    assert mirrored_axes(override(TrainConfig(), settings), design) == expected

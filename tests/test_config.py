@@ -1,6 +1,8 @@
 """One way to override a value, with answers for misspelled names and impossible values."""
 
+import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,9 @@ def test_every_preset_is_a_set_of_known_settings(name):
 def test_an_unknown_preset_is_answered_with_the_near_one():
     with pytest.raises(UsageError, match="unknown preset 'smok' -> did you mean 'smoke'"):
         load_preset("smok")
+
+
+def test_every_setting_of_a_training_is_in_the_documentation():
+    text = (Path(__file__).resolve().parents[1] / "docs" / "settings.md").read_text("utf-8")
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert {name for name in names if f"`{name}`" not in text} == set()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autoseg.bundle import Bundle, load_bundle
+from autoseg.bundle import Bundle, load_bundle, mirrored_axes
 from autoseg.config import PredictConfig, TrainConfig, override
 from autoseg.device import PRECISIONS, pick_device
 from autoseg.errors import AutosegError, CorruptError, DataError, UsageError
@@ -137,9 +137,7 @@ def build_predictor(
     are copied, so a training may go on. See `ArrayPredictor` for `cascade`.
     """
     config = settle(config)
-    axes = train_config.mirror_axes
-    if axes is None:
-        axes = (1, 2) if design.is_2d else (0, 1, 2)
+    axes = mirrored_axes(train_config, design)
     return ArrayPredictor(
         networks=tuple(ready(network, device) for network in networks),
         plan=plan,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoseg.bundle import Bundle
+from autoseg.bundle import Bundle, mirrored_axes
 from autoseg.case_files import PICTURES
 from autoseg.errors import UsageError
 from autoseg.files import read_json, write_json
@@ -109,9 +109,7 @@ def _convert(
 def _mirror_axes(bundle: Bundle) -> tuple[int, ...]:
     """Return the axes of nnU-Net's arrays along which it may average mirror images."""
     plan, is_2d = bundle.plan, bundle.design.is_2d
-    axes = bundle.config.mirror_axes
-    if axes is None:
-        axes = (1, 2) if is_2d else (0, 1, 2)
+    axes = mirrored_axes(bundle.config, bundle.design)
     if plan.labels.pairs:  # nnU-Net does not exchange left and right
         axes = tuple(axis for axis in axes if axis != plan.left_right_axis)
     return tuple(axis - is_2d for axis in axes if axis >= is_2d)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoseg.bundle import mirrored_axes
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError, suggest
 from autoseg.labels import Labels
@@ -119,8 +120,7 @@ def make_chain(
         for change in CHANGES[config.augmentation]
         if change.name not in config.augmentation_without
     ]
-    axes = config.mirror_axes
-    axes = ((1, 2) if design.is_2d else (0, 1, 2)) if axes is None else axes
+    axes = mirrored_axes(config, design)
     apart = keeps_slices_apart(config, design)
     partner = torch.from_numpy(labels.mirrored_indices.copy()) if labels.pairs else None
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from autoseg.bundle import mirrored_axes
 from autoseg.device import describe_device
 from autoseg.files import to_json, write_text
 from autoseg.labels import Labels
@@ -35,10 +36,7 @@ def introduce(order: Order) -> None:
     patch = "x".join(map(str, order.design.patch_size))
     log.info("size %s (%s): patch %s, batch %d; device: %s", order.size, order.why_size, patch,
              order.design.batch_size, describe_device(order.device))  # fmt: skip
-    axes = order.config.mirror_axes
-    if axes is None:
-        axes = (1, 2) if order.design.is_2d else (0, 1, 2)
-    if order.plan.left_right_axis in axes:
+    if order.plan.left_right_axis in mirrored_axes(order.config, order.design):
         _introduce_mirroring(order.plan.labels)
 
 
