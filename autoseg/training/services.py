@@ -61,7 +61,9 @@ class _WandB:
             mode=mode,
             settings=wandb.Settings(console="off", silent=True, login_timeout=LOGIN_S),
         )
-        place = self._run.url or f"offline, `wandb sync` uploads {run.folder / 'wandb'}"
+        place = f"offline, `wandb sync` uploads {run.folder / 'wandb'}"
+        if not self._run.offline:  # asked for its address offline, it warns
+            place = self._run.url
         log.info("Weights & Biases: %s", place)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

@@ -14,16 +14,19 @@ import torch
 from autoseg.bundle import load_bundle, open_bundle
 from autoseg.errors import CorruptError, Stopped, UsageError
 from autoseg.files import read_json
+from autoseg.networks import build_network
 from autoseg.plan import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
 from autoseg.workflows import train_fold, train_report
-from autoseg.workflows.initial_weights import find_weights
+from autoseg.workflows.import_model import import_model
+from autoseg.workflows.initial_weights import begin_with, find_weights
 from autoseg.workflows.order import read_orders
 from autoseg.workflows.side_by_side import words_for
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
+from tests.sharing.nnunet_folders import KINDS, make_folder
 from tests.workflows.prepared import NETWORK, make_workspace
 
 QUICK = ("steps_per_epoch=5", "precision=float32")
@@ -193,3 +196,15 @@ def test_folds_side_by_side_are_told_which_weights(workspace: Workspace, source:
     (order,) = read_orders(workspace, "3d_fullres", "0", weights=f"{source}#1", device="cpu")
     words = words_for(order, "cpu", order.budget, [], [])
     assert words[words.index("--weights") + 1] == f"{source.resolve()}#1"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_nnunet_are_bundles_like_any_other(tmp_path: Path, kind: str):
+    bundle = import_model(Workspace(tmp_path), make_folder(tmp_path / "theirs", kind))
+    source = find_weights(f"{bundle}#0")
+    plan, configuration = source.info.plan, source.info.configuration
+    outputs = plan.labels.channels
+    network = build_network(source.info.design.network, len(plan.channels), outputs)
+    report = begin_with(source, network, plan, configuration)
+    assert report.share == 1
+    assert not report.unused
