@@ -3,8 +3,8 @@
     python benchmarks/settings.py --work /tmp/settings_benchmark --steps 100
 
 Not which is best (that takes more steps, seeds and data), but that each learns: 24 volumes, fold 0,
-size S with patches of 24x32x24, the same seed; Dice of the whole volumes of the five validation cases. An interrupted run is
-continued; `--only WORD` trains the rows whose setting holds the word.
+size S with patches of 24x32x24, the same seed; Dice of the whole volumes of the five validation
+cases. An interrupted run is continued; `--only WORD` trains the rows whose setting holds the word.
 """
 
 from __future__ import annotations
