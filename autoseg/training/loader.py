@@ -24,16 +24,8 @@ from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.distortion import distort
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.geometry import draw_transform, transforms_of
-from autoseg.training.sampling import (
-    Choice,
-    Patch,
-    Pool,
-    annotated_in,
-    choose_cases,
-    choose_place,
-    make_pool,
-    read_patch,
-)
+from autoseg.training.patches import Patch, choose_place, read_patch
+from autoseg.training.sampling import Choice, Pool, annotated_in, choose_cases, make_pool
 
 POLL_S = 0.2  # how often a waiting thread looks whether the other one is still there
 
