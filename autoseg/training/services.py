@@ -63,7 +63,7 @@ class _WandB:
         )
         place = f"offline, `wandb sync` uploads {run.folder / 'wandb'}"
         if not self._run.offline:  # asked for its address offline, it warns
-            place = self._run.url
+            place = str(self._run.url)
         log.info("Weights & Biases: %s", place)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
