@@ -78,9 +78,9 @@ def _is_nifti(start: bytes) -> bool:
 @contextlib.contextmanager
 def _kept_clean() -> Iterator[int]:
     """Yield the true stdout; in the block, everything else that is printed goes to stderr."""
-    if sys.stdout.isatty():
-        fact = "the label map would go to the terminal"
-        raise UsageError(fact, remedy="write it to a file: > labels.nii.gz")
+    if sys.stdout is None or sys.stdout.isatty():
+        fact = "stdout is a terminal, or closed"
+        raise UsageError(fact, remedy="send the label map to a file: > labels.nii.gz")
     sys.stdout.flush()
     stdout = os.dup(STDOUT)
     os.dup2(2, STDOUT)
