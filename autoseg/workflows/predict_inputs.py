@@ -111,7 +111,8 @@ def check_headers(cases: Sequence[Case], channels: int) -> None:
         if found == channels:
             return
         holds = f"{found} channel{'s' * (found != 1)}"
-        problems.append(Problem(str(case.images[0]), holds, str(channels)))
+        remedy = f"a model of {channels} channel{'s' * (channels != 1)} wants a file for each"
+        problems.append(Problem(str(case.images[0]), holds, str(channels), remedy))
     if len(problems) == 1:
         only = problems[0]
         raise DataError(only.found, place=only.place, expected=only.expected, remedy=only.remedy)
