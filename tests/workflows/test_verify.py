@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -16,9 +17,11 @@ from autoseg.bundle_writer import update_card
 from autoseg.cli import main
 from autoseg.errors import CorruptError
 from autoseg.files import sha256
+from autoseg.inference.predictor import load_networks
 from autoseg.labels import Labels
+from autoseg.networks.blocks import Norm
 from autoseg.plan import IntensityStats, Plan, save_plan
-from autoseg.workflows.verify import verify, write_tests
+from autoseg.workflows.verify import _exact, verify, write_tests
 from tests.inference.conftest import make_bundle, make_plan
 
 CPU = torch.device("cpu")
@@ -129,6 +132,20 @@ def test_and_by_the_test_case_when_all_else_was_corrected(bundle: Path, capsys, 
     err = capsys.readouterr().err
     for fold in ("0", "1"):
         assert f"fold {fold}: the prepared scan differs by" in err
+
+
+def test_variances_of_the_test_case_are_exact_whatever_the_processor_prefers(saved: Path):
+    (network,) = load_networks(load_bundle(saved, ["0"]))
+    tiles = torch.randn(2, 1, 16, 24, 16) + 30.0  # far from zero, where digits are lost
+    (exact,) = _exact(network, CPU)(tiles)
+    state = {name: tensor.double() for name, tensor in network.state_dict().items()}
+    reference = copy.deepcopy(network).eval()
+    for module in reference.modules():
+        if isinstance(module, Norm):
+            module.exact = True
+    reference.double().load_state_dict(state)
+    (truth,) = reference(tiles.double())
+    assert float((exact.double() - truth).abs().max()) < 1e-4
 
 
 def test_a_bundle_of_an_older_version_is_verified_as_far_as_that_goes(tmp_path: Path):
