@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from autoseg.bundle import Bundle, read_card
+from autoseg.bundle import Bundle, mirrored_axes, read_card
 from autoseg.errors import ResourceError, UsageError
 from autoseg.files import to_json, write_atomically, write_json
 from autoseg.image import CANONICAL, RAS, STORED
@@ -194,9 +194,7 @@ def _normalisation(bundle: Bundle, channel: int) -> dict[str, Any]:
 
 
 def _flips(bundle: Bundle) -> Sequence[tuple[int, ...]]:
-    axes = bundle.config.mirror_axes
-    if axes is None:
-        axes = (1, 2) if bundle.design.is_2d else (0, 1, 2)
+    axes = mirrored_axes(bundle.config, bundle.design)
     subsets: list[tuple[int, ...]] = [()]
     for axis in axes:
         subsets += [(*subset, axis) for subset in subsets]
