@@ -135,6 +135,8 @@ def _labels(data: Mapping[str, Any], notes: _Notes) -> Labels | None:
     before = len(notes.problems)
     values = {name: _values(name, value, notes) for name, value in declared.items()}
     ignore = _single(values.pop("ignore", ()), "ignore", notes)
+    if ignore == 0:
+        notes.wrong("'ignore' is 0, which is background", "a value of its own, such as 255")
     background = [name for name, numbers in values.items() if numbers == (0,)]
     for name in background:
         del values[name]

@@ -234,6 +234,9 @@ def removal_table(labels: Labels, scope: str) -> np.ndarray:
         return np.zeros_like(table)
     member = labels.membership
     row = labels.names.index(scope)
+    if labels.exclusive:  # nothing is left but background
+        table[member[row]] = 0
+        return table
     for index in np.flatnonzero(member[row]):
         wanted = member[:, index].copy()
         wanted[row] = False

@@ -65,6 +65,7 @@ def test_our_own_keys_are_read():
         ({"labels": {"background": 0, "a": [1, 2], "b": 2}}, "overlapping labels without"),
         ({"labels": {"0": "background", "1": "a", "2": "a"}}, "the label name 'a' stands for two"),
         ({"labels": {"background": 0, "a": 1, "ignore": 1}}, "label 'a' contains the ignored"),
+        ({"labels": {"background": 0, "a": 1, "ignore": 0}}, "'ignore' is 0, which is background"),
         ({"channel_names": {"0": "T1", "2": "T2"}}, "channels are numbered 0, 2"),
         ({"channel_names": {}}, "channel_names is {}"),
         ({"file_ending": 3}, "file_ending is 3"),

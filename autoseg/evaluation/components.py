@@ -15,6 +15,7 @@ from math import prod
 import numpy as np
 from scipy import ndimage
 
+from autoseg.evaluation.label_maps import value_boxes
 from autoseg.labels import Labels
 from autoseg.postprocess import (
     ALL,
@@ -78,8 +79,10 @@ def tabulate(
     found, truth = labels.encode(prediction), labels.encode(reference)
     counts = count(found, truth, labels, annotated)
     scopes = (ALL, *labels.names) if len(labels.names) > 1 else labels.names
+    found = np.where(found == labels.ignored_index, 0, found)
+    boxes = value_boxes(found)
     components = {
-        scope: _components(found, truth, labels, scope, prod(spacing)) for scope in scopes
+        scope: _components(found, truth, boxes, labels, scope, prod(spacing)) for scope in scopes
     }
     return CaseTable(case, counts, components)
 
@@ -106,35 +109,59 @@ def _joint(found: np.ndarray, truth: np.ndarray, labels: Labels) -> np.ndarray:
 
 def _counts(joint: np.ndarray, labels: Labels, annotated: np.ndarray) -> Counts:
     member = labels.membership.astype(np.int64)
-    both = ((member @ joint) * member).sum(1)
-    return Counts(member @ joint.sum(1), member @ joint.sum(0), both, annotated)
+    both = [joint[np.ix_(values, values)].sum() for values in map(np.flatnonzero, member)]
+    return Counts(member @ joint.sum(1), member @ joint.sum(0), np.asarray(both), annotated)
 
 
 def _components(
-    found: np.ndarray, truth: np.ndarray, labels: Labels, scope: str, voxel_mm3: float
+    found: np.ndarray,
+    truth: np.ndarray,
+    boxes: Mapping[int, tuple[slice, ...]],
+    labels: Labels,
+    scope: str,
+    voxel_mm3: float,
 ) -> Components:
-    member, table = labels.membership, removal_table(labels, scope)
-    # Targets that lose a voxel when `scope` does: itself, and what lies in it.
-    loses = member & ~member[:, table]
-    targets = tuple(int(row) for row in np.flatnonzero(loses.any(1)))
-    kept = np.where(found == labels.ignored_index, 0, found)
-    inside = kept > 0 if scope == ALL else member[labels.names.index(scope)][kept]
-    box = mask_box(inside)
-    if box is None:
+    """Return the components of a scope in `found`, where the value indices lie in `boxes`."""
+    member = labels.membership
+    own = np.ones(len(labels.values) + 1, bool) if scope == ALL else (
+        member[labels.names.index(scope)]
+    )  # fmt: skip
+    loses = _losers(labels, scope)
+    targets = tuple(loses)
+    parts = [boxes[int(index)] for index in np.flatnonzero(own) if int(index) in boxes]
+    if not parts:
         nothing = np.zeros((0, len(targets)), dtype=np.int64)
         return Components(np.zeros(0), targets, nothing, nothing)
-    found, truth, inside = found[box], truth[box], inside[box]
+    box = tuple(
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*parts, strict=True)
+    )
+    found, truth = found[box], truth[box]
+    inside = (found > 0) & own[found]
     numbers, size = ndimage.label(inside, TOUCHING)
     mm3 = np.bincount(numbers.ravel(), minlength=size + 1)[1:] * voxel_mm3
     ours, theirs, number = found[inside], truth[inside], numbers[inside] - 1
     predicted, both = np.zeros((2, size, len(targets)), dtype=np.int64)
     valid = theirs != labels.ignored_index
-    for column, row in enumerate(targets):
-        lost = valid & loses[row][ours]
+    for column, (row, lost_values) in enumerate(loses.items()):
+        lost = valid & lost_values[ours]
         predicted[:, column] = np.bincount(number[lost], minlength=size)
         right = lost & member[row][np.where(valid, theirs, 0)]
         both[:, column] = np.bincount(number[right], minlength=size)
     return Components(mm3, targets, predicted, both)
+
+
+def _losers(labels: Labels, scope: str) -> dict[int, np.ndarray]:
+    """Return the targets that lose a voxel when `scope` does, and in which value indices (V + 1,).
+
+    These are the target itself and what lies in it.
+    """
+    member, table = labels.membership, removal_table(labels, scope)
+    rows = range(len(member))
+    if labels.exclusive and scope != ALL:  # nothing lies in it
+        rows = range(labels.names.index(scope), labels.names.index(scope) + 1)
+    lost = ((row, member[row] & ~member[row, table]) for row in rows)
+    return {row: values for row, values in lost if values.any()}
 
 
 def counts_without(table: CaseTable, scope: str, rule: Rule) -> Counts:
