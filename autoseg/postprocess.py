@@ -256,7 +256,10 @@ def addition_table(labels: Labels, scope: str) -> np.ndarray:
         return table
     member = labels.membership
     row = labels.names.index(scope)
-    first = labels.values.index(labels.targets[scope][0]) + 1
+    first = labels.index_of[labels.targets[scope][0]]
+    if labels.exclusive:  # only background becomes it
+        table[0] = first
+        return table
     for index in np.flatnonzero(~member[row]):
         wanted = member[:, index].copy()
         wanted[row] = True

@@ -26,6 +26,8 @@ from autoseg.postprocess import (
     removal_table,
 )
 
+DENSE_PAIRS = 1 << 16  # of values: so many are counted in a table
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -92,11 +94,17 @@ def count(
 ) -> Counts:
     """Return the counts of two arrays of value indices (`Labels.encode`) of one shape."""
     known = np.asarray([annotated is None or name in annotated for name in labels.names])
-    return _counts(_joint(found, truth, labels), labels, known)
+    ours, theirs, voxels = _joint(found, truth, labels)
+    in_reference, in_prediction = labels.membership[:, ours], labels.membership[:, theirs]
+    sums = (mask @ voxels for mask in (in_reference, in_prediction, in_reference & in_prediction))
+    reference, predicted, both = sums
+    return Counts(reference, predicted, both, known)
 
 
-def _joint(found: np.ndarray, truth: np.ndarray, labels: Labels) -> np.ndarray:
-    """Return (V + 1, V + 1) voxels: rows the reference's value indices, columns the prediction's.
+def _joint(
+    found: np.ndarray, truth: np.ndarray, labels: Labels
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs of value indices, reference and prediction, that meet, and their voxels.
 
     Voxels that the reference ignores are not counted; a predicted ignore value is background.
     """
@@ -104,13 +112,13 @@ def _joint(found: np.ndarray, truth: np.ndarray, labels: Labels) -> np.ndarray:
     valid = truth.ravel() != labels.ignored_index
     theirs = np.where(found.ravel() == labels.ignored_index, 0, found.ravel())
     pairs = truth.ravel()[valid].astype(np.int64) * size + theirs[valid]
-    return np.bincount(pairs, minlength=size * size).reshape(size, size)
-
-
-def _counts(joint: np.ndarray, labels: Labels, annotated: np.ndarray) -> Counts:
-    member = labels.membership.astype(np.int64)
-    both = [joint[np.ix_(values, values)].sum() for values in map(np.flatnonzero, member)]
-    return Counts(member @ joint.sum(1), member @ joint.sum(0), np.asarray(both), annotated)
+    if size * size > pairs.size + DENSE_PAIRS:  # thousands of values, of which few meet
+        met, voxels = np.unique(pairs, return_counts=True)
+    else:
+        counts = np.bincount(pairs)
+        met = np.flatnonzero(counts)
+        voxels = counts[met]
+    return met // size, met % size, voxels
 
 
 def _components(
