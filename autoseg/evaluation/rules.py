@@ -15,7 +15,7 @@ falls and some target's rises by more than `MARGIN`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,11 +30,10 @@ from autoseg.evaluation.components import (
     counts_without,
     tabulate,
 )
-from autoseg.files import fingerprint_of
 from autoseg.io import read_labels
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
-from autoseg.postprocess import ALL, Rule, Rules, apply_rules, rules_json, thresholds
+from autoseg.postprocess import ALL, Rule, Rules, apply_rules, thresholds
 from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.npz import read_label_map
 from autoseg.results import RuleTrial
@@ -68,8 +67,8 @@ class Measured:
     labels: Labels
     workers: int = 0
     decode: Decode | None = None  # from kept scores, with other thresholds; it pickles
-    _tables: dict[str, tuple[CaseTable, ...]] = field(default_factory=dict)
-    _trials: dict[str, tuple[tuple[Counts, ...], ...]] = field(default_factory=dict)
+    _tables: dict[Hashable, tuple[CaseTable, ...]] = field(default_factory=dict)
+    _trials: dict[Hashable, tuple[tuple[Counts, ...], ...]] = field(default_factory=dict)
 
     @property
     def _bare(self) -> Measured:
@@ -78,7 +77,7 @@ class Measured:
 
     def tables(self, rules: Rules) -> tuple[CaseTable, ...]:
         """Return a table for each case, of its prediction after `rules`."""
-        key = fingerprint_of(rules_json(rules))
+        key = tuple(rules.items())
         if key not in self._tables:
             work = partial(_tabulate, data=self._bare, rules=rules)
             found = map_cases(work, self.cases, workers=self.workers, title="components")
@@ -86,13 +85,17 @@ class Measured:
         return self._tables[key]
 
     def trials(
-        self, rules: Rules, candidates: Sequence[Candidate]
+        self, rules: Rules, scopes: tuple[str, ...], further: tuple[Rule, ...]
     ) -> tuple[tuple[Counts, ...], ...]:
-        """Return for each case its counts after `rules` and then each of `candidates`."""
-        key = fingerprint_of([rules_json(rules), [[s, str(rule)] for s, rule in candidates]])
+        """Return for each case its counts after `rules` and then, scope by scope, each `further`.
+
+        All in one pass: nothing is read again while nothing is adopted.
+        """
+        key = (tuple(rules.items()), scopes, further)
         if key not in self._trials:
             before = [table.counts for table in self.tables(rules)]
-            work = partial(_try, data=self._bare, rules=rules, candidates=tuple(candidates))
+            candidates = tuple((scope, rule) for scope in scopes for rule in further)
+            work = partial(_try, data=self._bare, rules=rules, candidates=candidates)
             items = list(zip(self.cases, before, strict=True))
             found = map_cases(work, items, workers=self.workers, title="rules", name=_case_of)
             self._trials[key] = tuple(outcome.result() for outcome in found)
@@ -172,13 +175,11 @@ def _best_of(
             (rule, [counts_without(tables[i], scope, rule) for i in chosen]) for rule in candidates
         ]
     else:
-        # All targets in one pass: nothing is read again while nothing is adopted.
-        every = [(name, rule) for name in stage.scopes for rule in stage.rules]
-        trials = data.trials(rules, every)
+        trials = data.trials(rules, stage.scopes, stage.rules)
+        first = stage.scopes.index(scope) * len(stage.rules)
         outcomes = [
             (rule, [trials[i][column] for i in chosen])
-            for column, (name, rule) in enumerate(every)
-            if name == scope
+            for column, rule in enumerate(stage.rules, first)
         ]
     return _judge(scope, outcomes, before, data.labels) if outcomes else None
 
