@@ -102,6 +102,10 @@ def trained_orders(orders: Sequence[Order]) -> list[Order]:
         )  # fmt: skip
     if not ready:
         raise UsageError(f"fold {there[0].fold} has no validation cases", place=place)
+    for order in orders:
+        if order not in ready:
+            why = "has no validation cases" if order in there else "is not trained"
+            log.info("fold %s %s; skipped", order.fold, why)
     for order in ready:
         _check_trained(order, info)
     return ready

@@ -161,6 +161,12 @@ def _read_other(place: Path) -> Plan:
     """Return the plan in a file, or in the folder of a planned data set, a model or a bundle."""
     known = (place, place / "plan.json", place / "bundle" / "plan.json")
     found = next((path for path in known if path.is_file()), None)
+    if "plans.json" in (place.name, *(path.name for path in place.glob("plans.json"))):
+        raise UsageError(
+            "--plan-from: these are nnU-Net's plans",
+            place=str(place),
+            remedy="autoseg import --model makes a bundle of the trained model; name that",
+        )
     if found is None:
         expected = "a plan.json, or a folder of prepared/, a model or a bundle that holds one"
         raise UsageError("--plan-from: no plan here", place=str(place), expected=expected)

@@ -388,6 +388,12 @@ def test_a_plan_edited_by_hand_is_kept_aside_when_another_is_taken_over(workspac
 def test_what_is_no_plan_is_said(workspace, tmp_path):
     with pytest.raises(UsageError, match="--plan-from: no plan here"):
         plan(workspace, "TINY", plan_from=tmp_path)
+    (tmp_path / "plans.json").write_text("{}")
+    for place in (tmp_path, tmp_path / "plans.json"):
+        with pytest.raises(
+            UsageError, match=r"these are nnU-Net's plans -> autoseg import --model"
+        ):
+            plan(workspace, "TINY", plan_from=place)
     plan(workspace, "TINY", workers=0, prepare=False)
     with pytest.raises(UsageError, match="--memory-gb and --plan-from"):
         plan(workspace, "TINY", plan_from=workspace.plan("TINY"), memory_gb=8)
