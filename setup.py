@@ -32,7 +32,7 @@ setup(
         "serve": ["fastapi", "uvicorn", "pillow"],
         "dicom": ["pydicom", "highdicom"],
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
-        "track": ["tensorboard", "wandb", "mlflow"],
+        "track": ["tensorboard", "wandb>=0.31", "mlflow"],
         "search": ["optuna"],
         "cluster": ["distributed", "dask-jobqueue"],
         "networks": ["monai"],
