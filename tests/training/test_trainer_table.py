@@ -15,9 +15,9 @@ from autoseg.training.sampling import SAMPLERS
 from autoseg.training.schedules import SCHEDULES
 from autoseg.training.settings import check_ranges
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
-TABLE = PAGE.read_text(encoding="utf-8").partition("## nnU-Net's trainer classes")[2]
-SETTINGS = sorted({m for m in re.findall(r"`([^`]+=[^`]*)`", TABLE) if "..." not in m})
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming-from-nnunet.md"
+TABLE = PAGE.read_text(encoding="utf-8").partition("### Trainers")[2].partition("\n## ")[0]
+SETTINGS = sorted(set(re.findall(r"`--set ([^`]+)`", TABLE)))
 
 
 def test_the_table_is_found():
