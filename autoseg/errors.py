@@ -12,9 +12,10 @@ AutosegError         1   never raised itself
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,23 @@ class AutosegError(Exception):
         remedy = f" -> {self.remedy}" if self.remedy else ""
         lines = [f"{place}{self.fact}{expected}{remedy}"]
         return "\n".join([*(str(problem) for problem in self.problems), *lines])
+
+
+@contextlib.contextmanager
+def spoken_of(place: str, name: str) -> Iterator[None]:
+    """Let errors of the block say `name` for `place`: files that are gone when they are read."""
+    try:
+        yield
+    except AutosegError as error:
+        error.problems = tuple(
+            replace(problem, place=problem.place.replace(place, name),
+                    found=problem.found.replace(place, name))
+            for problem in error.problems
+        )  # fmt: skip
+        error.place = error.place.replace(place, name)
+        error.fact = error.fact.replace(place, name)
+        error.remedy = error.remedy.replace(place, name)
+        raise
 
 
 def _rebuild(

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from autoseg.errors import DataError, UsageError
+from autoseg.errors import DataError, UsageError, spoken_of
 from autoseg.nifti_header import FIELDS
 from autoseg.sniff import check_file
 
@@ -38,6 +38,8 @@ def connected(images: Sequence[str], output: str) -> Iterator[tuple[list[Path], 
         raise UsageError("stdin can be one image only", expected="one '-' after -i")
     with tempfile.TemporaryDirectory(prefix="autoseg_") as folder, contextlib.ExitStack() as stack:
         paths = [_stdin(Path(folder)) if image == PIPE else Path(image) for image in images]
+        for path in [path for path in paths if path.parent == Path(folder)]:
+            stack.enter_context(spoken_of(str(path), STDIN_STEM))
         if output != PIPE:
             yield paths, Path(output)
             return

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -180,22 +180,48 @@ def _read_about(archive: zipfile.ZipFile, path: Path) -> Probabilities:
 
     grid = {name: numbers(name) for name in ("shape", "spacing", "origin", "direction")}
     z, y, x = ((int(start), int(stop)) for start, stop in numbers("box"))
-    return Probabilities(
+    about = Probabilities(
         inside=np.zeros((0, 0, 0, 0), TYPE),
         box=(z, y, x),
         geometry=Geometry(**grid),
         channels=numbers("channels"),
         values=numbers("values"),
     )
+    _check_sizes(about, _shape(archive))
+    return about
+
+
+def _check_sizes(about: Probabilities, shape: Sequence[int]) -> None:
+    """Raise ValueError for a box outside of its scan, or probabilities of another size.
+
+    A box of a thousand scans would take the memory of a thousand scans.
+    """
+    sides = zip(about.box, about.geometry.shape, strict=True)
+    if not all(0 <= start <= stop <= size for (start, stop), size in sides):
+        raise ValueError(f"the box {about.box} in a scan of {about.geometry.shape}")
+    wanted = (len(about.values), *(stop - start for start, stop in about.box))
+    if len(about.channels) != len(about.values) or tuple(shape) != wanted:
+        raise ValueError(f"probabilities of shape {tuple(shape)}, expected {wanted}")
+
+
+def _shape(archive: zipfile.ZipFile) -> tuple[int, ...]:
+    with archive.open("probabilities.npy") as stream:
+        return _header(stream)
+
+
+def _header(stream: IO[bytes]) -> tuple[int, ...]:
+    """Return the shape of the probabilities; the stream stands at the first of them then."""
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("an array of another version")
+    shape, _, kind = np.lib.format.read_array_header_1_0(stream)
+    if kind != TYPE or len(shape) != 4:
+        raise ValueError(f"an array of {kind} in {len(shape)} dimensions")
+    return shape
 
 
 def _channels(archive: zipfile.ZipFile) -> Iterator[np.ndarray]:
     with archive.open("probabilities.npy") as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError("an array of another version")
-        shape, _, kind = np.lib.format.read_array_header_1_0(stream)
-        if kind != TYPE or len(shape) != 4:
-            raise ValueError(f"an array of {kind} in {len(shape)} dimensions")
+        shape = _header(stream)
         size = int(np.prod(shape[1:], dtype=np.int64)) * TYPE.itemsize
         for _ in range(shape[0]):
             data = stream.read(size)

@@ -59,7 +59,7 @@ def test_either_end_may_be_a_file(place, tmp_path):
         (b"", 3, b"stdin: is empty (0 bytes)"),
         (b"<html>login</html>" * 9, 3, b"stdin: is a web page, not an image"),
         (b"\x89PNG\r\n\x1a\n" * 9, 3, b"stdin: is no NIfTI file, expected NIfTI, compressed or"),
-        (b"\x1f\x8b" + bytes(99), 3, b"stdin.nii.gz: its compressed data are damaged"),
+        (b"\x1f\x8b" + bytes(99), 3, b"error: stdin: its compressed data are damaged"),
     ],
 )
 def test_what_is_wrong_on_stdin_is_said_on_stderr(place, data, code, said):

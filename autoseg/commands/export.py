@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 
 from autoseg.commands.options import overwrite_option
 
@@ -48,10 +49,10 @@ def run(options: argparse.Namespace) -> str:
         trust=options.trust,
     )
     if options.to != "nnunet":
-        return f"next: {NEXT[options.to].format(place)}"
+        return f"next: {NEXT[options.to].format(quote(str(place)))}"
     stages = sorted(path.parent for path in place.glob("*/plans.json"))  # of a cascade
-    lines = [NNUNET.format(stage, "PREVIOUS", _folds(stage)) for stage in stages]
-    lines += [NNUNET.format(place, "LABELS", _folds(place))]
+    lines = [NNUNET.format(quote(str(stage)), "PREVIOUS", _folds(stage)) for stage in stages]
+    lines += [NNUNET.format(quote(str(place)), "LABELS", _folds(place))]
     lines[-1] += " -prev_stage_predictions PREVIOUS" * bool(stages)
     return f"next: {' && '.join(lines)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 
 from autoseg.commands.options import overwrite_option, workspace_of, workspace_option
 from autoseg.errors import UsageError
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> str:
         annotated=options.annotated,
         link=options.link,
     )
-    return f"next: autoseg_plan -d {options.dataset}"
+    return f"next: autoseg_plan -d {quote(options.dataset)}"
 
 
 def _import_model(options: argparse.Namespace) -> str:
@@ -118,7 +119,7 @@ def _import_model(options: argparse.Namespace) -> str:
     info = open_bundle(bundle, trust=options.trust)
     theirs = any("from" in card.card for card in info.fold_cards.values())
     speed = " --speed accurate" * theirs  # as nnU-Net predicts
-    return f"next: autoseg_predict -m {bundle}{speed} -i IMAGES -o LABELS"
+    return f"next: autoseg_predict -m {quote(str(bundle))}{speed} -i IMAGES -o LABELS"
 
 
 def _spelled(name: str) -> str:

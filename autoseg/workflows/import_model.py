@@ -16,7 +16,7 @@ import torch
 
 from autoseg.bundle import BundleInfo, load_bundle, open_bundle
 from autoseg.bundle_writer import save_weights
-from autoseg.errors import CorruptError, UsageError
+from autoseg.errors import CorruptError, UsageError, spoken_of
 from autoseg.files import building
 from autoseg.inference.predictor import load_networks
 from autoseg.sharing.archive import (
@@ -41,6 +41,7 @@ from autoseg.workspace import Workspace
 log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")  # the same everywhere; a test case takes seconds
+UNPACKED, FRESH = "unpacked", "bundle"  # folders while it is checked
 KINDS = "a bundle (card.json), its zip, or nnU-Net's results as a folder or a zip"
 
 
@@ -69,9 +70,13 @@ def import_model(
         )  # fmt: skip
     if dataset is not None and not re.fullmatch(NAME, dataset):
         raise UsageError(f"'{dataset}' is no name", expected="letters, digits, and _ . -")
-    with building(output or workspace.models("any")) as room:
-        found = source if source.is_dir() else _unpack(source, room / "unpacked", checkpoint)
-        fresh = room / "bundle"
+    with (
+        building(output or workspace.models("any")) as room,
+        spoken_of(f"{room / UNPACKED}", str(source)),
+        spoken_of(f"{room / FRESH}", str(source)),
+    ):
+        found = source if source.is_dir() else _unpack(source, room / UNPACKED, checkpoint)
+        fresh = room / FRESH
         if (found / "card.json").is_file():
             info = _open_foreign(found, folds, trust)
             target = output or _home(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
@@ -133,10 +134,10 @@ def _start(speed: str | None, budget: str | None) -> PredictConfig:
 def _seconds(budget: str | None) -> float | None:
     if budget is None:
         return None
-    seconds = parse_budget(budget).seconds
-    if seconds is None:
-        raise UsageError(f"--budget {budget}", expected='time for a case, such as "60s" or "2m"')
-    return seconds
+    with contextlib.suppress(UsageError):
+        if seconds := parse_budget(budget).seconds:
+            return seconds
+    raise UsageError(f"--budget {budget}", expected='time for a case, such as "60s" or "2m"')
 
 
 def _announce(task: Task) -> None:

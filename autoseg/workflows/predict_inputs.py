@@ -1,7 +1,8 @@
 """What `-i` and `-o` mean: a folder of cases, or one case whose label map gets a name of its own.
 
 When the output is named as an image file is, all that is named as input is one case: one file (or
-DICOM series) per channel, in the order of the channels. Otherwise the output is a folder, and files
+DICOM series) per channel, in the order of the channels, or of the numbers in their names where they
+have them (`x_0001.nii.gz`). Otherwise the output is a folder, and files
 make cases by their names, as they do in a folder.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from autoseg.case_files import ENDINGS, PICTURES, ending_of, stem_of
+from autoseg.case_files import CHANNEL_NAME, ENDINGS, PICTURES, ending_of, stem_of
 from autoseg.dataset import Case, check_is_image, find_cases
 from autoseg.dicom_files import is_series
 from autoseg.errors import DataError, Problem, UsageError
@@ -72,7 +73,16 @@ def _one_case(images: Sequence[Path], output: Path, channels: int, file_ending: 
         raise UsageError(fact, expected=expected, remedy="several cases? name a folder with -o")
     if len({path.resolve() for path in images}) < len(images):
         raise UsageError("the same file is named twice", expected="one file per channel")
-    return Case(stem_of(first.resolve()), tuple(images))
+    return Case(stem_of(first.resolve()), tuple(_by_number(images)))
+
+
+def _by_number(images: Sequence[Path]) -> list[Path]:
+    """Return files in the order of their channel numbers, as given where they have none."""
+    found = [CHANNEL_NAME.fullmatch(stem_of(path)) for path in images]
+    numbers = [int(match[2]) for match in found if match]
+    if sorted(numbers) != list(range(len(images))):
+        return list(images)
+    return [path for _, path in sorted(zip(numbers, images, strict=True))]
 
 
 def _check_apart(images: Iterable[Path], cases: Iterable[Case], output: Path) -> None:

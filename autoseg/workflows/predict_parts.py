@@ -98,7 +98,10 @@ def open_part(output: Path, header: Mapping[str, Any], part: Part, cases: Sequen
             return record
         if (record.home / FINAL).is_file():
             _merge(output, header, part.of)  # killed just before it could
-            raise UsageError(f"part {part.number} of {part.of} is finished", place=str(output))
+            raise UsageError(
+                f"part {part.number} of {part.of} is finished", place=str(output),
+                remedy="run the parts that are missing, if any are",
+            )  # fmt: skip
         return begin(record)
 
 

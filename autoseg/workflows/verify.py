@@ -150,7 +150,8 @@ def _verify_fold(
             test.trial, network, plan, bundle.settings, bundle.design, bundle.config, device, trust
         )
     except AutosegError as error:
-        return f"fold {fold}: {error}", [str(error)]
+        told = str(error).replace(f"{info.folder}/", "")  # it may be a copy that goes away
+        return f"fold {fold}: {told}", [told]
     compared = compare(test.expected, found, plan.labels)
     if compared.problems:
         return f"fold {fold}: {'; '.join(compared.problems)}", list(compared.problems)

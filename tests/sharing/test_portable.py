@@ -111,6 +111,18 @@ def test_the_reader_in_the_docs_makes_the_same_label_map(tmp_path: Path, monkeyp
     assert (theirs.array[0] != ours).mean() < 5e-4  # near ties
 
 
+def test_the_reader_takes_a_picture(tmp_path: Path, monkeypatch):
+    plan, image = make_case("2d")
+    grey = np.clip(image.array[:, 9:10] * 20 + 90, 0, 255).astype(np.uint8)
+    bundle = load_bundle(save(tmp_path / "b", plan))
+    write_portable(bundle, tmp_path / "model", "torchscript")
+    write_image(tmp_path / "scan.png", Image(grey, Geometry((1, 30, 27))))
+    run_reader(tmp_path / "model", tmp_path / "out.png", tmp_path / "scan.png", monkeypatch)
+    ours = predict(bundle, tmp_path / "scan.png")
+    assert len(np.unique(ours)) > 2
+    assert (read_labels(tmp_path / "out.png").array[0] != ours).mean() < 2e-3  # near ties
+
+
 def test_onnx_does_too_and_takes_any_number_of_tiles(tmp_path: Path, monkeypatch):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from autoseg.errors import DataError, UsageError
+from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.image import Geometry
 from autoseg.io import read_labels
 from autoseg.labels import Labels
@@ -48,6 +48,26 @@ def test_it_is_the_ensemble_of_one_run_but_for_rounding(runs, tmp_path):
     with pytest.raises(UsageError, match="holds a finished prediction"):
         ensemble(runs, tmp_path / "out")
     assert ensemble(runs[::-1], tmp_path / "turned") == manifest
+
+
+@pytest.mark.parametrize(
+    ("box", "shape"),
+    [(((0, 4), (0, 7), (0, 9)), (3, 4, 7, 9)), (((0, 10**6), (0, 10**6), (0, 10**6)), None),
+     (((-1, 3), (0, 7), (0, 8)), None), (((3, 1), (0, 7), (0, 8)), None),
+     (((0, 4), (0, 7), (0, 8)), (2, 4, 7, 8))],
+)  # fmt: skip
+def test_a_box_that_is_not_in_the_scan_or_not_that_of_its_probabilities(tmp_path, box, shape):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        path, whole = tmp_path / folder / "case.npz", ((0, 6), (0, 7), (0, 8))
+        write_probabilities(path, Geometry((6, 7, 8)), whole, ORGANS, lambda out: out.fill(0))
+    arrays = dict(np.load(path)) | {"box": np.array(box)}
+    if shape:
+        arrays["probabilities"] = np.zeros(shape, np.float16)
+    np.savez(path, **arrays)
+    with pytest.raises(CorruptError, match="is damaged"):
+        ensemble([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("labels", [REGIONS, ORGANS])

@@ -391,7 +391,19 @@ CRAFTED = (header_of_100_mb, overlapping, half_precision, not_a_number, fewer, m
 def test_149_crafted_weights_with_the_right_hash(tmp_path, bundle, craft):
     craft(bundle / "fold_1/weights.safetensors")
     correct(bundle)
-    refused(tmp_path, pack(bundle, tmp_path / "a.zip"))
+    error = refused(tmp_path, pack(bundle, tmp_path / "a.zip"))
+    assert error.place == str(tmp_path / "a.zip")
+
+
+def test_what_is_wrong_in_a_zip_is_told_of_the_zip_not_of_a_folder_that_is_gone(tmp_path, bundle):
+    (bundle / "fold_0/test.json").unlink()
+    source = pack(bundle, tmp_path / "a.zip")
+    error = refused(tmp_path, source)
+    assert error.place == str(source)
+    assert "fold 0: fold_0/test.json: is missing" in str(error)
+    (bundle / "train.json").write_text("[]")
+    error = refused(tmp_path, source := pack(bundle, tmp_path / "b.zip"))
+    assert error.place == f"{source}/train.json"
 
 
 @pytest.mark.parametrize(

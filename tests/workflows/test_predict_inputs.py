@@ -91,6 +91,19 @@ def test_a_bad_file_ends_a_single_prediction_with_its_own_error(bundle, tmp_path
     assert not (tmp_path / "seg.nii.gz").exists()
 
 
+def test_files_of_one_case_with_channel_numbers_may_be_named_in_any_order(tmp_path):
+    numbered = [tmp_path / f"x_000{n}.nii.gz" for n in range(3)]
+    named = [tmp_path / f"{name}.nii.gz" for name in ("t2", "t1", "x_0000")]
+    for path in {*numbered, *named}:
+        path.touch()
+    out = tmp_path / "seg.nii.gz"
+    for given in (numbered, numbered[::-1]):
+        (case,) = find_inputs(given, out, 3, ".nii.gz", "labels")
+        assert case.images == tuple(numbered)
+    (case,) = find_inputs(named, out, 3, ".nii.gz", "labels")
+    assert case.images == tuple(named)
+
+
 def test_a_folder_with_one_case_may_go_to_one_file_and_no_more(bundle, tmp_path):
     write_scan(tmp_path / "in" / "a.nii.gz")
     run(tmp_path, tmp_path / "in", tmp_path / "seg.nii.gz", bundle)

@@ -90,7 +90,7 @@ def test_a_part_with_a_bad_case_is_tried_again_by_itself(workspace, images, tmp_
     run(workspace, images, out, 2)
     assert json.loads((out / FINAL).read_text())["failed"] == ["case_1"]
     assert "cut short" in json.loads((out / FAILED).read_text())["case_1"]
-    with pytest.raises(UsageError, match="part 2 of 3 is finished"):
+    with pytest.raises(UsageError, match="part 2 of 3 is finished -> run the parts"):
         run(workspace, images, out, 2)
     with pytest.raises(UsageError, match=r"in parts that is not finished -> run the parts"):
         predict(workspace, images, out)

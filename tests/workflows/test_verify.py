@@ -79,10 +79,11 @@ def test_regions_and_large_values_pass(tmp_path: Path, labels: Labels):
     assert len(verify(folder).lines) == 1
 
 
-def change_weight(bundle: Path) -> None:
+def change_weight(bundle: Path, factor: float = 1.5) -> None:
     path = bundle / "fold_1" / "weights.safetensors"
     state = load_file(path)
-    state["encoder.1.0.convolution.weight"].view(-1)[5] += 0.05
+    weights = state["encoder.1.0.convolution.weight"].view(-1)
+    weights[weights.abs().argmax()] *= factor
     save_file(state, path)
 
 
@@ -110,6 +111,13 @@ def test_one_changed_weight_with_its_hash_corrected_is_named(bundle: Path, capsy
     assert "fold 1: 1 tensors hold other weights, such as 'encoder.1.0.convolution.weight'" in err
     assert "fold 0: " in err
     assert "scores differ by" in err
+
+
+def test_one_weight_changed_in_its_last_digit_is_named(bundle: Path, capsys):
+    change_weight(bundle, 1 + 1e-7)
+    correct_hashes(bundle)
+    assert main(["verify", "-m", str(bundle)]) == 7
+    assert "fold 1: 1 tensors hold other weights" in capsys.readouterr().err
 
 
 def test_a_changed_normalisation_number_with_its_hash_corrected_is_told(bundle: Path, capsys):
