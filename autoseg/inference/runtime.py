@@ -1,10 +1,9 @@
 """Networks made ready to predict, and how many tiles they take at once on this machine.
 
 On a processor two things decide the speed. The memory layout: with channels last, convolutions run
-1.3 times faster, but only if the normalisation keeps the layout, which `group_norm` with one group
-per channel does and `instance_norm`, the same function, does not. And threads: two threads that
-each take a pair of tiles beat two threads that share every layer of one tile, because they never
-wait for each other. (A single small tile would miss oneDNN's convolutions altogether.)
+1.3 times faster, and the normalisation of `networks.blocks` keeps that layout. And threads: two
+threads that each take a pair of tiles beat two threads that share every layer of one tile, because
+they never wait for each other. (A single small tile would miss oneDNN's convolutions altogether.)
 """
 
 from __future__ import annotations
@@ -19,12 +18,10 @@ from threading import Barrier
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from autoseg.device import autocast
 from autoseg.hardware import cores
 from autoseg.inference.sliding import LIVE_ACTIVATIONS, TILE_BYTES
-from autoseg.networks.blocks import EPSILON, SLOPE, Norm
 from autoseg.plan import Design
 
 CACHE_VOXELS = 180_000  # of all tiles of one forward pass on a CPU; measured: two 40x56x40 tiles
@@ -34,37 +31,15 @@ GPU_TILES = 64
 GPU_BYTES = 4 << 30
 
 
-class NormChannelsLast(nn.Module):
-    """`networks.blocks.Norm` by way of `group_norm`, which keeps the layout channels last."""
-
-    def __init__(self, norm: Norm) -> None:
-        super().__init__()
-        self.weight, self.bias, self.activate = norm.weight, norm.bias, norm.activate
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised (and activated) `x` (B, C, *S)."""
-        x = functional.group_norm(x, len(self.weight), self.weight, self.bias, EPSILON)
-        return functional.leaky_relu_(x, SLOPE) if self.activate else x
-
-
 def ready(network: nn.Module, device: torch.device) -> nn.Module:
     """Return a copy of `network` on `device` that computes the same scores faster."""
     network = copy.deepcopy(network).to(device).eval().requires_grad_(False)
     if device.type == "cpu":
-        _replace_norms(network)
         last = {4: torch.channels_last, 5: torch.channels_last_3d}
         for parameter in network.parameters():
             if parameter.ndim in last:
                 parameter.data = parameter.data.contiguous(memory_format=last[parameter.ndim])
     return network
-
-
-def _replace_norms(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, Norm):
-            setattr(module, name, NormChannelsLast(child))
-        else:
-            _replace_norms(child)
 
 
 @dataclass(frozen=True)

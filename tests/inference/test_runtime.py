@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 from autoseg.inference.runtime import Load, choose_load, make_executor, ready, score
 from autoseg.networks import build_network
+from autoseg.networks.blocks import Norm
 from autoseg.plan import Design, NetworkSpec
 
 CPU = torch.device("cpu")
@@ -28,6 +31,21 @@ def test_a_ready_network_gives_the_same_scores(kind):
         expected = network.eval()(tiles)[0]
     found = score(ready(network, CPU), tiles, CPU, torch.float32)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_values_far_from_zero_keep_their_variance():
+    """A mean of 300 deviations, as of a scan far from zero, costs no accuracy."""
+    torch.manual_seed(1)
+    network = build_network(SPECS["plain"], 1, 3).eval()
+    tiles = 300 + torch.randn(2, 1, 8, 16, 12)
+    exact = copy.deepcopy(network).double()
+    for module in exact.modules():
+        if isinstance(module, Norm):
+            module.exact = True
+    with torch.no_grad():
+        expected = exact(tiles.double())[0].float()
+    found = score(ready(network, CPU), tiles, CPU, torch.float32)
+    torch.testing.assert_close(found, expected, rtol=0, atol=8e-6 * float(expected.abs().max()))
 
 
 def test_the_network_in_training_is_left_alone():
