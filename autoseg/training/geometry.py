@@ -158,3 +158,22 @@ def covered_box(
     start = np.clip(np.floor(centre - reach).astype(int), 0, limit - 1)
     stop = np.clip(np.ceil(centre + reach).astype(int) + 1, start + 1, limit)
     return start, stop
+
+
+def affine_of(
+    matrix: np.ndarray, centre: np.ndarray, patch_size: Triple, shape: Triple
+) -> np.ndarray:
+    """Return where voxels of a patch come from as (3, 4), the form of torch's `affine_grid`.
+
+    Voxel v of the patch comes from `centre + matrix @ (v - (patch_size - 1) / 2)`, in voxels of an
+    array of `shape`. torch measures both from -1 to 1 between the outer faces, X first.
+
+    >>> affine_of(np.eye(3), np.full(3, 1.5), (4, 4, 4), (4, 4, 4))
+    array([[1., 0., 0., 0.],
+           [0., 1., 0., 0.],
+           [0., 0., 1., 0.]])
+    """
+    size = np.asarray(shape)
+    turned = matrix * np.asarray(patch_size) / size[:, None]
+    moved = (2 * np.asarray(centre) + 1) / size - 1
+    return np.column_stack((turned[::-1, ::-1], moved[::-1]))

@@ -23,7 +23,7 @@ from autoseg.plan import Design, Triple
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.distortion import distort
 from autoseg.training.distributed import ALONE, Ranks
-from autoseg.training.geometry import draw_transform, transforms_of
+from autoseg.training.geometry import affine_of, draw_transform, transforms_of
 from autoseg.training.patches import Patch, choose_place, read_patch
 from autoseg.training.sampling import Choice, Pool, annotated_in, choose_cases, make_pool
 
@@ -32,13 +32,12 @@ POLL_S = 0.2  # how often a waiting thread looks whether the other one is still 
 
 @dataclass(frozen=True)
 class Warp:
-    """A sample that `augmentation` has yet to rotate or scale: see `sampling.Patch`."""
+    """A sample that `augmentation` has yet to rotate or scale: see `patches.Patch`."""
 
     sample: int  # position in the batch
     image: Tensor  # (C, *Q) float32
     target: Tensor  # (*Q) value indices
-    matrix: Tensor  # (3, 3) float32
-    centre: Tensor  # (3,) float32
+    affine: Tensor  # (3, 4) float32, see `geometry.affine_of`
     previous: Tensor | None = None  # (*Q) value indices
 
 
@@ -198,9 +197,9 @@ def _stack(
             if previous is not None and before is not None:
                 previous[sample] = before
         else:
-            matrix = torch.from_numpy(patch.matrix.astype(np.float32))
-            centre = torch.from_numpy(patch.centre.astype(np.float32))
-            warps.append(Warp(sample, values, indices, matrix, centre, before))
+            affine = affine_of(patch.matrix, patch.centre, size, patch.labels.shape)
+            where = torch.from_numpy(affine.astype(np.float32))
+            warps.append(Warp(sample, values, indices, where, before))
     return image, target, previous, tuple(warps)
 
 
