@@ -6,7 +6,8 @@
     117   float16 scores of 117 targets in small boxes of a body, same grids; nnU-Net's time is that
           of 40 targets, extrapolated target by target, as it does not have the memory for more
 
-Memory is what the decoding itself adds to the process. The ratio of labels that differ is printed.
+Memory is what the decoding itself adds to the process; with `--device cuda`, to the GPU. The share
+of labels that differ is printed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from side_by_side import (
+    COPY_RATE,
     Cost,
     Row,
     common_options,
@@ -81,7 +83,11 @@ for _ in range(3):
     peak = memory("VmHWM") - before
 if saved:
     np.save(saved, frame.turn(out))
-print(json.dumps([min(times), peak]))
+share = None
+if scores.device.type == "cuda":  # each score and each label moved once, against a copy's rate
+    share = (scores.nbytes + out.nbytes) / min(times) / copy_rate(device)
+    peak = (torch.cuda.max_memory_allocated() - scores.nbytes) / 2**30
+print(json.dumps([min(times), peak, share]))
 """
 NNUNET = """
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
@@ -91,7 +97,7 @@ out = resample_data_or_seg_to_shape(scores, new, spacing, target_spacing, is_seg
 out = out.argmax(0)
 seconds = time.perf_counter() - begin
 np.save(saved, out.astype(np.uint8))
-print(json.dumps([seconds, memory("VmHWM") - before]))
+print(json.dumps([seconds, memory("VmHWM") - before, None]))
 """
 
 
@@ -113,24 +119,25 @@ def compare(
     bar: str,
 ) -> None:  # fmt: skip
     """Print the row of `targets`; nnU-Net's time for `theirs` of them is extrapolated."""
-    cost = run(sys.executable, AUTOSEG, kind, targets, options.device, "")
+    cost, share = run(sys.executable, AUTOSEG, kind, targets, options.device, "")
+    rate = f", {100 * share:.0f} % of the copy rate" if share else ""
     others, differ = [], ""
     if peer:
-        other = run(options.nnunet / "bin/python", NNUNET, kind, theirs, "cpu",
+        other, _ = run(options.nnunet / "bin/python", NNUNET, kind, theirs, "cpu",
                     str(folder / "theirs.npy"))  # fmt: skip
         scale = (targets + 1) / (theirs + 1)
         others = [Cost(other.wall_s * scale, other.processor_s * scale, other.peak_gb * scale)]
         run(sys.executable, AUTOSEG, kind, theirs, options.device, str(folder / "ours.npy"))
         ours, same = np.load(folder / "ours.npy"), np.load(folder / "theirs.npy")
         differ = f"; {100 * (ours != same).mean():.4f} % of voxels differ with {theirs}"
-    print_row(Row(f"decode {targets} targets{differ}", [cost], others, bar))
+    print_row(Row(f"decode {targets} targets{rate}{differ}", [cost], others, bar))
 
 
-def run(python: str | Path, code: str, *arguments: object) -> Cost:
-    """Return the decoding's own seconds and added memory."""
-    cost, text = measure(script(python, COMMON + code, *arguments))
-    seconds, added = last_json(text)
-    return Cost(seconds, cost.processor_s, added)
+def run(python: str | Path, code: str, *arguments: object) -> tuple[Cost, float | None]:
+    """Return the decoding's own seconds and added memory, and its share of a GPU's copy rate."""
+    cost, text = measure(script(python, COPY_RATE + COMMON + code, *arguments))
+    seconds, added, share = last_json(text)
+    return Cost(seconds, cost.processor_s, added), share
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from autoseg.image import Geometry, Image
+from autoseg.io import read_labels, write_image, write_labels
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared/data"
 LOOK_EVERY_S = 0.05
@@ -147,6 +150,18 @@ def script(python: str | Path, code: str, *arguments: object) -> list[str]:
     return [str(python), "-c", code, *(json.dumps(a) for a in arguments)]
 
 
+COPY_RATE = """
+def copy_rate(device):
+    import time, torch
+    a, fastest = torch.empty(1 << 28, device=device), float("inf")
+    for _ in range(5):
+        torch.cuda.synchronize(); begin = time.perf_counter()
+        a.clone(); torch.cuda.synchronize()
+        fastest = min(fastest, time.perf_counter() - begin)
+    return 2 * a.nbytes / fastest
+"""  # bytes read and written a second by copies on a GPU, for the scripts that are run
+
+
 def last_json(text: str) -> object:
     """Return what the last line of a script's output says."""
     return json.loads(text.strip().splitlines()[-1])
@@ -251,23 +266,19 @@ def write_phantom_cts(raw: Path, cases: int = 8) -> Path:
     Real kidneys where the masks are there, else ellipsoids; intensities are made: air, a body with
     texture, organs a little brighter.
     """
-    import SimpleITK as sitk
-
     masks = _kidney_masks()
     for kind in ("imagesTr", "labelsTr"):
         (raw / kind).mkdir(parents=True)
     for number in range(cases):
         rng = np.random.default_rng(number)
         labels = _label_volume(masks, number, rng)
-        image = sitk.GetImageFromArray(_hounsfield(labels, rng))
-        truth = sitk.GetImageFromArray(labels)
         plane, thick = rng.uniform(0.7, 1.0), rng.uniform(3.0, 5.0)
-        for volume, path in (
-            (image, raw / "imagesTr" / f"ct_{number:02d}_0000.nii.gz"),
-            (truth, raw / "labelsTr" / f"ct_{number:02d}.nii.gz"),
-        ):
-            volume.SetSpacing((plane, plane, thick))
-            sitk.WriteImage(volume, str(path))
+        geometry = Geometry(labels.shape, (thick, plane, plane))
+        write_image(
+            raw / "imagesTr" / f"ct_{number:02d}_0000.nii.gz",
+            Image(_hounsfield(labels, rng)[None], geometry),
+        )
+        write_labels(raw / "labelsTr" / f"ct_{number:02d}.nii.gz", labels, geometry)
     _write_dataset(raw, {"0": "CT"}, {"background": 0, "kidney": 1, "tumour": 2}, cases)
     return raw
 
@@ -279,11 +290,9 @@ def _write_dataset(raw: Path, channels: object, labels: object, cases: int) -> N
 
 
 def _kidney_masks() -> list[np.ndarray]:
-    import SimpleITK as sitk
-
     found = []
     for path in sorted((DATA / "kits_masks").glob("case_*/*.nii.gz")):
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        array = read_labels(path).array[0]
         thin = array if array.shape[0] < array.shape[2] else np.moveaxis(array, 2, 0)
         if thin.shape[1:] == (512, 512) and thin.shape[0] <= 100:
             found.append(np.ascontiguousarray(thin.astype(np.uint8)))
