@@ -9,12 +9,14 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+import pytest
 import torch
 
 from autoseg.training.distributed import join_ranks
 from autoseg.training.launch import read_launch
 
 MOST = 3
+PATIENCE_S = 600  # a rank whose peer has failed waits for ever, and the next test with it
 TORCHRUNS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -42,7 +44,13 @@ class Pool:
                 zip(TORCHRUNS, map(str, (rank, size, rank, "127.0.0.1", port)), strict=True)
             )
             pipe.send((names, function, arguments))
-        return [pipe.recv() for pipe in self.pipes[:size]]
+        answers: list[Any] = [None] * size
+        for rank, pipe in enumerate(self.pipes[:size]):
+            if not pipe.poll(PATIENCE_S):
+                others = [p.recv() for p in self.pipes[:size] if p is not pipe and p.poll()]
+                pytest.fail(f"rank {rank} did not end; what others ended with: {others}")
+            answers[rank] = pipe.recv()
+        return answers
 
     def run(self, size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """Return what `function(ranks, *arguments)` gave on each rank."""
