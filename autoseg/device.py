@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
 from autoseg.errors import ResourceError, UsageError, suggest
@@ -156,6 +157,19 @@ def memory_of(name: str) -> tuple[int, int] | None:
     """
     device = torch.device(name)
     return torch.cuda.mem_get_info(device) if device.type == "cuda" else None
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return what this process may still take of a GPU's memory; None of other devices."""
+    if device.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
+
+
+def pinned(array: np.ndarray, device: torch.device) -> np.ndarray:
+    """Return `array` in memory that a CUDA device reads by itself; for others as it is."""
+    return torch.from_numpy(array).pin_memory().numpy() if device.type == "cuda" else array
 
 
 @contextlib.contextmanager

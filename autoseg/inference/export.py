@@ -124,7 +124,10 @@ def _sources_of(
     shown = (frame.box, frame.axis_order, frame.orientation)
     if any((f.box, f.axis_order, f.orientation) != shown for _, f in members):
         raise ValueError("the members do not show the same part of one scan")
-    device = members[0][0].device
+    # Those of a large scan may lie in main memory, beside others on a GPU.
+    places = {scores.device for scores, _ in members}
+    device = places.pop() if len(places) == 1 else torch.device("cpu")
+    members = [(scores.to(device), own) for scores, own in members]
     block = _block_size(device, labels.channels)
     return frame, device, [_Source.of(scores, own, block) for scores, own in members]
 

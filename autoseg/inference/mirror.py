@@ -59,9 +59,10 @@ def mirrored(
     `entering` is the order of the channels of tiles whose left and right are exchanged (None: the
     same), for masks of targets among them.
     """
-    exchanged = list(labels.mirrored_channels)
 
     def run(tiles: Tensor) -> Tensor:
+        exchanged = _order(labels.mirrored_channels, tiles.device)
+        entered = None if entering is None else _order(entering, tiles.device)
         jobs = [(index, flip) for index in range(len(tiles)) for flip in flips]
         groups = [jobs[i : i + batch] for i in range(0, len(jobs), batch)]
 
@@ -69,8 +70,9 @@ def mirrored(
             return predict(torch.stack([turned(tiles[index], flip) for index, flip in group]))
 
         def turned(tile: Tensor, flip: Sequence[int]) -> Tensor:
-            exchange = entering is not None and left_right_axis in flip
-            return _flip(tile[list(entering or ())] if exchange else tile, flip)
+            if entered is not None and left_right_axis in flip:
+                tile = tile[entered]
+            return _flip(tile, flip)
 
         if executor is None or len(groups) == 1:
             results: Iterator[Tensor] = map(score, groups)
@@ -86,6 +88,11 @@ def mirrored(
         return torch.stack([mean for mean in total if mean is not None]).div_(len(flips))
 
     return run
+
+
+def _order(channels: Sequence[int], device: torch.device) -> Tensor:
+    """Return the indices on `device`, which is not waited for as it is for those of a list."""
+    return torch.tensor(channels).to(device, non_blocking=True)
 
 
 def _flip(volume: Tensor, axes: Sequence[int]) -> Tensor:

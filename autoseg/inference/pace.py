@@ -12,7 +12,6 @@ import numpy as np
 from autoseg.inference.effort import Effort
 from autoseg.inference.mirror import choose_flips
 from autoseg.inference.predictor import ArrayPredictor
-from autoseg.inference.runtime import choose_load
 from autoseg.inference.sliding import tile_starts
 
 SHORT_S = 1.0  # a first look that was as short as this is not typical: look again
@@ -43,7 +42,7 @@ def voxels_to_score(predictor: ArrayPredictor, shape: Sequence[int]) -> int:
 def seconds_per_voxel(predictor: ArrayPredictor) -> float:
     """Return the seconds a voxel takes in a network, timed on as many tiles as go together."""
     tile = predictor.design.patch_size
-    load = choose_load(tile, predictor.design, predictor.device)
+    load = predictor.load(tile)
     # The same tile as often as a round takes tiles: each thread gets one group.
     round_ = replace(
         predictor,

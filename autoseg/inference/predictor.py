@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,22 @@ from torch import Tensor, nn
 
 from autoseg.bundle import Bundle, load_bundle, mirrored_axes
 from autoseg.config import PredictConfig, TrainConfig, override
-from autoseg.device import PRECISIONS, pick_device
+from autoseg.device import PRECISIONS, free_bytes, pick_device
 from autoseg.errors import AutosegError, CorruptError, DataError, UsageError
 from autoseg.image import Geometry, Image
 from autoseg.inference.export import decode_restored
 from autoseg.inference.mirror import choose_flips, mirrored
 from autoseg.inference.probabilities import whole_probabilities
-from autoseg.inference.runtime import choose_load, ready, score, shared_executor
-from autoseg.inference.sliding import Triple, choose_tile, sliding_window
+from autoseg.inference.runtime import (
+    Load,
+    Room,
+    choose_load,
+    ready,
+    score,
+    shared_executor,
+    tile_bytes,
+)
+from autoseg.inference.sliding import Triple, choose_tile, if_it_fits, sliding_window
 from autoseg.inference.speed import GROWING, PRECISION, settle
 from autoseg.labels import Labels
 from autoseg.networks import NETWORKS, build_network
@@ -39,7 +48,7 @@ class ArrayPredictor:
 
     In a `cascade` the array's last channel holds the value indices that the previous stage
     predicted (`preprocessing.previous.with_previous`); the networks get a mask of each target.
-    Holds no state that changes, so several threads may share it.
+    Several threads may share it.
     """
 
     networks: tuple[nn.Module, ...]
@@ -52,25 +61,41 @@ class ArrayPredictor:
     dtype: torch.dtype
     interrupt: Callable[[], None] = lambda: None  # called before each group of tiles; may raise
     cascade: bool = False
+    room: Room = dataclasses.field(default_factory=Room)
 
     def __call__(self, array: np.ndarray) -> Tensor:
-        """Return the logits of one prepared case; raise when they are not finite."""
+        """Return the logits of one prepared case; raise when they are not finite.
+
+        They lie on the device, unless its memory is too small for image and scores.
+        """
         image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
         tile = self.tile_size(array.shape[1:])
-        try:
-            scores = self._scores(image.to(self.device), tile)
-        except torch.OutOfMemoryError:
-            if self.device.type == "cpu":
-                raise
-            torch.cuda.empty_cache()
+        run = partial(self._scores, tile=tile)
+        scores = None
+        if self.device.type == "cpu":
+            scores = run(image)
+        elif self._has_room(image, tile):
+            scores = if_it_fits(run, image.to(self.device, non_blocking=True))
+        if scores is None:
             log.warning("the GPU's memory is too small for this case: it is kept in main memory")
-            scores = self._scores(image, tile, batch=1)
+            scores = run(image)
         if not bool(torch.isfinite(scores).all()):
             raise AutosegError(
                 f"the network's scores are not finite in {self.dtype}",
                 remedy="use --set precision=float32, or train again",
             )
         return scores
+
+    def _has_room(self, image: Tensor, tile: Triple) -> bool:
+        """Tell whether image, scores and a single tile are expected to fit on the device."""
+        channels, there = self.plan.labels.channels, free_bytes(self.device)
+        needed = 4 * (len(image) + channels) * math.prod(image.shape[1:])
+        needed += tile_bytes(tile, self.design, channels)
+        return there is None or needed < there
+
+    def load(self, tile: Triple) -> Load:
+        """Return how many tiles of this size go through the networks at once, as planned."""
+        return choose_load(tile, self.design, self.device, self.plan.labels.channels)
 
     def tile_size(self, shape: Sequence[int]) -> Triple:
         """Return the tile that a prepared array of `shape` (z, y, x) is predicted with."""
@@ -82,30 +107,32 @@ class ArrayPredictor:
         return choose_tile(shape, self.design.patch_size, (z, y, x), spec.features[0])
 
     @torch.inference_mode()
-    def _scores(self, image: Tensor, tile: Triple, batch: int | None = None) -> Tensor:
-        load = choose_load(tile, self.design, self.device)
-        executor = None
-        if self.device.type == "cpu":
-            executor = shared_executor(load)
-        batch = batch or load.batch
-        score_mirrored = mirrored(
-            self.score_tiles,
-            self.flips,
-            self.plan.left_right_axis,
-            self.plan.labels,
-            batch,
-            executor,
-            self._exchanged(len(image)),
-        )
+    def _scores(self, image: Tensor, tile: Triple) -> Tensor:
+        load = self.load(tile)
+        executor = shared_executor(load) if self.device.type == "cpu" else None
+        left_right, labels = self.plan.left_right_axis, self.plan.labels
+        entering = self._exchanged(len(image))
 
         def run(group: Tensor) -> Tensor:
             self.interrupt()
+            group = group.to(self.device)
             if self.cascade:
-                group = append_masks(group[:, :-1], group[:, -1], self.plan.labels)
-            return score_mirrored(group)
+                group = append_masks(group[:, :-1], group[:, -1], labels)
+            batch = self.room.of(load.batch)
+            score_mirrored = mirrored(
+                self.score_tiles, self.flips, left_right, labels, batch, executor, entering
+            )
+            return score_mirrored(group).to(image.device)
 
-        tiles = max(1, batch * load.workers // len(self.flips))
-        return sliding_window(run, image, tile, self.step, tiles, self.plan.reversed_axes)
+        def tiles() -> int:
+            return max(1, self.room.of(load.batch) * load.workers // len(self.flips))
+
+        def fewer() -> int:
+            self.room.halve(load.batch)
+            return tiles()
+
+        reverse = self.plan.reversed_axes
+        return sliding_window(run, image, tile, self.step, tiles(), reverse, fewer)
 
     def _exchanged(self, channels: int) -> list[int] | None:
         """Return the order of the networks' input channels when left and right are exchanged."""

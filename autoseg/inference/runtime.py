@@ -9,6 +9,7 @@ they never wait for each other. (A single small tile would miss oneDNN's convolu
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -24,11 +25,14 @@ from autoseg.hardware import cores
 from autoseg.inference.sliding import LIVE_ACTIVATIONS, TILE_BYTES
 from autoseg.plan import Design
 
+log = logging.getLogger(__name__)
+
 CACHE_VOXELS = 180_000  # of all tiles of one forward pass on a CPU; measured: two 40x56x40 tiles
 SMALLEST_BATCH = 2  # on a CPU; below, PyTorch leaves small layers to its slow convolution
 MOST_WORKERS = 4  # eight flips in pairs
 GPU_TILES = 64
 GPU_BYTES = 4 << 30
+LIVE_SCORES = 3  # of a tile in float32: as scored, flipped back, and their sum
 
 
 def ready(network: nn.Module, device: torch.device) -> nn.Module:
@@ -51,16 +55,43 @@ class Load:
     threads: int
 
 
-def choose_load(tile: Sequence[int], design: Design, device: torch.device) -> Load:
-    """Return the load for tiles of this size on this machine."""
-    voxels = math.prod(tile)
-    bytes_per_tile = 4 * LIVE_ACTIVATIONS * voxels * design.network.features[0]
+@dataclass
+class Room:
+    """How many tiles of a pass fit into memory: fewer than planned once those did not."""
+
+    most: int | None = None
+
+    def of(self, planned: int) -> int:
+        """Return `planned`, or less where that was too much before."""
+        return planned if self.most is None else min(planned, self.most)
+
+    def halve(self, planned: int) -> None:
+        """Note that as many did not fit; raise OutOfMemoryError when that was a single one."""
+        batch = self.of(planned)
+        if batch == 1:
+            raise torch.OutOfMemoryError("the memory is too small for a single tile")
+        self.most = batch // 2
+        log.warning("out of memory with %d tiles at once: from here on %d", batch, self.most)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def choose_load(tile: Sequence[int], design: Design, device: torch.device, channels: int) -> Load:
+    """Return the load for tiles of this size on this machine; `channels` are those of scores."""
     if device.type != "cpu":
-        return Load(max(1, min(GPU_TILES, GPU_BYTES // bytes_per_tile)), 1, 1)
+        most = GPU_BYTES // tile_bytes(tile, design, channels)
+        return Load(max(1, min(GPU_TILES, most)), 1, 1)
+    voxels, bytes_per_tile = math.prod(tile), tile_bytes(tile, design)
     available = min(cores(), torch.get_num_threads())
     batch = max(SMALLEST_BATCH, CACHE_VOXELS // voxels)
     workers = max(1, min(available, MOST_WORKERS, TILE_BYTES // (batch * bytes_per_tile)))
     return Load(batch, workers, available // workers)
+
+
+def tile_bytes(tile: Sequence[int], design: Design, channels: int = 0) -> int:
+    """Return about what a tile takes in a network; with `channels`, and its scores after it."""
+    alive = LIVE_ACTIVATIONS * design.network.features[0] + LIVE_SCORES * channels
+    return 4 * math.prod(tile) * alive
 
 
 def make_executor(load: Load) -> Executor | None:

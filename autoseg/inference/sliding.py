@@ -3,14 +3,18 @@
 Tiles lie on a regular grid, so the weight of a tile is a product of one weight per axis, and the
 weights of all tiles at one voxel sum to one before anything is added: no second volume of weights,
 no division afterwards. Along an axis with a single tile the weight is one.
+
+Tiles that hold one value and nothing else, such as the air around a body, all get the same scores:
+the network sees the first of them.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,8 +23,12 @@ SIGMA = 1 / 8  # of the Gaussian, in tiles (nnU-Net)
 GROWTH = 1.5  # a tile may be this much longer than the patch where that saves a second tile
 TILE_BYTES = 2 << 30  # and its activations must stay below this
 LIVE_ACTIVATIONS = 5  # feature maps of the finest stage that are alive at once
+# Standard deviations (prepared images have one of about 1) that resampling makes of a single value.
+ROUNDING = 1e-5
 
 Triple = tuple[int, int, int]
+Index = tuple[int, ...]  # of a tile, along each axis
+Place = tuple[slice, ...]
 Score = Callable[[Tensor], Tensor]
 
 
@@ -82,6 +90,7 @@ def sliding_window(
     step: float = 0.5,
     tile_batch: int = 1,
     from_end: Sequence[int] = (),
+    fewer: Callable[[], int] | None = None,
 ) -> Tensor:
     """Return the scores (channels, Z, Y, X) float32 of `image` (C, Z, Y, X), on its device.
 
@@ -89,6 +98,8 @@ def sliding_window(
     An image smaller than a tile is padded with zeros on both sides, and the scores are cropped.
     Along axes `from_end` (0, 1, 2) margins and tiles are laid out from the other end: the scores
     are the mirror image of those of the image mirrored along these axes, to the voxel.
+    `fewer` is called when memory was too small for a group of tiles; it says how many to go on
+    with, or raises.
     """
     shape = image.shape[1:]
     padded, margins = _pad(image, patch_size, from_end)
@@ -98,25 +109,67 @@ def sliding_window(
         for axis, (s, t) in enumerate(zip(size, patch_size, strict=True))
     ]
     weights = [
-        tile_weights(s, t, at).to(image.device)
+        tile_weights(s, t, at).to(image.device, non_blocking=True)
         for s, t, at in zip(size, patch_size, starts, strict=True)
     ]
-    scores: Tensor | None = None
-    tiles = list(itertools.product(*(range(len(at)) for at in starts)))
-    for first in range(0, len(tiles), tile_batch):
-        group = tiles[first : first + tile_batch]
-        places = [_place(index, starts, patch_size) for index in group]
-        predicted = predict(torch.stack([padded[place] for place in places])).float()
-        if len(tiles) == 1:
-            scores = predicted[0]
+    places = {
+        index: _place(index, starts, patch_size)
+        for index in itertools.product(*(range(len(at)) for at in starts))
+    }
+    alike = _alike(padded, places)
+    left, scores = list(alike), None
+    while left:
+        group = left[:tile_batch]
+        tiles = torch.stack([padded[places[index]] for index in group])
+        predicted = predict(tiles) if fewer is None else if_it_fits(predict, tiles)
+        if predicted is None:
+            assert fewer is not None
+            tile_batch = fewer()
+            continue
+        left = left[len(group) :]
+        if len(places) == 1:
+            scores = predicted[0].float()
             break
         if scores is None:
-            scores = predicted.new_zeros((predicted.shape[1], *size))
-        for index, place, tile in zip(group, places, predicted, strict=True):
-            scores[place] += _weighted(tile, index, weights)
+            scores = predicted.new_zeros((predicted.shape[1], *size), dtype=torch.float32)
+        for first, tile in zip(group, predicted.float(), strict=True):
+            for index in alike[first]:
+                scores[places[index]] += _weighted(tile, index, weights)
     assert scores is not None
     z, y, x = (slice(m, m + s) for m, s in zip(margins, shape, strict=True))
     return scores[:, z, y, x]
+
+
+def if_it_fits(function: Score, tensor: Tensor) -> Tensor | None:
+    """Return `function(tensor)`; None when memory was too small, with all it held free again."""
+    try:
+        return function(tensor)
+    except torch.OutOfMemoryError:
+        return None  # an error that is still held keeps all tensors on its way
+
+
+def _alike(padded: Tensor, places: Mapping[Index, Place]) -> dict[Index, list[Index]]:
+    """Return tiles to predict, each with those that get the same scores, itself first.
+
+    The only look at a device's numbers before the scores are there.
+    """
+    if len(places) == 1:
+        return {index: [index] for index in places}
+    axes = (1, 2, 3)
+    ends = [torch.stack([padded[p].amin(axes), padded[p].amax(axes)]) for p in places.values()]
+    lowest, highest = torch.stack(ends, 1).cpu().numpy()  # (tiles, C) each
+    uniform = (highest - lowest <= ROUNDING).all(1)
+    alike: dict[Index, list[Index]] = {}
+    seen: list[tuple[np.ndarray, Index]] = []  # the value of each kind, and the first tile of it
+    for index, value, same in zip(places, lowest, uniform, strict=True):
+        twins = [first for known, first in seen if np.abs(known - value).max() <= ROUNDING]
+        if same and twins:
+            alike[twins[0]].append(index)
+            continue
+        alike[index] = [index]
+        if same:
+            seen.append((value, index))
+    return alike
 
 
 def _pad(image: Tensor, patch_size: Triple, from_end: Sequence[int]) -> tuple[Tensor, list[int]]:
@@ -128,9 +181,7 @@ def _pad(image: Tensor, patch_size: Triple, from_end: Sequence[int]) -> tuple[Te
     return functional.pad(image, sides[::-1]), before
 
 
-def _place(
-    index: Sequence[int], starts: Sequence[Sequence[int]], patch_size: Triple
-) -> tuple[slice, ...]:
+def _place(index: Index, starts: Sequence[Sequence[int]], patch_size: Triple) -> Place:
     begins = [at[i] for at, i in zip(starts, index, strict=True)]
     return (
         slice(None),
@@ -138,7 +189,7 @@ def _place(
     )
 
 
-def _weighted(tile: Tensor, index: Sequence[int], weights: Sequence[Tensor]) -> Tensor:
+def _weighted(tile: Tensor, index: Index, weights: Sequence[Tensor]) -> Tensor:
     """Return `tile` (channels, *P) times its weights, axis by axis."""
     for axis, (i, weight) in enumerate(zip(index, weights, strict=True)):
         if len(weight) > 1:

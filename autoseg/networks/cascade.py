@@ -16,6 +16,6 @@ def append_masks(image: Tensor, indices: Tensor, labels: Labels) -> Tensor:
     They travel instead of the masks, which exist for one batch of patches at a time: of exclusive
     targets they are the one-hot code without background.
     """
-    table = torch.from_numpy(labels.membership.T.copy()).to(image)  # (V + 1, K)
+    table = torch.from_numpy(labels.membership.T.copy()).to(image, non_blocking=True)  # (V + 1, K)
     masks = functional.embedding(indices.long(), table)
     return torch.cat([image, masks.movedim(-1, 1)], 1)

@@ -57,11 +57,11 @@ def test_the_network_in_training_is_left_alone():
 
 def test_small_tiles_go_in_pairs_and_large_ones_alone_stay_within_memory():
     design = Design((40, 56, 40), 2, SPECS["plain"])
-    load = choose_load((40, 56, 40), design, CPU)
+    load = choose_load((40, 56, 40), design, CPU, 3)
     assert load.batch == 2
     assert load.workers * load.threads <= torch.get_num_threads()
     wide = NetworkSpec("plain_unet", (64, 8), (ONE, (2, 2, 2)), (THREE,) * 2, (2, 2), (2,))
-    large = choose_load((192, 192, 192), Design((192, 192, 192), 2, wide), CPU)
+    large = choose_load((192, 192, 192), Design((192, 192, 192), 2, wide), CPU, 3)
     assert (large.batch, large.workers) == (2, 1)
 
 

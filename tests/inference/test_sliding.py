@@ -114,3 +114,79 @@ def test_starts_from_the_end_are_rounded_there():
     assert tile_starts(101, 64, 0.5, from_end=True) == [0, 19, 37]
     assert tile_starts(100, 64, 0.5, from_end=True) == tile_starts(100, 64, 0.5)
     assert tile_starts(50, 64, 0.5, from_end=True) == [0]
+
+
+# --- tiles that show the same ---------------------------------------------------------------------
+
+
+def counting(predict):
+    """Return `predict`, and the list of the sizes of the groups of tiles it is given."""
+    sizes: list[int] = []
+
+    def count(tiles):
+        sizes.append(len(tiles))
+        return predict(tiles)
+
+    return count, sizes
+
+
+def tile_by_tile(predict, image, tile):
+    """Return the scores of a sliding window that sees every tile, even 1e-3 apart from its twin."""
+    marked = image + 1e-3 * torch.randn_like(image)
+    return sliding_window(predict, marked, tile, 0.5)
+
+
+def test_air_is_predicted_once_and_gets_the_scores_it_would_have_got():
+    tile = (8, 8, 8)
+    places = torch.randn(tile)  # a network that sees where in a tile a voxel lies
+    image = torch.full((1, 8, 8, 48), -3.4)
+    image[..., :9] = torch.randn(8, 8, 9)
+
+    def predict(tiles):
+        return torch.cat([tiles * places, tiles.cumsum(-1)], 1)
+
+    count, sizes = counting(predict)
+    scores = sliding_window(count, image, tile, 0.5, tile_batch=4)
+    # Tiles begin at 0, 4, 8, ..., 40: from 12 on they are air, from 0 to 8 they are not.
+    assert sizes == [4]
+    torch.testing.assert_close(scores, tile_by_tile(predict, image, tile), rtol=0, atol=0.05)
+    for group in (1, 3):
+        again = sliding_window(predict, image, tile, 0.5, tile_batch=group)
+        torch.testing.assert_close(again, scores, rtol=0, atol=0)
+
+
+def test_what_resampling_makes_of_one_value_counts_as_one_and_anything_more_does_not():
+    def groups(image):
+        count, sizes = counting(lambda tiles: tiles)
+        sliding_window(count, image, (4, 4, 4), 1.0)
+        return sum(sizes)
+
+    air = torch.full((1, 4, 4, 16), -3.4)
+    air[..., 5] += 5e-6
+    assert groups(air) == 1
+    air[0, 1, 1, 5] += 1e-3
+    assert groups(air) == 2
+    two = torch.zeros(1, 4, 4, 16)
+    two[..., 8:] = 1.0  # two tiles of zeros, two of ones
+    assert groups(two) == 2
+    channels = torch.cat([air.new_zeros(air.shape), two])
+    assert groups(channels) == 2
+
+
+def test_a_group_that_does_not_fit_is_tried_in_smaller_ones_and_nothing_is_predicted_twice():
+    image = torch.randn(1, 4, 4, 40)
+    done = []
+
+    def predict(tiles):
+        if len(tiles) > 2:
+            raise torch.OutOfMemoryError("no")
+        done.append(len(tiles))
+        return tiles * 2
+
+    left = [5, 2]
+    scores = sliding_window(predict, image, (4, 4, 4), 0.5, 10, fewer=lambda: left.pop(0))
+    assert left == []
+    assert sum(done) == 19
+    torch.testing.assert_close(scores, image * 2, rtol=1e-5, atol=1e-6)
+    with pytest.raises(torch.OutOfMemoryError):
+        sliding_window(predict, image, (4, 4, 4), 0.5, 10)
