@@ -68,6 +68,15 @@ def check_writable(folder: Path) -> None:
         raise _as_resource_error(error, folder) from error
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append `line` to a UTF-8 text; not atomically, so readers drop a last line that is torn."""
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+    except OSError as error:
+        raise _as_resource_error(error, path) from error
+
+
 def write_text(path: Path, text: str, durable: bool = True) -> None:
     """Write UTF-8 `text` atomically."""
     write_atomically(path, lambda stream: stream.write(text.encode("utf-8")), durable)

@@ -26,7 +26,7 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -35,6 +35,8 @@ from autoseg.errors import AutosegError, ResourceError
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+Ready = TypeVar("Ready")
+Made = TypeVar("Made")
 Result = TypeVar("Result")
 IN_FLIGHT_PER_WORKER = 2  # enough to keep workers busy while the results are consumed
 SECONDS_BETWEEN_LINES = 10.0
@@ -71,7 +73,7 @@ def map_cases(
     A worker that the operating system kills costs only its own case: ResourceError in its Outcome.
     """
     items = list(items)
-    named = name or (lambda item: str(getattr(item, "id", item)))
+    named = name or _name
     if executor is not None:
         outcomes = _submit(executor, function, items, 2 * IN_FLIGHT_PER_WORKER, named)
     elif workers > 0 and len(items) > 1:
@@ -82,24 +84,65 @@ def map_cases(
         yield from _with_progress(outcomes, len(items), title)
 
 
-def prefetch(
-    function: Callable[[Item], Result], items: Iterable[Item], ahead: int = 2
+def overlapped(
+    before: Callable[[Item], Ready],
+    during: Callable[[Item, Ready], Made],
+    after: Callable[[Item, Made], Result],
+    items: Sequence[Item],
+    *,
+    threads: int = 2,
+    title: str = "",
 ) -> Iterator[Outcome[Item, Result]]:
-    """Yield one Outcome per item in order, while one thread works up to `ahead` items ahead."""
-    pending: deque[tuple[Item, Future[Result]]] = deque()
-    left = iter(items)
-    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
+    """Yield one Outcome per item, in the order of `items`, each of which takes three steps.
+
+    While `during` works on an item in the caller's thread, `after` ends the one before it and
+    `before` makes the next one ready in as many other `threads` (2; or 1, for one and then the
+    other). So three items at most are held. An item's first error is its Outcome.
+    """
+    outcomes = _overlapped(before, during, after, items, threads)
+    with contextlib.closing(outcomes):  # type: ignore[type-var]
+        yield from _with_progress(outcomes, len(items), title)
+
+
+def _overlapped(
+    before: Callable[[Item], Ready],
+    during: Callable[[Item, Ready], Made],
+    after: Callable[[Item, Made], Result],
+    items: Sequence[Item],
+    threads: int,
+) -> Iterator[Outcome[Item, Result]]:
+    behind: tuple[Item, Future[Result]] | None = None
+    with ThreadPoolExecutor(threads, thread_name_prefix="beside") as pool:
         try:
-            for item in itertools.islice(left, max(ahead, 1)):
-                pending.append((item, pool.submit(function, item)))
-            while pending:
-                item, future = pending.popleft()
-                outcome = _outcome(item, future, str(getattr(item, "id", item)))
-                for following in itertools.islice(left, 1):
-                    pending.append((following, pool.submit(function, following)))
-                yield outcome
+            ahead = [pool.submit(before, item) for item in items[:1]]
+            for number, item in enumerate(items, start=1):
+                ready = _outcome(item, ahead.pop(), _name(item))
+                ahead += [pool.submit(before, following) for following in items[number:][:1]]
+                made = _then(during, ready)
+                del ready  # may be large, and the next one is waited for below
+                if behind is not None:
+                    yield _outcome(*behind, _name(behind[0]))
+                behind = None
+                if made.error is None:
+                    behind = item, pool.submit(after, item, cast(Made, made.value))
+                else:
+                    yield Outcome(item, None, made.error)
+            if behind is not None:
+                yield _outcome(*behind, _name(behind[0]))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _then(
+    function: Callable[[Item, Ready], Made], ready: Outcome[Item, Ready]
+) -> Outcome[Item, Made]:
+    if ready.error is not None:
+        return Outcome(ready.item, None, ready.error)
+    return _call(lambda item: function(item, cast(Ready, ready.value)), ready.item, _name)
+
+
+def _name(item: object) -> str:
+    return str(getattr(item, "id", item))
 
 
 def _call(

@@ -13,6 +13,7 @@ import pytest
 
 from autoseg.errors import CorruptError, DataError, LockedError, ResourceError
 from autoseg.files import (
+    append_line,
     fingerprint_of,
     from_json,
     json_text,
@@ -40,6 +41,15 @@ class Tree:
 
 
 TREE = Tree("oak", {"a": Leaf((1, 2), 0.5)}, None, ("x",))
+
+
+def test_lines_are_appended_and_a_place_that_takes_none_is_named(tmp_path):
+    append_line(tmp_path / "list.txt", "größer")
+    append_line(tmp_path / "list.txt", "b")
+    assert (tmp_path / "list.txt").read_text(encoding="utf-8") == "größer\nb\n"
+    with pytest.raises(ResourceError, match=r"gone/list\.txt") as caught:
+        append_line(tmp_path / "gone" / "list.txt", "c")
+    assert isinstance(caught.value.__cause__, OSError)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):

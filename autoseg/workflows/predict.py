@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -194,7 +194,7 @@ def _predict_rest(
     if not left:
         return {}
     failed: dict[str, str] = {}
-    for outcome in _predict_cases(task, left, stop):
+    for outcome in _predict_cases(task, left, stop, record.add):
         if _fails_all(outcome.error):
             raise outcome.error
         if isinstance(outcome.error, Stopped):
@@ -207,8 +207,6 @@ def _predict_rest(
         if outcome.error is not None:
             failed[outcome.item.id] = _why(outcome.error)
             log.error("%s failed: %s", outcome.item.id, failed[outcome.item.id])
-        elif outcome.value is not None:
-            record.add(outcome.value)
     return failed
 
 
@@ -218,12 +216,15 @@ def _fails_all(error: Exception | None) -> TypeGuard[ResourceError]:
 
 
 def _predict_cases(
-    task: Task, cases: list[Case], stop: StopRequest
+    task: Task,
+    cases: list[Case],
+    stop: StopRequest,
+    keep: Callable[[Entry], None] = lambda entry: None,
 ) -> Iterator[Outcome[Case, Entry]]:
     # The only import of torch on this path: wrong folders and settings are answered without it.
     from autoseg.workflows.predict_cases import predict_cases
 
-    return predict_cases(task, cases, stop)
+    return predict_cases(task, cases, stop, keep)
 
 
 def _why(error: Exception) -> str:

@@ -9,7 +9,6 @@ and preparing the scan stands for it.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -92,15 +91,3 @@ class Budget:
             ):
                 seconds += per_voxel * voxels_to_score(stage, shape)
         return WithinBudget(effort, models, seconds)
-
-
-class Stopwatch:
-    """Seconds since the last look."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def lap(self) -> float:
-        """Return the seconds since the last lap, or the beginning."""
-        before, self._last = self._last, time.monotonic()
-        return self._last - before

@@ -1,18 +1,20 @@
-"""The part of predicting that computes: cases in, label files out, while the next one is read."""
+"""The part of predicting that computes: cases in, label files out, neighbours overlapped."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
 
 from autoseg.bundle import Bundle, load_bundle
 from autoseg.dataset import Case
-from autoseg.device import describe_device, explained_memory, pick_device
+from autoseg.device import describe_device, explained_memory, pick_device, pinned
 from autoseg.errors import DataError, ResourceError
 from autoseg.files import sha256
 from autoseg.hardware import memory_bytes
@@ -22,16 +24,17 @@ from autoseg.inference.export import decode_mean
 from autoseg.inference.predictor import ArrayPredictor, load_stages, run_stages
 from autoseg.inference.probabilities import save_certain_background, save_probabilities
 from autoseg.io import read_case, read_labels, write_labels
-from autoseg.parallel import Outcome, map_cases, prefetch
+from autoseg.parallel import Outcome, overlapped
 from autoseg.plan import Plan
 from autoseg.postprocess import Rules, apply_rules, thresholds
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
 from autoseg.preprocessing.units import unexpected_units
 from autoseg.stopping import StopRequest
-from autoseg.workflows.predict_budget import Budget, Stopwatch, WithinBudget
+from autoseg.workflows.predict_budget import Budget, WithinBudget
 from autoseg.workflows.predict_dicom import write_object
 from autoseg.workflows.predict_record import Entry, source_of
+from autoseg.workflows.predict_seconds import Seconds, Stopwatch
 from autoseg.workflows.predict_task import Task
 
 log = logging.getLogger(__name__)
@@ -62,23 +65,72 @@ class Engine:
     def plan(self) -> Plan:
         return self.bundles[0].plan
 
+    @property
+    def device(self) -> torch.device:
+        return self.predictors[0][-1].device
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A case whose label map is known and not yet written."""
+
+    geometry: Geometry
+    label_map: np.ndarray  # (Z, Y, X), before rules
+    status: str  # of its Entry
+    effort: Mapping[str, Any] = field(default_factory=dict)
+    networks_s: float = 0.0
+    decode_s: float = 0.0
+
 
 def predict_cases(
-    task: Task, cases: Sequence[Case], stop: StopRequest
+    task: Task,
+    cases: Sequence[Case],
+    stop: StopRequest,
+    keep: Callable[[Entry], None] = lambda entry: None,
 ) -> Iterator[Outcome[Case, Entry]]:
     """Predict `cases`, write their files, yield what became of each.
 
-    Once `stop` is set, the outcome of the case that is running is the error Stopped.
+    While the networks work on a case, the one before it is written and the next one is made ready;
+    on a CPU by one thread, as the networks have all cores. With a budget, which is for a case from
+    its beginning to its end, it is written before the next one begins. `keep` is called with each
+    case as soon as its files are there, by any thread. Once `stop` is set, the outcome of the case
+    that is running is the error Stopped.
     """
     engine = _load(task, stop)
-    prepared = prefetch(partial(_prepare, engine=engine), cases)
+    seconds, watch = Seconds(), Stopwatch()
 
-    def finish(case: Case) -> Entry:
-        watch = Stopwatch()
-        with explained_memory("predicting this case", NO_MEMORY):
-            return _finish(case, next(prepared).result(), engine, task, watch)
+    def compute(case: Case, prepared: Prepared) -> Computed | Entry:
+        waited_s = watch.lap()
+        seconds.waited += waited_s
+        seconds.prepare += prepared.seconds
+        with explained_memory("predicting this case", NO_MEMORY), watch.again():
+            chosen = _choose(case, prepared, engine.budget, waited_s)
+            watch.lap()
+            computed = _compute(case, prepared, engine, task, chosen)
+            seconds.networks += computed.networks_s
+            seconds.decode += computed.decode_s
+            if chosen is None or engine.budget is None:
+                return computed
+            entry = finish(case, computed)
+            beside_s = watch.lap() - computed.networks_s
+            voxels = computed.label_map.size
+            engine.budget.learn(chosen, computed.networks_s, beside_s, voxels)
+            return entry
 
-    yield from map_cases(finish, cases, title="predict")
+    def finish(case: Case, computed: Computed | Entry) -> Entry:
+        if isinstance(computed, Entry):
+            return computed
+        own = Stopwatch()
+        with explained_memory("writing this case", NO_MEMORY):
+            entry = _finish(case, computed, engine, task)
+        keep(entry)
+        seconds.write += own.lap()
+        return entry
+
+    threads = 1 if engine.device.type == "cpu" else 2
+    prepare = partial(_prepare, engine=engine)
+    yield from overlapped(prepare, compute, finish, cases, threads=threads, title="predict")
+    log.info("%s", seconds)
 
 
 def _load(task: Task, stop: StopRequest) -> Engine:
@@ -105,7 +157,13 @@ def _prepare(case: Case, engine: Engine) -> Prepared:
     for warning in unexpected_units(image, engine.plan, engine.bundles[0].settings.normalizers):
         log.warning("%s: %s", case.id, warning)
     given = None if case.previous is None else read_labels(case.previous).array[0]
-    arrays = [_prepare_stages(image, bundle, given, engine.trust) for bundle in engine.bundles]
+    arrays = [
+        tuple(
+            (pinned(array, engine.device), frame)
+            for array, frame in _prepare_stages(image, bundle, given, engine.trust)
+        )
+        for bundle in engine.bundles
+    ]
     return Prepared(image.geometry, tuple(arrays), watch.lap())
 
 
@@ -120,29 +178,51 @@ def _prepare_stages(
     return ((with_previous(array, indices), frame),)
 
 
-def _finish(case: Case, prepared: Prepared, engine: Engine, task: Task, watch: Stopwatch) -> Entry:
-    labels, waited_s = engine.plan.labels, watch.lap()
+def _choose(
+    case: Case, prepared: Prepared, budget: Budget | None, waited_s: float
+) -> WithinBudget | None:
+    if budget is None or not prepared.arrays:
+        return None
+    shapes = [[array.shape[1:] for array, _ in stages] for stages in prepared.arrays]
+    voxels = math.prod(prepared.geometry.shape)
+    return budget.choose(case.id, shapes, voxels, waited_s, prepared.seconds)
+
+
+def _compute(
+    case: Case, prepared: Prepared, engine: Engine, task: Task, chosen: WithinBudget | None
+) -> Computed:
+    labels, geometry = engine.plan.labels, prepared.geometry
     if not prepared.arrays:
         log.warning("%s: the image is empty (all zero); so is its label map", case.id)
         if task.save_probabilities:
-            save_certain_background(task.probabilities_of(case), prepared.geometry, labels)
-        nothing = np.zeros(prepared.geometry.shape, dtype=labels.dtype)
-        return _write(case, nothing, prepared, engine, task)
+            save_certain_background(task.probabilities_of(case), geometry, labels)
+        return Computed(geometry, np.zeros(geometry.shape, dtype=labels.dtype), "empty_image")
     _check_memory(prepared, engine)
-    chosen = None if engine.budget is None else _choose(case, prepared, engine.budget, waited_s)
-    watch.lap()
+    watch = Stopwatch()
     pairs = zip(chosen.models if chosen else engine.predictors, prepared.arrays, strict=True)
     members = [run_stages(stages[-len(arrays) :], arrays, labels) for stages, arrays in pairs]
     networks_s = watch.lap()
     label_map = decode_mean(members, labels, thresholds(engine.rules, labels))
-    label_map = apply_rules(label_map, prepared.geometry.spacing, labels, engine.rules)
     if task.save_probabilities:
         save_probabilities(task.probabilities_of(case), members, labels)
-    entry = _write(case, label_map, prepared, engine, task)
-    if engine.budget is None or chosen is None:
-        return entry
-    engine.budget.learn(chosen, networks_s, watch.lap(), label_map.size)
-    return replace(entry, effort=effort_json(chosen.effort, engine.budget.folds))
+    effort = effort_json(chosen.effort, engine.budget.folds) if chosen and engine.budget else {}
+    return Computed(geometry, label_map, "ok", effort, networks_s, watch.lap())
+
+
+def _finish(case: Case, computed: Computed, engine: Engine, task: Task) -> Entry:
+    """Apply the rules to the label map, write it, and return what is noted of the case."""
+    path, labels, geometry = task.file_of(case), engine.plan.labels, computed.geometry
+    label_map = computed.label_map
+    if computed.status == "ok":
+        label_map = apply_rules(label_map, geometry.spacing, labels, engine.rules)
+    if task.write == "labels":
+        write_labels(path, label_map, geometry, like=case.images[0])
+    else:
+        write_object(path, label_map, labels, case.images[0], task.write)
+    more = [task.probabilities_of(case)] if task.save_probabilities else []
+    hashes = {file.name: sha256(file) for file in more}
+    source = source_of(case)
+    return Entry(case.id, path.name, sha256(path), source, computed.status, hashes, computed.effort)
 
 
 def _check_memory(prepared: Prepared, engine: Engine) -> None:
@@ -150,32 +230,11 @@ def _check_memory(prepared: Prepared, engine: Engine) -> None:
 
     The system would end the process, and with it all other cases, without a word.
     """
-    device = engine.predictors[0][-1].device
     shapes = [stages[-1][0].shape[1:] for stages in prepared.arrays]
     needed = 4 * engine.plan.labels.channels * sum(map(math.prod, shapes))
     there = memory_bytes()
-    if device.type == "cpu" and 0 < there < needed:
+    if engine.device.type == "cpu" and 0 < there < needed:
         fact = f"scores of {' + '.join('x'.join(map(str, s)) for s in shapes)} voxels take "
         raise ResourceError(
             f"{fact}{needed / 1e9:.3g} GB, and there are {there / 1e9:.3g} GB", remedy=NO_MEMORY
         )
-
-
-def _choose(case: Case, prepared: Prepared, budget: Budget, waited_s: float) -> WithinBudget:
-    shapes = [[array.shape[1:] for array, _ in stages] for stages in prepared.arrays]
-    voxels = math.prod(prepared.geometry.shape)
-    return budget.choose(case.id, shapes, voxels, waited_s, prepared.seconds)
-
-
-def _write(
-    case: Case, label_map: np.ndarray, prepared: Prepared, engine: Engine, task: Task
-) -> Entry:
-    path = task.file_of(case)
-    if task.write == "labels":
-        write_labels(path, label_map, prepared.geometry, like=case.images[0])
-    else:
-        write_object(path, label_map, engine.plan.labels, case.images[0], task.write)
-    status = "ok" if prepared.arrays else "empty_image"
-    more = [task.probabilities_of(case)] if task.save_probabilities else []
-    hashes = {file.name: sha256(file) for file in more}
-    return Entry(case.id, path.name, sha256(path), source_of(case), status, hashes)

@@ -18,7 +18,15 @@ from typing import Any
 from autoseg.dataset import Case
 from autoseg.dicom_files import files_of
 from autoseg.errors import AutosegError, UsageError
-from autoseg.files import fingerprint_of, read_json, sha256, to_json, write_json, write_text
+from autoseg.files import (
+    append_line,
+    fingerprint_of,
+    read_json,
+    sha256,
+    to_json,
+    write_json,
+    write_text,
+)
 
 FORMAT = "autoseg-predictions-1"
 PARTIAL, FINAL, FAILED = "predictions.partial.jsonl", "predictions.json", "failed.json"
@@ -51,8 +59,7 @@ class Record:
     def add(self, entry: Entry) -> None:
         """Note a finished case; its file is complete when this is called."""
         self.done[entry.case] = entry
-        with (self.home / PARTIAL).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(to_json(entry)) + "\n")
+        append_line(self.home / PARTIAL, json.dumps(to_json(entry)))
 
 
 def open_record(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -342,6 +343,43 @@ def test_killed_and_continued_gives_the_same_bytes(workspace, images, tmp_path):
     for name in names(tmp_path / "whole"):
         whole, killed = (tmp_path / folder / name for folder in ("whole", "killed"))
         assert whole.read_bytes() == killed.read_bytes(), name
+
+
+def noted(output: Path) -> list[str]:
+    """Return the cases that the record of an unfinished run holds."""
+    lines = (output / PARTIAL).read_text().splitlines()[1:]
+    return [json.loads(line)["case"] for line in lines]
+
+
+def test_a_case_is_written_and_noted_while_the_next_one_is_in_the_networks(
+    workspace, images, tmp_path, monkeypatch
+):
+    from autoseg.inference.predictor import ArrayPredictor
+
+    score, seen = ArrayPredictor.__call__, []
+
+    def patient(self, array):
+        done = [f"case_{n}" for n in range(len(seen))]
+        deadline = time.monotonic() + 20
+        while noted(tmp_path / "out") != done and time.monotonic() < deadline:
+            time.sleep(0.01)
+        seen.append(noted(tmp_path / "out") == done)
+        return score(self, array)
+
+    monkeypatch.setattr(ArrayPredictor, "__call__", patient)
+    predict(workspace, images, tmp_path / "out")
+    assert seen == [True, True, True]
+
+
+def test_where_the_time_went_is_told_at_the_end(workspace, images, tmp_path, caplog):
+    caplog.set_level("INFO", "autoseg")
+    predict(workspace, images, tmp_path / "out")
+    (line,) = [r.getMessage() for r in caplog.records if "reading and preparing" in r.getMessage()]
+    number = r"[\d.e-]+ s"
+    steps = (
+        f"{number} reading and preparing, {number} in networks, {number} decoding, {number} writing"
+    )
+    assert re.fullmatch(f"{steps}; networks waited {number} for scans and files", line)
 
 
 def test_a_damaged_or_outdated_result_is_made_again(workspace, images, tmp_path):

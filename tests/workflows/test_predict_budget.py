@@ -57,6 +57,21 @@ def test_a_generous_budget_changes_nothing_but_is_written_down(bundle, scans, tm
         }  # fmt: skip
 
 
+def test_with_a_budget_a_case_is_written_before_the_next_one_begins(
+    bundle, scans, tmp_path, pace, monkeypatch
+):
+    pace(0.001)
+    choose, there = predict_budget.Budget.choose, []
+
+    def look(self, *args):
+        there.append(sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")))
+        return choose(self, *args)
+
+    monkeypatch.setattr(predict_budget.Budget, "choose", look)
+    run(tmp_path, scans, tmp_path / "out", bundle, "10m")
+    assert there == [[], ["small.nii.gz"]]
+
+
 def test_a_large_case_gets_less_than_a_small_one_and_both_are_told(
     bundle, scans, tmp_path, pace, caplog
 ):
