@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 SYSTEM = Path("/")
 NVIDIA_SMI_TIMEOUT_S = 5
+LIMITS = ("memory.max", "memory.limit_in_bytes")  # of control groups, version 2 and 1
+USES = ("memory.current", "memory.usage_in_bytes")
 
 
 def cores(root: Path = SYSTEM) -> int:
@@ -29,12 +31,23 @@ def memory_bytes(root: Path = SYSTEM) -> int:
 
     0 when the system does not say.
     """
-    limits = [_meminfo(root / "proc/meminfo")]
-    limits += [
-        _integer(root / "sys/fs/cgroup/memory.max"),
-        _integer(root / "sys/fs/cgroup/memory/memory.limit_in_bytes"),
-    ]
+    limits = [_meminfo(root, "MemTotal")]
+    limits += [_first_integer(group, LIMITS) for group in _memory_groups(root)]
     return min((limit for limit in limits if limit), default=0)
+
+
+def available_bytes(root: Path = SYSTEM) -> int:
+    """Return the memory in bytes that is free for this process, or would be made free for it.
+
+    What files hold in memory counts as free; 0 when the system does not say.
+    """
+    free = [_meminfo(root, "MemAvailable")]
+    for group in _memory_groups(root):
+        limit = _first_integer(group, LIMITS)
+        if limit:
+            used = _first_integer(group, USES) - _file_pages(group / "memory.stat")
+            free.append(max(1, limit - used))
+    return min((part for part in free if part), default=0)
 
 
 def free_disk_bytes(path: Path) -> int:
@@ -81,11 +94,34 @@ def _cpu_quota(root: Path) -> float | None:
     return quota / period if quota and period else None
 
 
-def _meminfo(path: Path) -> int:
-    for line in _text(path).splitlines():
-        if line.startswith("MemTotal:"):
+def _memory_groups(root: Path) -> list[Path]:
+    """Return the folders of this process's control groups that may limit memory, of all levels."""
+    tops = {"": root / "sys/fs/cgroup", "memory": root / "sys/fs/cgroup/memory"}
+    groups = dict.fromkeys(tops.values())  # a container sees its own group at the top
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        controllers, path = line.split(":", 2)[1:]
+        if controllers in tops:
+            own = PurePosixPath(path.lstrip("/"))
+            groups |= dict.fromkeys(tops[controllers] / level for level in (own, *own.parents))
+    return list(groups)
+
+
+def _meminfo(root: Path, name: str) -> int:
+    for line in _text(root / "proc/meminfo").splitlines():
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def _file_pages(path: Path) -> int:
+    """Return the bytes of files that a group holds in memory, as its `memory.stat` says."""
+    lines = dict(line.split() for line in _text(path).splitlines() if line.count(" ") == 1)
+    total = "total_" if "total_active_file" in lines else ""  # version 1: with groups below it
+    return sum(int(lines.get(f"{total}{which}_file", 0)) for which in ("active", "inactive"))
+
+
+def _first_integer(group: Path, names: tuple[str, ...]) -> int:
+    return next((number for name in names if (number := _integer(group / name))), 0)
 
 
 def _integer(path: Path) -> int:

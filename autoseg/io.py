@@ -100,7 +100,7 @@ def read_labels(path: Path) -> Image:
 
 
 def read_case(case: Case, channels: int) -> Image:
-    """Return the channels of a case as one float32 image (C, Z, Y, X).
+    """Return the channels of a case as one image (C, Z, Y, X); see `stack_channels`.
 
     Raises DataError when their number is not `channels` or their grids differ.
     """
@@ -108,7 +108,10 @@ def read_case(case: Case, channels: int) -> Image:
 
 
 def stack_channels(images: Sequence[Image], paths: Sequence[Path], channels: int) -> Image:
-    """Return images (1, Z, Y, X), or one (C, Z, Y, X), as one float32 image; see `read_case`."""
+    """Return images (1, Z, Y, X), or one (C, Z, Y, X), as one; see `read_case`.
+
+    Integers of up to 16 bits stay what they are, half the memory; everything else is float32.
+    """
     images = list(images)
     grey = len(images) == 1 and len(images[0].array) == 1 and ending_of(paths[0]) in PICTURES
     if channels == 3 and grey:
@@ -129,8 +132,10 @@ def stack_channels(images: Sequence[Image], paths: Sequence[Path], channels: int
             expected = f"{there} as in {paths[0].name}"
             raise DataError(f"{what} {here}", place=str(path), expected=expected)
         _warn_inexact(image.array, path)
+    types = {image.array.dtype for image in images}
+    small = len(types) == 1 and all(t.kind in "ui" and t.itemsize <= 2 for t in types)
     with np.errstate(over="ignore"):  # beyond float32: infinite, which the check reports
-        arrays = [image.array.astype(np.float32, copy=False) for image in images]
+        arrays = [i.array if small else i.array.astype(np.float32, copy=False) for i in images]
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     return Image(array, images[0].geometry)
 

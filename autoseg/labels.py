@@ -104,13 +104,18 @@ class Labels:
         top = max(*self.values, self.ignore or 0)
         if label_map.size and (label_map.min() < 0 or label_map.max() > top):
             raise ValueError(f"label values outside 0..{top}")
+        if self.ignore is None and self.values == tuple(range(1, top + 1)):
+            return label_map.astype(self.index_dtype)  # every value is its own index
         undeclared = self.ignored_index - 1
         lookup = np.full(top + 1, undeclared, dtype=self.index_dtype)
         lookup[0] = 0
         lookup[list(self.values)] = np.arange(1, len(self.values) + 1)
         if self.ignore is not None:
             lookup[self.ignore] = self.ignored_index
-        indices = lookup[label_map.astype(np.intp, copy=False)]
+        indices = np.empty(label_map.shape, dtype=self.index_dtype)
+        # By slices: to look a value up takes eight bytes a voxel.
+        for part, found in zip(np.atleast_2d(label_map), np.atleast_2d(indices), strict=True):
+            found[...] = lookup[part.astype(np.intp, copy=False)]
         if (indices == undeclared).any():
             raise ValueError("undeclared label value")
         return indices

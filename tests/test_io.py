@@ -162,7 +162,7 @@ def test_channels_are_stacked_and_their_grids_compared(tmp_path):
         write_image(path, Image(LABELS[None].astype(np.int16), GEOMETRY))
     image = read_case(Case("a", paths), 2)
     assert image.array.shape == (2, 4, 5, 6)
-    assert image.array.dtype == np.float32
+    assert image.array.dtype == np.int16
     with pytest.raises(DataError, match="holds 2 channels, expected 3"):
         read_case(Case("a", paths), 3)
     moved = Geometry(GEOMETRY.shape, GEOMETRY.spacing, (3.0, -4.0, 8.0), GEOMETRY.direction)

@@ -33,7 +33,7 @@ class Inspected:
     """One case after the check; the arrays are None where the files could not be read."""
 
     case: Case
-    image: Image | None  # (C, Z, Y, X) float32
+    image: Image | None  # (C, Z, Y, X), as `stack_channels` gives it
     labels: Image | None  # (1, Z, Y, X) integers, only when on the image's grid and as declared
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()

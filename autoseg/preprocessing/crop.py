@@ -18,13 +18,21 @@ def nonzero_box(image: np.ndarray) -> Box:
 
     `image` is (C, Z, Y, X). An image of zeros gives its whole extent.
     """
-    filled = np.zeros(image.shape[1:], dtype=bool)
-    for channel in image:
-        filled |= channel != 0
-    if not filled.any():
+    boxes = [_box_of(channel) for channel in image if channel.any()]
+    if not boxes:
         return (0, image.shape[1]), (0, image.shape[2]), (0, image.shape[3])
-    z, y, x = (_extent(np.any(filled, others)) for others in ((1, 2), (0, 2), (0, 1)))
+    z, y, x = (
+        (min(start for start, _ in sides), max(stop for _, stop in sides))
+        for sides in zip(*boxes, strict=True)
+    )
     return z, y, x
+
+
+def _box_of(channel: np.ndarray) -> Box:
+    """Return the box of what is non-zero in `channel` (Z, Y, X); something is."""
+    z = _extent(np.any(channel, (1, 2)))
+    plane = np.any(channel[slice(*z)], 0)
+    return z, _extent(np.any(plane, 1)), _extent(np.any(plane, 0))
 
 
 def crop(array: np.ndarray, box: Box) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from autoseg.preprocessing.crop import crop, nonzero_box
 from autoseg.preprocessing.operators import operators, separate_axis
 
 BLOCK = 32  # rows per product: enough for BLAS, and few zeros of the banded matrix among them
@@ -21,6 +22,7 @@ SLAB_BYTES = 4 << 20  # slices that go through both in-plane products while in c
 TIE = 1e-5  # linear weights of labels that differ by less are a tie
 
 Triple = tuple[int, int, int]
+Part = tuple[slice, slice, slice]
 Band = tuple[slice, slice, np.ndarray]  # output rows, input rows, weights
 
 
@@ -175,14 +177,30 @@ def resample_labels(
     if tuple(indices.shape) == tuple(shape_out):
         return indices
     matrices = operators(indices.shape, shape_out, spacing_in, spacing_out, order=1)
-    squares = [1 - 2 * (np.arange(size, dtype=np.float32) % 2) for size in shape_out]
     winner = np.zeros(tuple(shape_out), dtype=indices.dtype)
-    best = np.zeros(tuple(shape_out), dtype=np.float32)
-    rest = np.ones(tuple(shape_out), dtype=np.float32)  # what no value claims is background
+    if indices.any():
+        box = nonzero_box(indices[None])  # around it there is background only
+        rows = [_part(matrix, slice(*side)) for matrix, side in zip(matrices, box, strict=True)]
+        where = (rows[0][1], rows[1][1], rows[2][1])
+        numbers = [np.arange(side.start, side.stop, dtype=np.float32) for side in where]
+        squares = [1 - 2 * (line % 2) for line in numbers]
+        _elect(crop(indices, box), [matrix for matrix, _ in rows], squares, winner[where])
+    return winner
+
+
+def _elect(
+    indices: np.ndarray,
+    matrices: Sequence[np.ndarray | None],
+    squares: list[np.ndarray],
+    winner: np.ndarray,
+) -> None:
+    """Write the value with the largest weight, of those in `indices` and 0, into `winner`."""
+    best = np.zeros(winner.shape, dtype=np.float32)
+    rest = np.ones(winner.shape, dtype=np.float32)  # what no value claims is background
     for value, box in value_boxes(indices).items():
-        parts = [_part(matrix, part) for matrix, part in zip(matrices, box, strict=True)]
+        parts = [_part(matrix, side) for matrix, side in zip(matrices, box, strict=True)]
         where = (parts[0][1], parts[1][1], parts[2][1])
-        if any(part.stop == part.start for part in where):
+        if any(side.stop == side.start for side in where):
             continue  # lies between the voxels of the coarser grid
         weight = _apply([part[0] for part in parts], (indices[box] == value).astype(np.float32))
         rest[where] -= weight
@@ -192,19 +210,27 @@ def resample_labels(
     whole = (slice(None), slice(None), slice(None))
     best += _chess_board(squares, whole)
     winner[best <= rest] = 0
-    return winner
 
 
-def _chess_board(squares: list[np.ndarray], where: tuple[slice, slice, slice]) -> np.ndarray:
+def _chess_board(squares: list[np.ndarray], where: Part) -> np.ndarray:
     """Return +TIE and -TIE in turn: what the larger value gets ahead in a tie."""
     z, y, x = (line[part] for line, part in zip(squares, where, strict=True))
     return np.float32(TIE) * z[:, None, None] * (y[:, None] * x)
 
 
-def value_boxes(indices: np.ndarray) -> dict[int, tuple[slice, slice, slice]]:
+def value_boxes(indices: np.ndarray) -> dict[int, Part]:
     """Return the bounding box of every value but 0 in `indices` (Z, Y, X), ascending."""
-    boxes = ndimage.find_objects(indices)
-    return {value: box for value, box in enumerate(boxes, start=1) if box is not None}
+    whole = nonzero_box(indices[None])
+    boxes = enumerate(ndimage.find_objects(crop(indices, whole)), start=1)
+    first = [start for start, _ in whole]
+    return {value: _shifted(box, first) for value, box in boxes if box is not None}
+
+
+def _shifted(box: Sequence[slice], by: Sequence[int]) -> Part:
+    z, y, x = (
+        slice(side.start + step, side.stop + step) for side, step in zip(box, by, strict=True)
+    )
+    return z, y, x
 
 
 def _part(matrix: np.ndarray | None, part: slice) -> tuple[np.ndarray | None, slice]:

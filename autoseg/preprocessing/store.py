@@ -24,12 +24,13 @@ from autoseg.errors import CorruptError
 from autoseg.files import from_json, read_json, write_atomically, write_json
 from autoseg.labels import Labels
 from autoseg.preprocessing.foreground import foreground_positions
+from autoseg.preprocessing.half import smallest_float
 from autoseg.preprocessing.npz import map_npz, write_npz
 from autoseg.preprocessing.prepare import Frame
+from autoseg.preprocessing.resample import value_boxes
 
 FORMAT = "autoseg-prepared-1"
 PREVIOUS = "indices"  # member of a previous stage's map
-HALF_ERROR = 1e-3  # standard deviations of a channel; above it float16 is not good enough
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def write_prepared(
     positions = foreground_positions(indices, labels)
     offsets = np.cumsum([0, *(len(part) for part in positions)])
     members = {
-        "image": _smallest_float(image),
+        "image": smallest_float(image),
         "labels": indices,
         "foreground": np.concatenate(positions),
         "foreground_offsets": offsets,
@@ -112,14 +113,13 @@ def write_prepared(
         old.unlink(missing_ok=True)
     crc32: dict[str, int] = {}
     write_atomically(path, lambda stream: crc32.update(write_npz(stream, members)), durable=False)
-    counts = np.bincount(indices.ravel())
     sidecar = Sidecar(
         case=case.id,
         frame=frame,
         group=case.group,
         tags=case.tags,
         annotated=case.annotated,
-        label_counts={str(index): int(counts[index]) for index in np.flatnonzero(counts)},
+        label_counts={str(index): count for index, count in _counts(indices).items()},
         bytes=path.stat().st_size,
         crc32=crc32,
         sources=sources_of(case),
@@ -129,14 +129,15 @@ def write_prepared(
     return sidecar
 
 
-def _smallest_float(image: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        half = image.astype(np.float16)
-    for channel, rounded in zip(image, half, strict=True):
-        error = max(float(np.abs(a - b).max()) for a, b in zip(channel, rounded, strict=True))
-        if not error <= HALF_ERROR * float(channel.std()):
-            return np.asarray(image, dtype=np.float32)
-    return half
+def _counts(indices: np.ndarray) -> dict[int, int]:
+    """Return how many voxels of `indices` (Z, Y, X) hold each value, ascending."""
+    # In each value's own box: counting the whole scan at once takes 8 bytes a voxel.
+    counts = {
+        value: int(np.count_nonzero(indices[box] == value))
+        for value, box in value_boxes(indices).items()
+    }
+    background = indices.size - sum(counts.values())
+    return {0: background, **counts} if background else counts
 
 
 # --- reading -------------------------------------------------------------------------------------

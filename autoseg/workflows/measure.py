@@ -15,26 +15,36 @@ from autoseg.importing.check import Inspected, conclude, inspect_case
 from autoseg.parallel import map_cases
 from autoseg.plan import Fingerprint
 from autoseg.planning.fingerprint import CaseMeasure, combine, measure_case, quantile_count
+from autoseg.preprocessing.spool import put
 from autoseg.preprocessing.store import sources_of
 from autoseg.workflows.check import inspect_incomplete, save_report
-from autoseg.workflows.prepare import choose_workers
+from autoseg.workflows.resources import (
+    bytes_to_check,
+    choose_workers,
+    is_large,
+    scans_of,
+    spool_fits,
+)
 
 log = logging.getLogger(__name__)
 
 FORMAT = "autoseg-fingerprint-1"
 
 
-def measure_dataset(folder: Path, found: Found, workers: int | None) -> tuple[Fingerprint, bool]:
+def measure_dataset(
+    folder: Path, found: Found, workers: int | None, spool: Path | None = None
+) -> tuple[Fingerprint, bool]:
     """Return the fingerprint and whether it is new; the data are read only when they changed.
 
-    Writes `check.json` and `fingerprint.json`. Raises DataError listing every problem found.
+    What is read stays in `spool`, if given and if there is room, to be prepared. Writes
+    `check.json` and `fingerprint.json`. Raises DataError listing every problem found.
     """
     path = folder / "fingerprint.json"
     known = _read_fingerprint(path, _inputs_of(found.dataset)) if not found.problems else None
     if known is not None:
         return known, False
     measures: list[CaseMeasure] = []
-    inspected = chain(_inspect(found.dataset, measures, workers), inspect_incomplete(found))
+    inspected = chain(_inspect(found.dataset, measures, workers, spool), inspect_incomplete(found))
     report = conclude(found, inspected)
     save_report(folder / "check.json", report)
     for warning in report.warnings:
@@ -55,13 +65,17 @@ def measure_dataset(folder: Path, found: Found, workers: int | None) -> tuple[Fi
 
 
 def _inspect(
-    dataset: Dataset | None, measures: list[CaseMeasure], workers: int | None
+    dataset: Dataset | None, measures: list[CaseMeasure], workers: int | None, spool: Path | None
 ) -> Iterator[Inspected]:
     if dataset is None:
         return
     quantiles = quantile_count(len(dataset.cases))
-    look = partial(_look, dataset=dataset, quantiles=quantiles)
-    processes = choose_workers(workers, dataset, None)
+    large = is_large(dataset)
+    scans = scans_of(dataset) if large else []
+    if spool is not None and not (large and spool_fits(spool, scans)):
+        spool = None
+    look = partial(_look, dataset=dataset, quantiles=quantiles, spool=spool)
+    processes = choose_workers(workers, large, bytes_to_check(scans))
     for outcome in map_cases(look, dataset.cases, workers=processes, title="check"):
         inspected, measure = outcome.result()
         if measure is not None:
@@ -69,13 +83,17 @@ def _inspect(
         yield inspected
 
 
-def _look(case: Case, dataset: Dataset, quantiles: int) -> tuple[Inspected, CaseMeasure | None]:
-    """Read one case once, for the check and for the fingerprint."""
+def _look(
+    case: Case, dataset: Dataset, quantiles: int, spool: Path | None
+) -> tuple[Inspected, CaseMeasure | None]:
+    """Read one case once: for the check, for the fingerprint, and for those who prepare it."""
     inspected = inspect_case(case, dataset)
     measure = None
     if inspected.image is not None and inspected.labels is not None and not inspected.problems:
         label_map = inspected.labels.array[0]
         measure = measure_case(case.id, inspected.image, label_map, dataset.labels, quantiles)
+        if spool is not None:
+            put(spool, case, inspected.image, inspected.labels)
     return inspected.without_arrays(), measure
 
 

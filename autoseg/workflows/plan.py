@@ -23,14 +23,17 @@ from autoseg.planning.overrides import BY_HAND, apply_settings
 from autoseg.planning.plan_from import adopt_plan
 from autoseg.planning.planner import make_plan
 from autoseg.preprocessing.manifest import home_of
+from autoseg.preprocessing.spool import spool
 from autoseg.workflows.card import keep_about
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.plan_folds import FOLDS, ChosenFolds, choose_folds, read_own_folds
-from autoseg.workflows.prepare import choose_workers, prepare_dataset, require_disk
+from autoseg.workflows.prepare import prepare_dataset
+from autoseg.workflows.resources import bytes_to_prepare, choose_workers, is_large, require_disk
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
+SPOOL = "decoded"  # scans between their check and their preparation
 PLAN_FROM = "plan_from.json"  # of another data set, whose decisions are followed
 
 
@@ -65,12 +68,15 @@ def plan(
         raise UsageError("--memory-gb and --plan-from both say which sizes there are")
     name = workspace.find_raw(name)
     folder = workspace.prepared(name)
-    with locked(folder, f"autoseg_plan -d {name}"):
+    with (
+        locked(folder, f"autoseg_plan -d {name}"),
+        spool(folder / SPOOL, wanted=prepare) as decoded,
+    ):
         found = find_dataset(workspace.raw(name))
         dataset = found.dataset
         # Before all files are read: a slip in a list is soon told.
         own = read_own_folds(folds, workspace.raw(name), dataset.cases) if dataset else None
-        fingerprint, changed = measure_dataset(folder, found, workers)
+        fingerprint, changed = measure_dataset(folder, found, workers, decoded)
         assert dataset is not None  # or measuring had raised
         planned = _decide(
             workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings, other
@@ -85,8 +91,9 @@ def plan(
         keep_about(workspace.raw(name), folder)
         if prepare:
             require_disk(folder, dataset, planned, names)
-            processes = choose_workers(workers, dataset, fingerprint)
-            read = prepare_dataset(folder, dataset, planned, names, processes)
+            needed = bytes_to_prepare(fingerprint, planned, names)
+            processes = choose_workers(workers, is_large(dataset), needed)
+            read = prepare_dataset(folder, dataset, planned, names, processes, decoded)
             _say_done(name, dataset, names, read, changed)
     return planned
 

@@ -3,15 +3,18 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from autoseg import nifti
 from autoseg.dataset import find_dataset
 from autoseg.errors import DataError, LockedError, UsageError
 from autoseg.files import locked, read_json, write_json
@@ -22,6 +25,7 @@ from autoseg.planning.folds import load_folds
 from autoseg.preprocessing.manifest import read_manifest
 from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.store import open_prepared
+from autoseg.workflows import resources
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.plan import plan
 from autoseg.workspace import Workspace
@@ -156,6 +160,34 @@ def test_two_processes_give_the_same_bytes(workspace):
         path.unlink()
     plan(workspace, "TINY", workers=2)
     assert bytes_of(folder) == serial
+
+
+@pytest.mark.parametrize(("memory", "times"), [(1 << 30, 1), (1000, 2)])
+def test_large_files_are_decoded_once_if_memory_allows(workspace, monkeypatch, memory, times):
+    plan(workspace, "TINY", workers=0)
+    expected = digests(workspace.prepared("TINY"))
+    shutil.rmtree(workspace.prepared("TINY"))
+    read = Counter()
+    monkeypatch.setattr(nifti, "_inflate", counting(nifti._inflate, read))
+    monkeypatch.setattr(resources, "PAYS_FROM", 1)
+    monkeypatch.setattr(resources, "available_bytes", lambda: memory)
+    plan(workspace, "TINY", workers=0)
+    assert set(read.values()) == {times}
+    assert len(read) == 12
+    assert not (workspace.prepared("TINY") / "decoded").exists()
+    assert digests(workspace.prepared("TINY")) == expected
+
+
+def counting(inflate, read):
+    def counted(packed, header, path):
+        read[path] += 1
+        return inflate(packed, header, path)
+
+    return counted
+
+
+def digests(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.npz"))}
 
 
 def test_all_problems_of_all_files_are_listed_and_nothing_is_planned(workspace):
