@@ -132,7 +132,7 @@ def _parse(text: str, hint: Any = None) -> Any:
     if "tuple" in str(hint) and not text.startswith("[") and not nothing:
         if "str" in str(hint):
             return [part.strip() for part in text.split(",") if part.strip()]
-        return [_parse(part) for part in text.replace("x", ",").split(",") if part]
+        return [_parse(part) for part in text.replace("x", ",").split(",")] if text else []
     if text.lower() == "none" and hint is not str:  # augmentation=none is a name
         return None
     if hint is str or "str" in str(hint).split(" | "):

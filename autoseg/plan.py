@@ -6,6 +6,7 @@ Both are plain records in readable JSON files. A plan is complete: nothing after
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -294,13 +295,18 @@ def check_design(design: Design, place: str) -> None:
     ]
     if min(numbers) < 1:
         raise CorruptError("a size, stride, kernel or block count is below 1", place=place)
-    for axis, size in enumerate(design.patch_size):
-        divisor = 1
-        for stride in network.strides:
-            divisor *= stride[axis]
+    divisors = [math.prod(stride[axis] for stride in network.strides) for axis in range(3)]
+    for axis, (size, divisor) in enumerate(zip(design.patch_size, divisors, strict=True)):
         if size % divisor:
             raise CorruptError(
                 f"patch_size[{axis}] = {size}",
                 place=place,
                 expected=f"a multiple of {divisor} (the product of the strides of that axis)",
             )
+    if design.patch_size == tuple(divisors):
+        patch = "x".join(map(str, design.patch_size))
+        raise CorruptError(
+            f"patch_size = {patch} leaves the deepest stage a single voxel, which has no variance",
+            place=place,
+            expected="more along one axis",
+        )

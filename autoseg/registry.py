@@ -21,7 +21,7 @@ def resolve(kind: str, name: str, table: Mapping[str, Any], trust: bool = True) 
     if not separator:
         raise UsageError(
             f"unknown {kind} '{name}'",
-            remedy=f"{suggest(name, table)} Or name your own as package.module:function.",
+            remedy=f"{suggest(name, table)} (or your own as package.module:function)",
         )
     if not trust:
         raise CorruptError(

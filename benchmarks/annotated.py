@@ -5,7 +5,8 @@
 Hippocampus, fold 0, size S, small patches, the same steps and seed: with full labels; with
 "posterior" erased in half of the training cases and `annotated` declared for them; with it erased
 and nothing declared; and with nine tenths of the voxels of the training cases ignored, in blobs.
-The validation cases have their full labels each time. An interrupted run is continued.
+The validation cases are the same each time, with full labels; the scores are compared case by case
+with those of full labels. `--set` changes all trainings. An interrupted run is continued.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from scipy import ndimage
 from side_by_side import DATA
 
-from autoseg.files import read_json
+from autoseg.evaluation.tables import read_summary
 from autoseg.io import read_labels, write_labels
 from autoseg.planning.folds import load_folds
 from autoseg.workflows.plan import plan
@@ -65,32 +66,46 @@ def make_raw(workspace: Workspace, name: str, train_cases: tuple[str, ...]) -> N
     (folder / "dataset.json").write_text(json.dumps(dataset, indent=1))
 
 
-def run(work: Path, steps: int, names: list[str]) -> dict[str, dict[str, float]]:
-    """Return the scores of the validation cases by each training."""
+def run(
+    work: Path, steps: int, names: list[str], settings: list[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return the Dice of each validation case by each training."""
     workspace, found = Workspace(work), {}
     train_cases: tuple[str, ...] = ()
     for name in ("FULL", *(name for name in names if name != "FULL")):
         if not workspace.plan(name).exists():
             make_raw(workspace, name, train_cases)
-            plan(workspace, name, only=[CONFIGURATION])
+            # Declared or not, erased targets must not change who is validated.
+            folds = None if name == "FULL" else workspace.folds("FULL")
+            plan(workspace, name, only=[CONFIGURATION], folds=folds)
         if name == "FULL":
             train_cases = load_folds(workspace.folds(name))[0].train
         if name not in names:
             continue
         folder = workspace.run(name, CONFIGURATION, SIZE, "0")
         if not (folder / "result.json").exists():
-            settings = [f"steps={steps}", "precision=float32", SMALL]
-            train(workspace, CONFIGURATION, 0, dataset=name, size=SIZE, settings=settings)
-        means = read_json(folder / "validation" / "summary.json")["mean"]
-        found[name] = {target: means[target]["dice"]["mean"] for target in TARGETS}
+            ours = [f"steps={steps}", "precision=float32", SMALL, *settings]
+            train(workspace, CONFIGURATION, 0, dataset=name, size=SIZE, settings=ours)
+        cases = read_summary(folder / "validation" / "summary.json").cases
+        found[name] = {
+            target: np.asarray([case.metrics[target]["dice"].value for case in cases])
+            for target in TARGETS
+        }
     return found
 
 
-def report(found: dict[str, dict[str, float]]) -> None:
-    """Print the mean Dice per target of each run."""
-    print("run         " + "  ".join(f"{name:>9}" for name in TARGETS))
+def report(found: dict[str, dict[str, np.ndarray]]) -> None:
+    """Print the mean Dice per target of each run, and how it differs from full labels."""
+    print(f"{'run':10}" + "".join(f"  {name:>9}   - full (s.e.), lower" for name in TARGETS))
     for name, dice in found.items():
-        print(f"{name:10}  " + "  ".join(f"{value:9.4f}" for value in dice.values()))
+        line = f"{name:10}"
+        for target, values in dice.items():
+            line += f"  {values.mean():9.4f}"
+            if "FULL" in found:
+                less = values - found["FULL"][target]
+                error = less.std(ddof=1) / len(less) ** 0.5
+                line += f"  {less.mean():+7.4f} ({error:.4f}) {(less < 0).sum():3}/{len(less)}"
+        print(line)
 
 
 def main() -> None:
@@ -98,9 +113,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    report(run(options.work, options.steps, options.runs))
+    report(run(options.work, options.steps, options.runs, options.set))
 
 
 if __name__ == "__main__":

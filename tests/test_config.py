@@ -25,6 +25,7 @@ from autoseg.presets import load_preset, preset_names
         ("patch_size=40x56x40", "patch_size", (40, 56, 40)),
         ("patch_size=[40, 56, 40]", "patch_size", (40, 56, 40)),
         ("mirror_axes=1,2", "mirror_axes", (1, 2)),
+        ("mirror_axes=", "mirror_axes", ()),
         (" seed = 7 ", "seed", 7),
     ],
 )
@@ -50,6 +51,7 @@ def test_folds_are_text():
         ("epochs=many", "--set epochs=many: not a value for 'epochs'"),
         ("seed=1.5", "--set seed=1.5: not a value for 'seed', expected int"),
         ("patch_size=40x56", "--set patch_size=40x56: not a value for 'patch_size'"),
+        ("mirror_axes=x", "--set mirror_axes=x: not a value for 'mirror_axes'"),
     ],
 )
 def test_what_cannot_be_set_is_explained(assignment, words):

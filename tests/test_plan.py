@@ -85,6 +85,7 @@ def test_an_edited_patch_that_the_strides_do_not_divide_is_refused(tmp_path):
         ({"strides": ((1, 1, 1),)}, "strides has -1 entries"),
         ({"decoder_blocks": (2, 2)}, r"decoder_blocks has \+1 entries"),
         ({"features": (16, 0)}, "below 1"),
+        ({"strides": ((1, 1, 1), DESIGN.patch_size)}, "leaves the deepest stage a single voxel"),
     ],
 )
 def test_a_network_whose_numbers_do_not_fit_is_refused(change, words):

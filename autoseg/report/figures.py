@@ -23,6 +23,7 @@ PANEL_INCHES = 3.6
 OVERLAY_OPACITY = 0.55
 WINDOW_PERCENTILES = (1.0, 99.0)  # grey values outside are black and white
 # Okabe and Ito's colours, told apart by colour-blind readers too.
+NAMED_CURVES = 12  # a legend of more would leave no room for the curves
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
 
 
@@ -104,7 +105,7 @@ def _draw_curves(axes: Axes, epochs: Sequence[float], curves: Mapping[str, list[
     marker = "o" if len(epochs) < 3 else None  # a line through one point is invisible
     for number, (name, values) in enumerate(curves.items()):
         axes.plot(epochs, values, color=COLOURS[number % len(COLOURS)], marker=marker, label=name)
-    if len(curves) > 1:
+    if 1 < len(curves) <= NAMED_CURVES:
         axes.legend(fontsize="small")
 
 

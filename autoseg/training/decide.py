@@ -97,6 +97,14 @@ def decide(
     return Decision(config, precision, channels_last, Length(steps), seconds, (*reasons, *learning))
 
 
+def check_precision(wanted: str, device: torch.device) -> None:
+    """Raise UsageError when `TrainConfig.precision` is unknown, or nothing for this device."""
+    if wanted not in ("auto", *PRECISIONS):
+        raise UsageError(f"precision={wanted}", remedy=suggest(wanted, ["auto", *PRECISIONS]))
+    if wanted == "float16" and device.type != "cuda":
+        raise UsageError("precision=float16 needs a GPU", remedy="bfloat16 or auto")
+
+
 @torch.no_grad()
 def has_shallow_stage(network: nn.Module, batch: Batch) -> bool:
     """Tell whether a convolution three voxels deep sees a feature map that is two voxels deep."""
@@ -147,10 +155,6 @@ def _choose_precision(
     step: Probe, wanted: str, device: torch.device, seconds: float
 ) -> tuple[str, str]:
     if wanted != "auto":
-        if wanted not in PRECISIONS:
-            raise UsageError(f"precision={wanted}", remedy=suggest(wanted, ["auto", *PRECISIONS]))
-        if wanted == "float16" and device.type != "cuda":
-            raise UsageError("precision=float16 needs a GPU", remedy="bfloat16 or auto")
         return wanted, f"{wanted}: set by hand"
     samples = PROBE_SAMPLES if device.type == "cpu" else 1 << 30
     dtype, why = pick_precision(lambda dtype: step(dtype, False, samples), device, seconds)

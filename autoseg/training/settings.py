@@ -13,9 +13,10 @@ ABOVE_ZERO = (
     "keep_every", "focal_tversky_gamma", "boundary_sigma_mm", "poly_power", "cosine_cycles",
 )  # fmt: skip
 ZERO_OR_MORE = (
-    "seed", "weight_decay", "freeze_encoder", "gradient_norm", "dice_smooth", "focal_gamma",
+    "weight_decay", "freeze_encoder", "gradient_norm", "dice_smooth", "focal_gamma",
     "tversky_alpha", "tversky_beta", "augmentation_strength",
 )  # fmt: skip
+LARGEST_SEED = 2**32 - 1
 BELOW_ONE = ("ema", "warmup", "momentum", "label_smoothing")
 SHARES = ("foreground_fraction", "control_fraction")
 
@@ -26,6 +27,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (SHARES, lambda value: 0 <= value <= 1, "from 0 to 1"),
     (("step_every", "step_factor"), lambda value: 0 < value <= 1, "above 0 and up to 1"),
     (("topk_percent",), lambda value: 0 < value <= 100, "above 0 and up to 100"),
+    (("seed",), lambda value: 0 <= value <= LARGEST_SEED, f"from 0 to {LARGEST_SEED:,}"),
 )
 
 
@@ -42,5 +44,6 @@ def check_ranges(config: TrainConfig) -> None:
         raise UsageError(f"betas = {config.betas}", expected="two numbers, at least 0 and below 1")
     if config.patch_size is not None and min(config.patch_size) < 1:
         raise UsageError(f"patch_size = {config.patch_size}", expected="1 or more along each axis")
-    if not set(config.mirror_axes or ()) <= {0, 1, 2}:
-        raise UsageError(f"mirror_axes = {config.mirror_axes}", expected="some of 0, 1 and 2")
+    axes = config.mirror_axes or ()
+    if not set(axes) <= {0, 1, 2} or len(set(axes)) < len(axes):
+        raise UsageError(f"mirror_axes = {axes}", expected="some of 0, 1 and 2, each once")

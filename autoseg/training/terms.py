@@ -62,7 +62,7 @@ def parse_loss(text: str) -> dict[str, float]:
         for term in ALIASES.get(name, (name,)):
             if term not in (*VOXEL_TERMS, *REGION_TERMS):
                 known = suggest(name, [*ALIASES, *VOXEL_TERMS, *REGION_TERMS])
-                remedy = f"{known} Or name your own as package.module:function."
+                remedy = f"{known} (or your own as package.module:function)"
                 raise UsageError(f"unknown loss '{name}'", remedy=remedy)
             if term in factors:
                 raise UsageError(f"loss={text}: '{term}' stands there twice")

@@ -20,6 +20,9 @@ from autoseg.training.budget import say_duration
 
 log = logging.getLogger(__name__)
 
+NAMED = 12  # targets whose Dice stands in the line of an epoch; of more, the lowest ones
+LOWEST = 3
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -45,13 +48,24 @@ def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
     if epoch.validation_loss is not None:
         parts.append(f"validation {epoch.validation_loss:.4f}")
     if epoch.pseudo_dice:
-        dice = (f"{name} {_number(value, '.3f')}" for name, value in epoch.pseudo_dice.items())
-        parts.append(f"Dice {' '.join(dice)}")
+        parts.append(f"Dice {_describe_dice(epoch.pseudo_dice)}")
     parts.append(f"rate {epoch.learning_rate:.2g}")
     if epoch.skipped:
         parts.append(f"{epoch.skipped} steps skipped (gradient not finite)")
     parts.append(f"{say_duration(seconds_left)} left")
     return f"epoch {epoch.epoch}, step {epoch.step:,}/{steps:,}: {', '.join(parts)}"
+
+
+def _describe_dice(dice: Mapping[str, float | None]) -> str:
+    """Return the Dice of each target; of many, their mean and the lowest ones."""
+    if len(dice) <= NAMED:
+        return " ".join(f"{name} {_number(value, '.3f')}" for name, value in dice.items())
+    known = sorted((value, name) for name, value in dice.items() if value is not None)
+    if not known:
+        return f"- of {len(dice)} targets"
+    mean = sum(value for value, _ in known) / len(known)
+    lowest = " ".join(f"{name} {value:.3f}" for value, name in known[:LOWEST])
+    return f"{mean:.3f} (mean of {len(known)} targets, lowest {lowest})"
 
 
 def progress_line(epoch: int, step: int, steps: int, train_loss: float, seconds_left: float) -> str:

@@ -12,7 +12,11 @@ from autoseg.errors import CorruptError, ResourceError, UsageError
 from autoseg.hardware import memory_bytes
 from autoseg.plan import Design, Plan, check_design
 from autoseg.planning.memory import conv_output_elements
+from autoseg.registry import resolve
+from autoseg.training import trainer
 from autoseg.training.augmentation import check_augmentation
+from autoseg.training.decide import check_precision
+from autoseg.training.loader import samples_per_step
 from autoseg.training.losses import build_loss
 from autoseg.training.recipe import check_names
 from autoseg.training.target_weights import sampling_weights
@@ -22,12 +26,16 @@ from autoseg.training.trackers import check_trackers
 # pass. It takes two to four times that, so only what cannot work is refused.
 BYTES_KEPT = 2
 
+TRAINERS = {"default": trainer.train}
+
 
 def check_method(
     plan: Plan, configuration: str, size: str, config: TrainConfig, device: torch.device
 ) -> None:
     """Raise UsageError or ResourceError for settings that cannot be trained with."""
     check_names(config)
+    resolve("trainer", config.trainer, TRAINERS)
+    check_precision(config.precision, device)
     check_augmentation(config)
     build_loss(config, plan.labels)
     sampling_weights(config.target_sampling, plan.labels)
@@ -43,15 +51,22 @@ def check_method(
 
 def _refuse_too_large(plan: Plan, design: Design, config: TrainConfig, memory: int) -> None:
     """Raise ResourceError when a batch cannot fit in so many bytes (0: unknown)."""
-    least = 4 * len(plan.channels) * prod(design.patch_size) * design.batch_size
+    size = "x".join(map(str, design.patch_size))
+    samples = samples_per_step(design, config)
+    least = 4 * len(plan.channels) * prod(design.patch_size) * samples
+    if memory and least > memory:
+        raise _too_large(f"the {samples:,} patches of {size} of a step need", least, memory)
     if not config.checkpointing:
         elements = conv_output_elements(design.network, design.patch_size, plan.labels.channels)
-        least = max(least, BYTES_KEPT * elements * design.batch_size)
-    if memory and least > memory:
-        size = "x".join(map(str, design.patch_size))
-        raise ResourceError(
-            f"a batch of {design.batch_size:,} patches of {size} needs {least / 1e9:,.3g} GB or "
-            f"more, and this machine has {memory / 1e9:,.3g} GB",
-            remedy="a smaller --size, --set batch_size=... or patch_size=..., or the same batch in "
-            "parts: --set accumulate=...",
-        )
+        least = BYTES_KEPT * elements * design.batch_size
+        if memory and least > memory:
+            batch = f"a batch of {design.batch_size:,} patches of {size} needs"
+            parts = ", or the same batch in parts: --set accumulate=..."
+            raise _too_large(batch, least, memory, parts)
+
+
+def _too_large(what: str, least: int, memory: int, other: str = "") -> ResourceError:
+    return ResourceError(
+        f"{what} {least / 1e9:,.3g} GB or more, and this machine has {memory / 1e9:,.3g} GB",
+        remedy=f"a smaller --size, --set batch_size=... or patch_size=...{other}",
+    )

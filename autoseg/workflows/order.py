@@ -18,6 +18,7 @@ from autoseg.plan import Configuration, Design, Plan, load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
 from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
+from autoseg.training.settings import LARGEST_SEED
 from autoseg.workflows.initial_weights import InitialWeights, find_weights
 from autoseg.workflows.method import check_method
 from autoseg.workflows.previous import PreviousStage, find_previous
@@ -149,11 +150,12 @@ def _begun_with(config: TrainConfig, initial: InitialWeights | None) -> TrainCon
 
 
 def refuse_twice(seed: int, further: Sequence[int]) -> None:
-    """Raise UsageError when a seed stands twice in a list, or is below zero."""
+    """Raise UsageError when a seed stands twice in a list, or can be none."""
     seeds = [seed, *further]
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
         told = " ".join(map(str, seeds))
-        raise UsageError(f"--seed {told}", expected="different numbers from 0 on")
+        expected = f"different numbers from 0 to {LARGEST_SEED:,}"
+        raise UsageError(f"--seed {told}", expected=expected)
 
 
 def choose_size(size: str | None, device: torch.device) -> tuple[str, str]:

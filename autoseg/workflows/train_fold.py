@@ -24,7 +24,6 @@ from autoseg.networks import build_network, encoder_of, keep_fewer_activations
 from autoseg.registry import resolve
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest
-from autoseg.training import trainer
 from autoseg.training.budget import Pace, say_duration
 from autoseg.training.checkpoint import Keeper, NoKeeper
 from autoseg.training.decide import Decision
@@ -57,6 +56,7 @@ from autoseg.workflows.fold_validation import (
     validate_fold,
 )
 from autoseg.workflows.initial_weights import begin_with, report_weights, weights_json
+from autoseg.workflows.method import TRAINERS
 from autoseg.workflows.order import Order
 from autoseg.workflows.ranks import (
     introduce_ranks,
@@ -68,12 +68,11 @@ from autoseg.workflows.train_report import (
     make_report,
     track_scores,
     tracked,
+    warn_absent_targets,
 )
 from autoseg.workflows.verify import make_test
 
 log = logging.getLogger(__name__)
-
-TRAINERS = {"default": trainer.train}
 
 
 def train_fold(
@@ -83,6 +82,7 @@ def train_fold(
     introduce(order)
     introduce_ranks(order, ranks)
     ours, held_out = open_cases(order, order.cases, ranks)
+    warn_absent_targets(order, ours)
     checkpoint, spent = ranks.decide(lambda: find_checkpoint(order))
     torch.manual_seed(order.config.seed)
     seen = order.plan.input_channels(order.configuration.name)

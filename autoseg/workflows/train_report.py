@@ -13,10 +13,12 @@ from autoseg.bundle import mirrored_axes
 from autoseg.device import describe_device
 from autoseg.files import to_json, write_text
 from autoseg.labels import Labels
+from autoseg.preprocessing.store import PreparedCase
 from autoseg.report.figures import draw_progress
 from autoseg.results import Summary
 from autoseg.training.decide import Decision
 from autoseg.training.distributed import Ranks
+from autoseg.training.sampling import make_pool
 from autoseg.training.state import Training
 from autoseg.training.trackers import TrackedRun, Trackers
 from autoseg.training.tracking import Epoch, history_rows, write_history
@@ -26,6 +28,7 @@ from autoseg.workflows.snapshots import keep_snapshot
 log = logging.getLogger(__name__)
 
 DRAWN_EVERY_S = 30.0
+SHOWN = 10  # names in a warning
 
 
 def introduce(order: Order) -> None:
@@ -38,6 +41,17 @@ def introduce(order: Order) -> None:
              order.design.batch_size, describe_device(order.device))  # fmt: skip
     if order.plan.left_right_axis in mirrored_axes(order.config, order.design):
         _introduce_mirroring(order.plan.labels)
+
+
+def warn_absent_targets(order: Order, cases: Sequence[PreparedCase]) -> None:
+    """Warn about targets that none of the training `cases` shows; elsewhere they may occur."""
+    pool = make_pool(cases, order.plan.labels, order.config)
+    names = order.plan.labels.names
+    absent = [name for name, column in zip(names, pool.present.T, strict=True) if not column.any()]
+    if absent:
+        told = ", ".join(absent[:SHOWN]) + ", ..." * (len(absent) > SHOWN)
+        log.warning("%d of %d targets are in none of the training cases of fold %s and cannot be "
+                    "learnt: %s", len(absent), len(names), order.fold, told)  # fmt: skip
 
 
 def _introduce_mirroring(labels: Labels) -> None:

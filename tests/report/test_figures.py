@@ -48,6 +48,12 @@ def test_an_empty_case_can_be_drawn(tmp_path):
     assert (tmp_path / "overlay.png").read_bytes().startswith(PNG)
 
 
+def test_the_curves_of_hundreds_of_targets_leave_no_room_for_a_legend(tmp_path):
+    row = {"epoch": 1} | {f"dice_{number}": number / 300 for number in range(300)}
+    draw_progress([row, row | {"epoch": 2}], tmp_path / "progress.png")  # without a warning
+    assert (tmp_path / "progress.png").read_bytes().startswith(PNG)
+
+
 def test_progress_is_drawn_from_the_first_epoch_on_and_with_gaps(tmp_path):
     row = {"epoch": 1, "train_loss": 0.5, "dice_liver": 0.1, "learning_rate": 1e-3}
     draw_progress([row], tmp_path / "progress.png")

@@ -301,7 +301,7 @@ def test_low_precision_scores_are_summed_in_float32() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dice-ce", "did you mean 'dice_ce'.*Or name your own as package.module:function"),
+        ("dice-ce", r"did you mean 'dice_ce'\? \(or your own as package.module:function\)"),
         ("dice+focl", "unknown loss 'focl'.*did you mean 'focal'"),
         ("dice+", "unknown loss ''"),
         ("dice_ce+ce", "'ce' stands there twice"),

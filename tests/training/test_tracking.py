@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -17,6 +18,15 @@ def test_the_line_of_an_epoch_has_losses_dice_rate_and_time_left():
         "epoch 3, step 750/4,000: loss 0.4120, validation 0.3980, Dice anterior 0.861 posterior -, "
         "rate 0.0027, 2 steps skipped (gradient not finite), 18 min 20 s left"
     )
+
+
+def test_of_many_targets_the_line_has_the_mean_and_the_lowest():
+    many = {f"t{i}": i / 100 for i in range(100)} | {"absent": None}
+    line = epoch_line(dataclasses.replace(EPOCH, pseudo_dice=many), 4000, 1100)
+    assert "Dice 0.495 (mean of 100 targets, lowest t0 0.000 t1 0.010 t2 0.020), rate" in line
+    none = dict.fromkeys(many)
+    line = epoch_line(dataclasses.replace(EPOCH, pseudo_dice=none), 4000, 1100)
+    assert "Dice - of 101 targets, rate" in line
 
 
 def test_history_has_a_column_per_number_and_blanks_where_there_is_none(tmp_path: Path):

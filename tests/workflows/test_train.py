@@ -23,7 +23,7 @@ from autoseg.plan import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
-from autoseg.workflows import fold, method, train_fold, train_report, validation
+from autoseg.workflows import fold, fold_validation, method, train_fold, train_report, validation
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 from tests.workflows.prepared import make_plan, make_workspace
@@ -207,7 +207,7 @@ def test_a_plan_with_another_batch_does_not_continue_an_old_run(workspace: Works
         ({"settings": ("loss=dise",)}, "unknown loss 'dise'"),
         ({"settings": ("patch_size=9x8x8",)}, r"patch_size\[0\] = 9.*a multiple of 2"),
         ({"settings": ("recipe=quick",)}, "unknown recipe 'quick'"),
-        ({"settings": ("seed=-1",)}, "seed = -1, expected zero or more"),
+        ({"settings": ("seed=-1",)}, "seed = -1, expected from 0 to"),
         ({"settings": ("foreground_fraction=1.5",)}, "foreground_fraction = 1.5.*from 0 to 1"),
         ({"settings": ("mirror_axes=3",)}, "mirror_axes = .*some of 0, 1 and 2"),
         ({"budget": "soon"}, "--budget soon"),
@@ -385,21 +385,44 @@ def test_weights_by_volume_become_numbers_of_the_training_cases(
         ("target_weights=cor=2", r"unknown target 'cor'.*did you mean 'core'"),
         ("target_sampling=background=1", "unknown target 'background'"),
         ("loss=dice+bce", "bce alone, or ce"),
+        ("trainer=defalt", "unknown trainer 'defalt' -> did you mean 'default'"),
+        ("precision=half", "precision=half -> known names: auto, bfloat16, float16, float32"),
+        ("precision=float16", "precision=float16 needs a GPU"),
     ],
 )
-def test_settings_that_do_not_fit_the_targets_are_refused(
+def test_settings_that_cannot_be_meant_are_refused_before_anything_begins(
     workspace: Workspace, setting: str, message: str
 ):
     with pytest.raises(UsageError, match=message):
         quick(workspace, settings=(*QUICK, setting))
+    assert not workspace.run("BALLS", "3d_fullres", "S", "0").exists()
+
+
+def test_a_target_that_no_training_case_shows_is_named(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def without_core(*about):
+        train_cases, held_out = fold_validation.open_cases(*about)
+        core, shell = train_cases[0].foreground
+        empty = (core[:0], shell)
+        return [dataclasses.replace(case, foreground=empty) for case in train_cases], held_out
+
+    quick(workspace)
+    assert "cannot be learnt" not in caplog.text
+    monkeypatch.setattr(train_fold, "open_cases", without_core)
+    quick(workspace, overwrite=True)
+    fact = "1 of 2 targets are in none of the training cases of fold 0 and cannot be learnt: core"
+    assert fact in caplog.messages
 
 
 def test_a_batch_that_cannot_fit_in_memory_is_refused_before_anything_begins(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
-    with pytest.raises(ResourceError, match=r"100,000,000 patches of 8x8x8 needs .* GB or more"):
-        quick(workspace, settings=(*QUICK, "batch_size=100000000"))
-    monkeypatch.setattr(method, "memory_bytes", lambda: 10_000)
+    words = r"the 100,000,000 patches of 8x8x8 of a step need .* GB or more"
+    for setting in ("batch_size=100000000", "accumulate=50000000"):
+        with pytest.raises(ResourceError, match=words):
+            quick(workspace, settings=(*QUICK, setting))
+    monkeypatch.setattr(method, "memory_bytes", lambda: 10_000)  # the images alone need 4,096
     with pytest.raises(ResourceError, match=r"a batch of 2 .*accumulate="):
         quick(workspace)
     monkeypatch.setattr(method, "memory_bytes", lambda: 0)  # not known
