@@ -7,11 +7,13 @@ times slower without them, so both are tried on real steps and the faster one is
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from autoseg.errors import ResourceError, UsageError, suggest
 
@@ -109,8 +111,13 @@ def is_faster(
     step: Callable[[], object], other: Callable[[], object], device: torch.device
 ) -> bool:
     """Tell whether `step` is worth taking instead of `other` (more than 10 % faster)."""
-    times = [_time_steps(way, device, PROBE_SECONDS)[1] for way in (other, step)]
+    times = [time_step(way, device, PROBE_SECONDS) for way in (other, step)]
     return times[0] > WORTHWHILE * times[1]
+
+
+def time_step(step: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """Return the seconds of the fastest `step` within about `seconds`, the first one apart."""
+    return _time_steps(step, device, seconds)[1]
 
 
 def _time_steps(
@@ -148,6 +155,29 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def send(array: np.ndarray, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Return an array on `device`, as `dtype`, without waiting until a GPU has taken it."""
+    tensor = torch.from_numpy(array).to(dtype=dtype)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def constant(array: np.ndarray, device: torch.device) -> Tensor:
+    """Return an array on `device`, where it stays for every later call; not to be changed.
+
+    Steps ask for the same small tables again and again, and in a CUDA graph nothing can be sent.
+    """
+    return _constant(array.tobytes(), array.dtype.str, array.shape, device)
+
+
+@functools.cache
+def _constant(content: bytes, dtype: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    array = np.frombuffer(content, dtype).reshape(shape).copy()
+    with torch.inference_mode(False):
+        return torch.from_numpy(array).to(device)
 
 
 def memory_of(name: str) -> tuple[int, int] | None:

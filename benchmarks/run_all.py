@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-STAGES = ("start", "plan", "load", "step", "predict", "decode", "evaluate", "scale")
-ON_GPU = ("load", "step", "predict", "decode")
+STAGES = ("start", "plan", "load", "step", "epoch", "predict", "decode", "evaluate", "scale")
+ON_GPU = ("load", "step", "epoch", "predict", "decode")
 
 
 def main() -> int:

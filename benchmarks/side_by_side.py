@@ -84,7 +84,8 @@ def measure(
     words: Sequence[str | Path], variables: Mapping[str, str] | None = None
 ) -> tuple[Cost, str]:
     """Run a command to its end; return its cost and its stdout. A failure ends the benchmark."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(variables or {})}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, **(variables or {})}
     before = os.times()
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
@@ -246,18 +247,40 @@ def nnunet_places(folder: Path) -> dict[str, str]:
 
 
 def write_hippocampus(raw: Path, cases: int | None = None) -> Path:
-    """Link `cases` hippocampus volumes under nnU-Net's names; return the folder of the data set."""
+    """Link `cases` hippocampus volumes under nnU-Net's names; return the folder of the data set.
+
+    Where they are not there, volumes of their size are made.
+    """
     source = DATA / "hippocampus"
     for kind in ("imagesTr", "labelsTr"):
         (raw / kind).mkdir(parents=True)
+    labels = {"background": 0, "anterior": 1, "posterior": 2}
+    if not source.is_dir():
+        for number in range(cases or 40):
+            _write_small_phantom(raw, number)
+        _write_dataset(raw, {"0": "MRI"}, labels, cases or 40)
+        return raw
     paths = sorted(p for p in (source / "imagesTr").glob("*.nii.gz"))[:cases]
     for path in paths:
         name = path.name.replace(".nii.gz", "_0000.nii.gz")
         (raw / "imagesTr" / name).symlink_to(path)
         (raw / "labelsTr" / path.name).symlink_to(source / "labelsTr" / path.name)
-    labels = {"background": 0, "anterior": 1, "posterior": 2}
     _write_dataset(raw, {"0": "MRI"}, labels, len(paths))
     return raw
+
+
+def _write_small_phantom(raw: Path, number: int) -> None:
+    """Write an ellipsoid of two halves in a volume as large as those of the hippocampus."""
+    rng = np.random.default_rng(number)
+    shape = tuple(int(length + rng.integers(-4, 5)) for length in (36, 50, 35))
+    z, y, x = np.ogrid[tuple(map(slice, shape))]
+    centre = [length / 2 for length in shape]
+    far = ((z - centre[0]) / 8) ** 2 + ((y - centre[1]) / 14) ** 2 + ((x - centre[2]) / 5) ** 2
+    labels = np.where(far < 1, 1 + (y > centre[1]), 0).astype(np.uint8)
+    image = (rng.normal(100, 20, shape) + 40 * labels).astype(np.float32)
+    geometry = Geometry(shape, (1.0, 1.0, 1.0))
+    write_image(raw / "imagesTr" / f"case_{number:03d}_0000.nii.gz", Image(image[None], geometry))
+    write_labels(raw / "labelsTr" / f"case_{number:03d}.nii.gz", labels, geometry)
 
 
 def write_phantom_cts(raw: Path, cases: int = 8) -> Path:

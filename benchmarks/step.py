@@ -44,10 +44,12 @@ from autoseg.labels import Labels
 from autoseg.networks import build_network
 from autoseg.plan import NetworkSpec
 from autoseg.training.budget import Length
+from autoseg.training.graph import choose_step
 from autoseg.training.loader import Batch
-from autoseg.training.losses import build_loss, deep_supervised
-from autoseg.training.optim import choose_recipe
-from autoseg.training.state import Task, begin_training, lay_out
+from autoseg.training.losses import build_loss
+from autoseg.training.recipe import choose_recipe
+from autoseg.training.state import Task, begin_training, lay_out, to_device
+from autoseg.training.supervision import deep_supervised
 from autoseg.training.trainer import update
 patch, batch, features, precision, optimizer, steps, device = (json.loads(a) for a in sys.argv[1:])
 device = torch.device(device)
@@ -57,15 +59,16 @@ spec = NetworkSpec("plain_unet", tuple(features), ((1, 1, 1), *((2, 2, 2),) * (s
                    ((3, 3, 3),) * stages, (2,) * stages, (2,) * (stages - 1))
 labels = Labels({"anterior": (1,), "posterior": (2,)})
 config, _ = choose_recipe(TrainConfig(optimizer=optimizer), 1000)
-total = deep_supervised(build_loss("dice_ce"))
+total = deep_supervised(build_loss(config, labels))
 network = lay_out(build_network(spec, 1, 3).to(device), False)
 task = Task(config, labels, lambda scores, b: total(scores, b, labels, False),
             lambda b, generator: b, (), device, PRECISIONS[precision])
 training = begin_training(network, task, Length(1000))
 made = Batch(torch.randn(batch, 1, *patch), torch.randint(0, 3, (batch, *patch), dtype=torch.uint8),
              torch.ones(batch, 2, dtype=torch.bool), torch.ones(batch, 3), partial=False)
+learn = choose_step(training, task, to_device(made, device))
 def step():
-    update(training, task, made)
+    update(training, task, to_device(made, device), learn)
     training.step += 1
     if device.type == "cuda":
         torch.cuda.synchronize()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autoseg.bundle import Bundle, load_bundle, mirrored_axes
 from autoseg.config import PredictConfig, TrainConfig, override
-from autoseg.device import PRECISIONS, free_bytes, pick_device
+from autoseg.device import PRECISIONS, constant, free_bytes, pick_device
 from autoseg.errors import AutosegError, CorruptError, DataError, UsageError
 from autoseg.image import Geometry, Image
 from autoseg.inference.export import decode_restored
@@ -117,7 +117,8 @@ class ArrayPredictor:
             self.interrupt()
             group = group.to(self.device)
             if self.cascade:
-                group = append_masks(group[:, :-1], group[:, -1], labels)
+                members = constant(labels.membership.T, group.device)
+                group = append_masks(group[:, :-1], group[:, -1], members)
             batch = self.room.of(load.batch)
             score_mirrored = mirrored(
                 self.score_tiles, self.flips, left_right, labels, batch, executor, entering

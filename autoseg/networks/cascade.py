@@ -6,16 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoseg.labels import Labels
 
-
-def append_masks(image: Tensor, indices: Tensor, labels: Labels) -> Tensor:
+def append_masks(image: Tensor, indices: Tensor, members: Tensor) -> Tensor:
     """Return `image` (B, C, *P) with the masks of the K targets as further channels (B, C + K, *P).
 
-    `indices` (B, *P) are the value indices that the previous stage predicted, never ignored ones.
-    They travel instead of the masks, which exist for one batch of patches at a time: of exclusive
-    targets they are the one-hot code without background.
+    `indices` (B, *P) are the value indices that the previous stage predicted, never ignored ones;
+    `members` (V + 1, K) tells which value belongs to which target, as `Labels.membership` turned.
+    Indices travel instead of the masks, which exist for one batch of patches at a time: of
+    exclusive targets they are the one-hot code without background.
     """
-    table = torch.from_numpy(labels.membership.T.copy()).to(image, non_blocking=True)  # (V + 1, K)
-    masks = functional.embedding(indices.long(), table)
+    masks = functional.embedding(indices.long(), members.to(image.dtype))
     return torch.cat([image, masks.movedim(-1, 1)], 1)

@@ -28,7 +28,9 @@ class Adan(torch.optim.Optimizer):
     _step_supports_amp_scaling = True  # GradScaler: no look at the device in every step
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:
-        super().__init__([group for group in groups if group["params"]], {"lr": lr})
+        # "fused": torch loads a "step" to the device of its parameter then, not to the CPU.
+        defaults = {"lr": lr, "fused": True}
+        super().__init__([group for group in groups if group["params"]], defaults)
         for group in self.param_groups:
             for p in group["params"]:
                 self.state[p] = {name: torch.zeros_like(p) for name in STATE}
@@ -42,14 +44,13 @@ class Adan(torch.optim.Optimizer):
                 if p.grad is not None:
                     self._move(p, p.grad, group["lr"], group["weight_decay"])
 
-    def _move(self, p: nn.Parameter, gradient: Tensor, lr: float, decay: float) -> None:
+    def _move(self, p: nn.Parameter, gradient: Tensor, lr: float | Tensor, decay: float) -> None:
         state = self.state[p]
         finite = torch.ones((), device=p.device)
         if self.found_inf is not None:
             finite = 1.0 - self.found_inf.to(p.device)
         gradient = torch.where(finite > 0, gradient, 0.0)
-        # torch leaves the "step" of a loaded state on the CPU.
-        step = state["step"].to(p.device)
+        step = state["step"]
         taken = [
             finite * _at(step, begin, beta) for begin, beta in zip((0, 1, 0), BETAS, strict=True)
         ]
@@ -59,7 +60,7 @@ class Adan(torch.optim.Optimizer):
         state["difference"].lerp_(change, taken[1])
         state["square"].lerp_(ahead.square(), taken[2])
         state["previous"].lerp_(gradient, finite)
-        state["step"] = step + finite
+        step.add_(finite)
         momentum = state["mean"] + (1 - BETAS[1]) * state["difference"]
         p.sub_(lr * finite * momentum / (state["square"].sqrt() + EPSILON))
         p.div_(1 + lr * decay * finite)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from autoseg.bundle import mirrored_axes
 from autoseg.config import TrainConfig
+from autoseg.device import constant, send
 from autoseg.errors import UsageError, suggest
 from autoseg.labels import Labels
 from autoseg.plan import Design
@@ -122,7 +123,7 @@ def make_chain(
     ]
     axes = mirrored_axes(config, design)
     apart = keeps_slices_apart(config, design)
-    partner = torch.from_numpy(labels.mirrored_indices.copy()) if labels.pairs else None
+    partner = labels.mirrored_indices if labels.pairs else None
 
     def augment(batch: Batch, generator: torch.Generator) -> Batch:
         rng = host_rng(generator)
@@ -132,7 +133,7 @@ def make_chain(
             chosen, here = choose_samples(batch, probability, rng)
             if len(chosen):
                 draw = Draw(rng, generator, apart, len(chosen), here)
-                index = torch.from_numpy(chosen[here] - batch.first).to(image.device)
+                index = send(chosen[here] - batch.first, image.device)
                 image[index] = step(image[index], draw)
         target = batch.target.clone()
         previous = None if batch.previous is None else batch.previous.clone()
@@ -201,7 +202,7 @@ def mirror_samples(
     label_maps: Sequence[Tensor | None],
     chosen: np.ndarray,
     axis: int,
-    partner: Tensor | None,
+    partner: np.ndarray | None,
 ) -> None:
     """Reverse `axis` of the chosen samples in place, of `image` and of every label map there is.
 
@@ -209,12 +210,12 @@ def mirror_samples(
     """
     if not len(chosen):
         return
-    index = torch.from_numpy(chosen).to(image.device)
+    index = send(chosen, image.device)
     image[index] = image[index].flip(axis + 2)
     for label_map in label_maps:
         if label_map is None:
             continue
         mirrored = label_map[index].flip(axis + 1)
         if partner is not None:
-            mirrored = partner.to(image.device)[mirrored.long()]
+            mirrored = constant(partner, image.device)[mirrored.long()]
         label_map[index] = mirrored

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autoseg.device import send
+
 BLUR_REACH = 3  # standard deviations
 TINY = 1e-7  # keeps the contrast of a constant image defined
 
@@ -47,7 +49,7 @@ def add_noise(x: Tensor, draw: Draw) -> Tensor:
     shape = (draw.count, *x.shape[1:])
     noise = torch.randn(shape, generator=draw.noise, device=x.device, dtype=x.dtype)
     if len(x) < draw.count:
-        noise = noise[torch.from_numpy(draw.here).to(x.device)]
+        noise = noise[send(draw.here, x.device)]
     return x.addcmul_(noise, strength)
 
 
@@ -62,7 +64,7 @@ def blur(x: Tensor, draw: Draw, least: float = 0.5, most: float = 1.0) -> Tensor
         offsets = np.arange(-radius, radius + 1)
         weights = np.exp(-0.5 * (offsets / sigma) ** 2)
         weights /= weights.sum(1, keepdims=True)
-        y = _weighted_neighbours(y, torch.from_numpy(weights).to(y), axis)
+        y = _weighted_neighbours(y, send(weights, y.device, y.dtype), axis)
     x[where] = y
     return x
 
@@ -118,7 +120,7 @@ def change_gamma_inverted(x: Tensor, draw: Draw) -> Tensor:
 
 def parameters(values: np.ndarray, like: Tensor) -> Tensor:
     """Return one number per sample and channel as (n, C, 1, 1, 1), on the device of `like`."""
-    return torch.from_numpy(values).to(like)[:, :, None, None, None]
+    return send(values, like.device, like.dtype)[:, :, None, None, None]
 
 
 def around_one(draw: Draw, low: float, high: float, columns: int) -> np.ndarray:
@@ -132,7 +134,7 @@ def half_of_channels(x: Tensor, draw: Draw) -> tuple[tuple[Tensor, Tensor], Tens
     samples, channels = np.nonzero(draw.rng.random((draw.count, x.shape[1])) < 0.5)
     here = np.flatnonzero(np.isin(samples, draw.here))
     rows = np.searchsorted(draw.here, samples[here])
-    where = torch.from_numpy(rows).to(x.device), torch.from_numpy(channels[here]).to(x.device)
+    where = send(rows, x.device), send(channels[here], x.device)
     return where, x[where], dataclasses.replace(draw, count=len(samples), here=here)
 
 

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,13 +69,15 @@ def batches(
     augment: bool = True,
     ranks: Ranks = ALONE,
     from_end: Sequence[int] = (),
+    pinned: bool = False,
 ) -> Iterator[Batch]:
     """Yield batch `start_step`, `start_step` + 1, ... for ever; up to `ahead` wait ready-made.
 
     `config.batch_size` and `config.patch_size` go before those of `design`. `augment=False`:
     patches as they are, for validation. Of several `ranks`, each gets its share of the same batch.
-    `from_end`: `Plan.reversed_axes`, see `sampling.choose_start`. What fails in the thread is
-    raised here. Close the iterator to end the thread.
+    `from_end`: `Plan.reversed_axes`, see `sampling.choose_start`. `pinned`: in memory from which a
+    GPU copies by itself. What fails in the thread is raised here. Close the iterator to end the
+    thread.
     """
     pool = make_pool(cases, labels, config)
     step = start_step
@@ -86,7 +89,7 @@ def batches(
             augment=augment, ranks=ranks, from_end=from_end,
         )  # fmt: skip
         step += 1
-        return batch
+        return each_tensor(batch, Tensor.pin_memory) if pinned else batch
 
     return _ahead(next_batch, ahead)
 
@@ -170,6 +173,20 @@ def take_samples(batch: Batch, samples: slice) -> Batch:
         if isinstance(getattr(batch, f.name), Tensor)
     }
     return dataclasses.replace(batch, **parts)
+
+
+def each_tensor(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Return a batch, or a part of one, with `change` done to each of its tensors."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple):
+        return tuple(each_tensor(item, change) for item in value)
+    if isinstance(value, Batch | Warp):
+        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return dataclasses.replace(
+            value, **{name: each_tensor(part, change) for name, part in parts.items()}
+        )
+    return value
 
 
 def cases_of(

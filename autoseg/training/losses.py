@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoseg.config import TrainConfig
+from autoseg.device import constant
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.registry import resolve
@@ -81,7 +82,7 @@ def averaged_over_ranks(loss: Loss) -> Loss:
         if ranks.alone:
             return loss(scores, batch, labels, batch_dice)
         ours = dataclasses.replace(batch, ranks=ALONE, first=0, whole=None)
-        samples = torch.tensor(float(len(batch.target)), device=scores.device)
+        samples = torch.full((), float(len(batch.target)), device=scores.device)
         share = samples / ranks.all_sum(samples)
         return ranks.all_sum(loss(scores, ours, labels, batch_dice) * share)
 
@@ -203,7 +204,7 @@ def _merge_unannotated(scores: Tensor, annotated: Tensor) -> Tensor:
 
 def _channels(target: Tensor, annotated: Tensor | None, labels: Labels) -> Tensor:
     """Return the softmax channel (B, *P) of value indices; 0 where ignored or not annotated."""
-    lookup = torch.from_numpy(labels.by_index(labels.channel_of_value)).to(target.device)
+    lookup = constant(labels.by_index(labels.channel_of_value), target.device)
     if annotated is None:
         return lookup[target.long()]
     known = functional.pad(annotated, (1, 0), value=True)
@@ -213,5 +214,5 @@ def _channels(target: Tensor, annotated: Tensor | None, labels: Labels) -> Tenso
 
 def _members(target: Tensor, labels: Labels) -> Tensor:
     """Return (B, K, *P) bool: which targets value indices (B, *P) belong to; none where ignored."""
-    lookup = torch.from_numpy(labels.by_index(labels.membership.T)).to(target.device)
+    lookup = constant(labels.by_index(labels.membership.T), target.device)
     return torch.stack([column[target.long()] for column in lookup.unbind(1)], 1)

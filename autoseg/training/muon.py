@@ -10,11 +10,13 @@ that one learning rate serves both.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 MOMENTUM = 0.95
 ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
@@ -30,7 +32,8 @@ class Muon(torch.optim.Optimizer):
 
     The momentum of a convolution (out, in, *kernel) is one matrix of `out` rows. A step for which
     `found_inf` (a scalar tensor, 1 where a gradient is not finite) is set changes nothing, without
-    waiting for the device; torch's GradScaler sets it too. Gradients must be unscaled already.
+    waiting for the device; torch's GradScaler sets it too. Gradients must be unscaled already. A
+    group's "lr" may be a tensor on the device.
     """
 
     found_inf: Tensor | None = None  # of the class: GradScaler deletes what it has set
@@ -45,7 +48,9 @@ class Muon(torch.optim.Optimizer):
             {"params": inner, "weight_decay": weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        super().__init__([group for group in groups if group["params"]], {"lr": lr})
+        # "fused": torch loads a "step" to the device of its parameter then, not to the CPU.
+        defaults = {"lr": lr, "fused": True}
+        super().__init__([group for group in groups if group["params"]], defaults)
         for p in inner:
             self.state[p]["momentum"] = torch.zeros_like(p)
         for p in others:
@@ -57,61 +62,83 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                finite = torch.ones((), device=p.device)
-                if self.found_inf is not None:
-                    finite = 1.0 - self.found_inf.to(p.device)
-                gradient = torch.where(finite > 0, p.grad, 0.0)
-                state = self.state[p]
-                move = _orthogonal if "momentum" in state else _adam
-                p.mul_(1 - group["lr"] * group["weight_decay"] * finite)
-                p.sub_(move(gradient, state, finite, group["lr"] * finite))
+            moved = [p for p in group["params"] if p.grad is not None]
+            if not moved:
+                continue
+            states = [self.state[p] for p in moved]
+            device, bad = moved[0].device, self.found_inf
+            bad = torch.zeros((), device=device) if bad is None else bad.to(device)
+            move = _move_orthogonally if "momentum" in states[0] else _move_with_adam
+            move(moved, states, group, bad)
 
 
-def _orthogonal(gradient: Tensor, state: dict[str, Tensor], finite: Tensor, rate: Tensor) -> Tensor:
-    momentum = state["momentum"]
-    momentum.lerp_(gradient, (1 - MOMENTUM) * finite)
-    ahead = gradient.lerp_(momentum, MOMENTUM)  # Nesterov
-    matrix = ahead.reshape(len(ahead), -1)
-    scale = UPDATE_RMS * math.sqrt(max(matrix.shape))
-    return orthogonalised(matrix, rate * scale).reshape(gradient.shape)
+def _move_orthogonally(
+    parameters: list[Tensor], states: list[dict[str, Tensor]], group: dict[str, Any], bad: Tensor
+) -> None:
+    finite = 1 - bad
+    gradients = [torch.where(bad > 0, 0.0, p.grad) for p in parameters if p.grad is not None]
+    momenta = [state["momentum"] for state in states]
+    taken = (1 - MOMENTUM) * finite
+    torch._foreach_mul_(momenta, 1 - taken)
+    torch._foreach_add_(momenta, torch._foreach_mul(gradients, taken))
+    torch._foreach_lerp_(gradients, momenta, MOMENTUM)  # Nesterov
+    matrices = [ahead.reshape(len(ahead), -1) for ahead in gradients]
+    moves = orthogonalised(matrices, group["lr"] * finite)
+    torch._foreach_mul_(moves, [UPDATE_RMS * math.sqrt(max(x.shape)) for x in matrices])
+    torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"] * finite)
+    torch._foreach_sub_(
+        parameters, [x.view(p.shape) for x, p in zip(moves, parameters, strict=True)]
+    )
 
 
-def _adam(gradient: Tensor, state: dict[str, Tensor], finite: Tensor, rate: Tensor) -> Tensor:
-    # torch leaves the "step" of a loaded state on the CPU.
-    state["step"] = state["step"].to(finite.device) + finite
-    state["mean"].lerp_(gradient, (1 - ADAM_BETAS[0]) * finite)
-    state["square"].lerp_(gradient.square(), (1 - ADAM_BETAS[1]) * finite)
-    step = state["step"].clamp_min(1)
-    mean = state["mean"] / (1 - ADAM_BETAS[0] ** step)
-    square = state["square"] / (1 - ADAM_BETAS[1] ** step)
-    return mean / (square.sqrt() + ADAM_EPSILON) * rate
+def _move_with_adam(
+    parameters: list[Tensor], states: list[dict[str, Tensor]], group: dict[str, Any], bad: Tensor
+) -> None:
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    means, squares, steps = ([state[k] for state in states] for k in ("mean", "square", "step"))
+    adamw(
+        parameters, gradients, means, squares, [], steps, fused=True, found_inf=bad,
+        amsgrad=False, maximize=False, lr=group["lr"], beta1=ADAM_BETAS[0], beta2=ADAM_BETAS[1],
+        eps=ADAM_EPSILON, weight_decay=0.0,
+    )  # fmt: skip
 
 
-def orthogonalised(matrix: Tensor, scale: float | Tensor = 1.0) -> Tensor:
-    """Return about `scale` U V' of `matrix` = U S V'.
+def orthogonalised(matrices: Sequence[Tensor], scale: float | Tensor = 1.0) -> list[Tensor]:
+    """Return about `scale` U V' of each of `matrices` = U S V'.
 
     Singular values above a hundredth of the root of the sum of squares end between 0.7 and 1.2.
     The iteration X <- (a + b X X' + c (X X')^2) X only ever multiplies from the left with
     polynomials of X X', which commute. So it runs on that small square, and the long matrix is
-    touched twice instead of ten times.
+    touched twice instead of ten times. Squares of one size are multiplied together: a GPU takes
+    longer to be asked for such a product than to do it.
 
-    >>> orthogonalised(torch.tensor([[3.0, 0.0], [0.0, 0.5]])).diagonal().min() > 0.6
+    >>> orthogonalised([torch.tensor([[3.0, 0.0], [0.0, 0.5]])])[0].diagonal().min() > 0.6
     tensor(True)
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonalised(matrix.T, scale).T
-    x = matrix.float()
-    gram = x @ x.T
-    square_sum = gram.trace() + TINY
+    long = [x.float() if x.shape[0] <= x.shape[1] else x.float().T for x in matrices]
+    sizes = defaultdict(list)
+    for position, x in enumerate(long):
+        sizes[len(x)].append(position)
+    found = list(matrices)
+    for positions in sizes.values():
+        factors = _factors(torch.stack([long[i] @ long[i].T for i in positions]), scale)
+        for i, factor in zip(positions, factors, strict=True):
+            result = factor @ long[i]
+            turned = result if matrices[i].shape == result.shape else result.T
+            found[i] = turned.to(matrices[i].dtype)
+    return found
+
+
+def _factors(gram: Tensor, scale: float | Tensor) -> Tensor:
+    """Return the polynomials (n, rows, rows) of the squares `gram` that the iteration ends with."""
+    square_sum = gram.diagonal(dim1=1, dim2=2).sum(1).view(-1, 1, 1) + TINY
     gram = gram / square_sum
-    one = torch.eye(len(gram), device=gram.device)
+    one = torch.eye(gram.shape[1], device=gram.device)
     a, b, c = QUINTIC
     product = one * (scale / square_sum.sqrt())
-    for _ in range(ITERATIONS):
-        factor = torch.addmm(a * one + b * gram, gram, gram, alpha=c)
+    for left in reversed(range(ITERATIONS)):
+        factor = torch.baddbmm(a * one + b * gram, gram, gram, alpha=c)
         product = factor @ product
-        gram = factor @ gram @ factor
-    return (product @ x).to(matrix.dtype)
+        if left:
+            gram = factor @ gram @ factor
+    return product

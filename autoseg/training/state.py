@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.config import TrainConfig
-from autoseg.device import name_of
+from autoseg.device import constant, name_of
 from autoseg.errors import DataError
 from autoseg.files import to_json
 from autoseg.labels import Labels
@@ -21,7 +20,7 @@ from autoseg.networks.cascade import append_masks
 from autoseg.training.budget import Length, say_duration
 from autoseg.training.checkpoint import Checkpoint, pack_optimizer, select, unpack_optimizer
 from autoseg.training.distributed import ALONE, Ranks
-from autoseg.training.loader import Batch
+from autoseg.training.loader import Batch, each_tensor
 from autoseg.training.optim import Average, make_optimizer
 from autoseg.training.tracking import Epoch
 
@@ -60,6 +59,7 @@ class Training:
     epoch_begin: int = 0  # the step
     spent_s: float = 0.0  # by earlier sessions
     epoch_spent_s: float = 0.0  # on this epoch, by earlier sessions
+    waited_s: float = 0.0  # of this epoch, for batches
     history: list[Epoch] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)  # this session
     epoch_begun: float = field(default_factory=time.monotonic)
@@ -112,6 +112,7 @@ def pack(training: Training, facts: Mapping[str, Any]) -> Checkpoint:
         "scaler": training.scaler.state_dict(),
         "spent_s": training.spent_s + now - training.begun,
         "epoch_spent_s": training.epoch_spent_s + now - training.epoch_begun,
+        "waited_s": training.waited_s,
         "history": to_json(training.history),
     }
     return Checkpoint(tensors, {**facts, "training": state})
@@ -132,6 +133,7 @@ def unpack(training: Training, checkpoint: Checkpoint) -> None:
     training.length = Length(**state["length"])
     for name in ("step", "epoch_begin", "spent_s", "epoch_spent_s"):
         setattr(training, name, state[name])
+    training.waited_s = state.get("waited_s", 0.0)  # not in those of older versions
     training.history = [Epoch(**row) for row in state["history"]]
 
 
@@ -152,18 +154,10 @@ def generator_of(seed: int, step: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(number >> 1)
 
 
-def to_device(value: Any, device: torch.device) -> Any:
-    """Return a batch with all its tensors on the device; copying runs beside the arithmetic."""
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, tuple):
-        return tuple(to_device(item, device) for item in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = {
-            f.name: to_device(getattr(value, f.name), device) for f in dataclasses.fields(value)
-        }
-        return dataclasses.replace(value, **parts)
-    return value
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch with all its tensors on the device; a pinned one is copied without waiting."""
+    moved: Batch = each_tensor(batch, lambda tensor: tensor.to(device, non_blocking=True))
+    return moved
 
 
 def lay_out(network: nn.Module, channels_last: bool) -> nn.Module:
@@ -180,7 +174,8 @@ def network_input(batch: Batch, labels: Labels) -> Tensor:
     """Return what the network sees of a batch (B, channels, *P): in a cascade, masks as well."""
     if batch.previous is None:
         return batch.image
-    return append_masks(batch.image, batch.previous, labels)
+    members = constant(labels.membership.T, batch.image.device)
+    return append_masks(batch.image, batch.previous, members)
 
 
 def lay_out_image(image: Tensor, channels_last: bool) -> Tensor:

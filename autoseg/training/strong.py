@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoseg.device import send
 from autoseg.training.intensities import TINY, Draw, half_of_channels, padded
 
 MEDIAN_SIZES = (3, 5, 7)  # voxels
@@ -104,10 +105,10 @@ def _field(y: Tensor, draw: Draw) -> Tensor:
         width = np.exp(draw.uniform(narrow, wide, 1)) * length
         values = np.exp(-0.5 * ((np.arange(length) - centre) / width) ** 2)
         shape = [-1, *(length if a == axis else 1 for a in range(3))]
-        field *= torch.from_numpy(values).to(y).view(shape)
+        field *= send(values, y.device, y.dtype).view(shape)
     return field / field.amax((1, 2, 3), keepdim=True)
 
 
 def _column(values: np.ndarray, like: Tensor) -> Tensor:
     """Return one number per channel as (m, 1, 1, 1), on the device of `like`."""
-    return torch.from_numpy(values).to(like).view(-1, 1, 1, 1)
+    return send(values, like.device, like.dtype).view(-1, 1, 1, 1)

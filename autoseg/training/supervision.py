@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from autoseg.device import constant
 from autoseg.labels import Labels
 from autoseg.training.loader import Batch
 from autoseg.training.losses import Loss
@@ -56,5 +58,5 @@ def downsampled(batch: Batch, shape: Sequence[int]) -> Batch:
             coarser[axis] = length / wanted
     if target is batch.target:
         return batch
-    spacing_mm = batch.spacing_mm * batch.spacing_mm.new_tensor(coarser)
+    spacing_mm = batch.spacing_mm * constant(np.asarray(coarser, np.float32), target.device)
     return dataclasses.replace(batch, target=target, spacing_mm=spacing_mm)

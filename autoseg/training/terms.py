@@ -11,10 +11,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from autoseg.config import TrainConfig
+from autoseg.device import constant
 from autoseg.errors import UsageError, suggest
 from autoseg.training.distributed import ALONE, Ranks
 
@@ -46,7 +48,9 @@ class Terms:
 
     def weights_like(self, tensor: Tensor) -> Tensor | None:
         """Return the weights (channels,) with the type and on the device of `tensor`."""
-        return None if self.weights is None else tensor.new_tensor(self.weights)
+        if self.weights is None:
+            return None
+        return constant(np.asarray(self.weights), tensor.device).to(tensor.dtype)
 
 
 def parse_loss(text: str) -> dict[str, float]:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 NAMED = 12  # targets whose Dice stands in the line of an epoch; of more, the lowest ones
 LOWEST = 3
+WAITING_WORTH_SAYING = 0.1  # share of the time; below that nothing would be gained
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Epoch:
     learning_rate: float
     seconds: float  # of this epoch
     skipped: int = 0  # steps left out because a gradient was not finite
+    waited_s: float = 0.0  # of the seconds, for batches: see `feed.py`
+
+    @property
+    def waiting(self) -> float:
+        """Share of the epoch's time in which its steps waited for data."""
+        return self.waited_s / self.seconds if self.seconds > 0 else 0.0
 
 
 def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
@@ -52,6 +59,8 @@ def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
     parts.append(f"rate {epoch.learning_rate:.2g}")
     if epoch.skipped:
         parts.append(f"{epoch.skipped} steps skipped (gradient not finite)")
+    if epoch.waiting > WAITING_WORTH_SAYING:
+        parts.append(f"{100 * epoch.waiting:.0f} % of the time waiting for data")
     parts.append(f"{say_duration(seconds_left)} left")
     return f"epoch {epoch.epoch}, step {epoch.step:,}/{steps:,}: {', '.join(parts)}"
 
@@ -66,6 +75,22 @@ def _describe_dice(dice: Mapping[str, float | None]) -> str:
     mean = sum(value for value, _ in known) / len(known)
     lowest = " ".join(f"{name} {value:.3f}" for value, name in known[:LOWEST])
     return f"{mean:.3f} (mean of {len(known)} targets, lowest {lowest})"
+
+
+def advise_waiting(history: Sequence[Epoch]) -> None:
+    """Say, after the first epoch that waited long for data, what can be done about it."""
+    much = [epoch.waiting > WAITING_WORTH_SAYING for epoch in history]
+    if much[-1] and not any(much[:-1]):
+        log.warning(
+            "training waits for data -> prepared/ on a faster disk or small enough to stay in "
+            "memory, fewer other programs on this machine, or --set augmentation=light"
+        )
+
+
+def share_waiting(history: Sequence[Epoch]) -> float:
+    """Return the share of the time of all epochs in which steps waited for data."""
+    seconds = sum(epoch.seconds for epoch in history)
+    return sum(epoch.waited_s for epoch in history) / seconds if seconds > 0 else 0.0
 
 
 def progress_line(epoch: int, step: int, steps: int, train_loss: float, seconds_left: float) -> str:
@@ -86,6 +111,7 @@ def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:
             "learning_rate": epoch.learning_rate,
             "seconds": round(epoch.seconds, 3),
             "skipped": epoch.skipped,
+            "waiting": round(epoch.waiting, 4),
         }
         rows.append(row | {f"dice_{name}": value for name, value in epoch.pseudo_dice.items()})
     return rows

@@ -14,17 +14,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from autoseg.device import autocast, synchronize
 from autoseg.errors import Stopped, UsageError
-from autoseg.networks import encoder_of
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import Pace
 from autoseg.training.checkpoint import Keeper
 from autoseg.training.counts import hard_counts
-from autoseg.training.loader import Batch, micro_batches
+from autoseg.training.feed import make_feed
+from autoseg.training.graph import choose_step
+from autoseg.training.loader import Batch
 from autoseg.training.patience import ending_from, stale_epochs
 from autoseg.training.schedules import learning_rate
 from autoseg.training.state import (
@@ -32,13 +32,12 @@ from autoseg.training.state import (
     Training,
     Weights,
     final_weights,
-    generator_of,
     lay_out_image,
     network_input,
     pack,
-    to_device,
 )
-from autoseg.training.tracking import Epoch, epoch_line, progress_line
+from autoseg.training.step import Step, hold_encoder, set_rate
+from autoseg.training.tracking import Epoch, advise_waiting, epoch_line, progress_line
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +66,16 @@ def train(
     ranks = task.ranks
     if training.step >= training.length.steps:
         return final_weights(training)
-    said = time.monotonic()
-    for batch in _shown(_guarded(batches, training, task, keeper, facts), training, task):
-        update(training, task, batch)
+    feed = make_feed(batches, task, training.step)
+
+    def save(must: bool = False) -> None:
+        training.waited_s += feed.take_waited_s()
+        keeper.save(training.step, pack(training, facts), must)
+
+    said, learn = time.monotonic(), None
+    for batch in _shown(_guarded(feed, task, save), training, task):
+        learn = learn or choose_step(training, task, batch)
+        update(training, task, batch, learn)
         training.step += 1
         check_failures(training, task)
         look_now = ranks.first and pace.is_due(training.step)
@@ -78,6 +84,7 @@ def train(
             replan(training, task, pace)
         finished = training.step >= training.length.steps
         if finished or training.step - training.epoch_begin == task.config.steps_per_epoch:
+            training.waited_s += feed.take_waited_s()
             finish_epoch(training, task, pace)
             report(training.history)
             end_when_stale(training, task)
@@ -88,11 +95,11 @@ def train(
         if finished:
             break
         if signal_number:
-            keeper.save(training.step, pack(training, facts), must=True)
+            save(must=True)
             raise ranks.once(stopped(signal_number, training.step))
         if keeper.is_due():
-            keeper.save(training.step, pack(training, facts))
-    keeper.save(training.step, pack(training, facts), must=True)
+            save()
+    save(must=True)
     return final_weights(training)
 
 
@@ -103,67 +110,19 @@ def stopped(signal_number: int, step: int) -> Stopped:
     return Stopped(fact, remedy="run the same command again to continue")
 
 
-def update(training: Training, task: Task, batch: Batch) -> None:
-    """Do one step of learning with one batch; a gradient that is not finite changes nothing."""
-    config, network, optimizer = task.config, training.network, training.optimizer
-    rate = learning_rate(config, training.length.progress(training.step))
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def update(training: Training, task: Task, batch: Batch, learn: Step) -> None:
+    """Do one step with a prepared batch, and count its loss and whether it failed."""
+    config, network = task.config, training.network
+    set_rate(training.optimizer, learning_rate(config, training.length.progress(training.step)))
     network.train()
     if config.freeze_encoder:
         hold_encoder(network, training.step < config.freeze_encoder * config.steps_per_epoch)
-    optimizer.zero_grad(set_to_none=True)
-    generator = generator_of(config.seed, training.step, task.device)
-    batch = task.augment(to_device(batch, task.device), generator)
-    loss = add_gradients(training, task, batch)
-    task.ranks.sum_gradients(network)
-    training.scaler.unscale_(optimizer)
-    most = config.gradient_norm or math.inf
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), most, foreach=True)
-    finite = torch.isfinite(norm) & torch.isfinite(loss)
-    take_step(training, finite)
+    loss, finite = learn(training, task, batch)
     if training.average is not None:
         training.average.update(network)
     training.loss_sum += torch.where(finite, loss, 0.0)
     training.skipped += ~finite
     training.failing = torch.where(finite, 0.0, training.failing + 1)
-
-
-def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
-    """Add up the gradients of the micro-batches; return the mean of their losses (scalar).
-
-    What a loss takes over a batch (batch Dice, the mean over annotated voxels) it takes over each
-    micro-batch.
-    """
-    count, losses = task.config.accumulate, []
-    for part in micro_batches(batch, count):
-        with autocast(task.device, task.dtype):
-            image = lay_out_image(network_input(part, task.labels), task.channels_last)
-            scores = training.network(image)
-        loss = task.loss(scores, part)
-        training.scaler.scale(loss / count if count > 1 else loss).backward()
-        losses.append(loss.detach())
-    return torch.stack(losses).mean()
-
-
-def hold_encoder(network: torch.nn.Module, held: bool) -> None:
-    """Let the encoder learn, or not: parameters without a gradient are not moved."""
-    for parameter in encoder_of(network):
-        parameter.requires_grad_(not held)
-
-
-def take_step(training: Training, finite: Tensor) -> None:
-    """Let the optimiser step where `finite` (scalar bool on the device) holds."""
-    optimizer: Any = training.optimizer
-    if training.scaler.is_enabled():
-        training.scaler.step(optimizer)
-        training.scaler.update()
-    elif optimizer.param_groups[0].get("fused") or hasattr(optimizer, "found_inf"):
-        # Fused optimisers and Muon skip a step by themselves, on the device.
-        optimizer.found_inf = (~finite).float()
-        optimizer.step()
-    elif bool(finite):
-        optimizer.step()
 
 
 def check_failures(training: Training, task: Task) -> None:
@@ -212,16 +171,19 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
         train_loss=float(training.loss_sum) / max(1, steps - skipped),
         validation_loss=loss,
         pseudo_dice=dice,
-        learning_rate=training.optimizer.param_groups[0]["lr"],
+        learning_rate=float(training.optimizer.param_groups[0]["lr"]),
         seconds=training.epoch_spent_s + now - training.epoch_begun,
         skipped=skipped,
+        waited_s=training.waited_s,
     )
     training.history.append(epoch)
     left = seconds_left(training, pace, epoch.seconds / max(1, steps))
     log.info("%s", epoch_line(epoch, training.length.steps, left))
+    advise_waiting(training.history)
     training.loss_sum.zero_()
     training.skipped.zero_()
     training.epoch_begin, training.epoch_begun, training.epoch_spent_s = training.step, now, 0.0
+    training.waited_s = 0.0
 
 
 def end_when_stale(training: Training, task: Task) -> None:
@@ -280,20 +242,13 @@ def measure(training: Training, task: Task) -> tuple[float | None, dict[str, flo
     return (loss if math.isfinite(loss) else None), dice
 
 
-def _guarded(
-    batches: Iterable[Batch],
-    training: Training,
-    task: Task,
-    keeper: Keeper,
-    facts: Mapping[str, Any],
-) -> Iterator[Batch]:
+def _guarded(batches: Iterator[Batch], task: Task, save: Callable[[], None]) -> Iterator[Batch]:
     """Pass batches on; when one cannot be made (data gone, damaged), save what was learnt first."""
-    iterator = iter(batches)
     while True:
         try:
-            batch = task.ranks.together(lambda: next(iterator, None))
+            batch = task.ranks.together(lambda: next(batches, None))
         except (Exception, SystemExit):
-            keeper.save(training.step, pack(training, facts))
+            save()
             raise
         if batch is None:
             return

@@ -37,6 +37,7 @@ from autoseg.training.state import (
     lay_out,
     unpack,
 )
+from autoseg.training.tracking import share_waiting
 from autoseg.workflows.card import begin_card, record_folds
 from autoseg.workflows.fold import (
     adjust_length,
@@ -121,6 +122,7 @@ def train_fold(
                 training.step,
                 ranks=ranks,
                 from_end=order.plan.reversed_axes,
+                pinned=order.device.type == "cuda",
             ),
             Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
             Keeper(order.resume) if ranks.first else NoKeeper(order.resume),
@@ -199,6 +201,7 @@ def _finish(
         "seed": order.config.seed,
         "steps": training.length.steps,
         "seconds": round(seconds, 1),
+        "waiting": round(share_waiting(training.history), 4),  # for data, share of the epochs' time
         "precision": decision.precision,
         "reasons": list(decision.reasons),
         "cases": cases_id(order),

@@ -6,14 +6,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from autoseg.training import muon
 from autoseg.training.checkpoint import pack_optimizer, unpack_optimizer
-from autoseg.training.muon import MOMENTUM, QUINTIC, UPDATE_RMS, Muon, orthogonalised
+from autoseg.training.muon import MOMENTUM, QUINTIC, UPDATE_RMS, Muon
 
 SHAPES = [(16, 16), (16, 432), (64, 32), (1, 7)]
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def orthogonalised(matrix: Tensor, scale: float = 1.0) -> Tensor:
+    return muon.orthogonalised([matrix], scale)[0]
 
 
 def iterated(matrix: Tensor) -> Tensor:
@@ -26,10 +31,20 @@ def iterated(matrix: Tensor) -> Tensor:
     return x
 
 
+def iterated_any(matrix: Tensor) -> Tensor:
+    return iterated(matrix) if len(matrix) <= matrix.shape[1] else iterated(matrix.T).T
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_equals_the_iteration_on_the_long_matrix(shape: tuple[int, int]):
     matrix = random(*shape)
     assert torch.allclose(orthogonalised(matrix).double(), iterated(matrix), atol=1e-4)
+
+
+def test_matrices_of_one_size_do_not_know_of_each_other():
+    matrices = [random(16, 20), random(20, 16, seed=1) * 1e3, random(16, 16, seed=2), random(8, 9)]
+    for found, matrix in zip(muon.orthogonalised(matrices, 0.3), matrices, strict=True):
+        assert torch.allclose(found.double(), 0.3 * iterated_any(matrix), atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

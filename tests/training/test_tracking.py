@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.training.tracking import Epoch, epoch_line, log_file, write_history
+from autoseg.training.tracking import (
+    Epoch,
+    advise_waiting,
+    epoch_line,
+    log_file,
+    share_waiting,
+    write_history,
+)
 
-EPOCH = Epoch(3, 750, 0.412, 0.398, {"anterior": 0.8612, "posterior": None}, 2.7e-3, 61.5, 2)
+EPOCH = Epoch(3, 750, 0.412, 0.398, {"anterior": 0.8612, "posterior": None}, 2.7e-3, 61.5, 2, 3.075)
 
 
 def test_the_line_of_an_epoch_has_losses_dice_rate_and_time_left():
@@ -29,14 +36,25 @@ def test_of_many_targets_the_line_has_the_mean_and_the_lowest():
     assert "Dice - of 101 targets, rate" in line
 
 
+def test_waiting_is_told_where_it_is_long_and_the_advice_once(caplog: pytest.LogCaptureFixture):
+    slow = dataclasses.replace(EPOCH, seconds=50.0, waited_s=10.0)
+    assert "20 % of the time waiting for data, 18 min" in epoch_line(slow, 4000, 1100)
+    for history in ([EPOCH], [EPOCH, slow], [EPOCH, slow, slow], [EPOCH, slow, EPOCH]):
+        advise_waiting(history)
+    assert len(caplog.messages) == 1
+    assert "-> prepared/ on a faster disk" in caplog.text
+    assert share_waiting([EPOCH, slow]) == pytest.approx(13.075 / 111.5)
+    assert share_waiting([]) == 0
+
+
 def test_history_has_a_column_per_number_and_blanks_where_there_is_none(tmp_path: Path):
     write_history(tmp_path / "history.csv", [EPOCH])
     head, row = (tmp_path / "history.csv").read_text().splitlines()
     assert head == (
-        "epoch,step,train_loss,validation_loss,learning_rate,seconds,skipped,"
+        "epoch,step,train_loss,validation_loss,learning_rate,seconds,skipped,waiting,"
         "dice_anterior,dice_posterior"
     )
-    assert row == "3,750,0.412,0.398,0.0027,61.5,2,0.8612,"
+    assert row == "3,750,0.412,0.398,0.0027,61.5,2,0.05,0.8612,"
 
 
 def test_a_history_that_cannot_be_written_is_a_warning(

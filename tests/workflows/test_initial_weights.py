@@ -113,8 +113,8 @@ def test_a_continued_training_has_the_bytes_of_an_undisturbed_one(
     quick(straight, weights=f"{source}#0")
     update = trainer.update
 
-    def stopping(training, task, batch):
-        update(training, task, batch)
+    def stopping(training, task, batch, learn):
+        update(training, task, batch, learn)
         if training.step == 6:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("steps_per_epoch=5", "precision=float32", "batch_size=3")
 # float32 sums in another order; Muon and the schedule make more of it than the 20 steps of a curve.
 CLOSE = 1e-4
+TIMES = ("seconds", "waiting")
 
 
 def run_training(root: Path, changes: dict[str, Any], stop: dict[int, int], fail: int = 0) -> Any:
@@ -40,8 +41,8 @@ def run_training(root: Path, changes: dict[str, Any], stop: dict[int, int], fail
     rank = launch.rank if launch else 0
     update, make_batch = trainer.update, loader.make_batch
 
-    def stopping(training, task, batch):
-        update(training, task, batch)
+    def stopping(training, task, batch, learn):
+        update(training, task, batch, learn)
         if stop.get(rank) == training.step + 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -65,7 +66,7 @@ def run_folder(root: Path) -> Path:
 
 def history(root: Path) -> list[dict[str, float]]:
     rows = csv.DictReader((run_folder(root) / "history.csv").open())
-    return [{k: float(v) for k, v in row.items() if k != "seconds" and v} for row in rows]
+    return [{k: float(v) for k, v in row.items() if k not in TIMES and v} for row in rows]
 
 
 def same_course(one: Path, other: Path) -> bool:

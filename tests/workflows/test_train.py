@@ -129,8 +129,8 @@ def test_checkpointing_trains_the_same_weights(workspace: Workspace, tmp_path: P
 def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     update = trainer.update
 
-    def stopping(training, task, batch):
-        update(training, task, batch)
+    def stopping(training, task, batch, learn):
+        update(training, task, batch, learn)
         if training.step == step - 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -315,9 +315,9 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(
 def test_a_time_budget_is_kept_validation_included(workspace: Workspace):
     update = trainer.update
 
-    def slow(training, task, batch):
+    def slow(training, task, batch, learn):
         time.sleep(0.02)
-        update(training, task, batch)
+        update(training, task, batch, learn)
 
     begin = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
