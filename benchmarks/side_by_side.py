@@ -190,7 +190,7 @@ def alternate(
 def print_head(device: str = "cpu") -> None:
     """Print where this runs and the head of the table."""
     load = os.getloadavg()[0]
-    print(f"{os.cpu_count()} cores, load {load:.1f}, {_processor()}, device {device}\n")
+    print(f"{os.cpu_count()} cores, load {load:.1f}, {processor()}, device {device}\n")
     print("| stage | autoseg | nnU-Net | ratio of wall, processor, memory | bar |")
     print("|---|---|---|---|---|")
 
@@ -225,7 +225,8 @@ def _say(cost: Cost | None) -> str:
     return f"{cost.wall_s:.3g} s, {cost.processor_s:.3g} s processor, {cost.peak_gb:.2f} GB"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the best of the instructions that training gains from."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("flags"):
             known = [f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f in line.split()]
