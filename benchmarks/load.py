@@ -1,17 +1,22 @@
 """Batches a second with the full augmentation list, beside nnU-Net's loader on the same data.
 
     python benchmarks/load.py --nnunet VENV
+    python benchmarks/load.py --nnunet VENV --only large --copies 6 --limit-mb 1500
 
 Both prepare the data set themselves (not timed). nnU-Net loads with as many processes as it takes
 by itself here; autoseg with its one thread, augmentation on the device of training. `--limit-mb`
-puts both into a memory cgroup of that size and empties the page cache first: data larger than
-memory (needs root).
+puts both into a memory cgroup of that size and empties the page cache first (needs root);
+`--copies` makes the prepared data larger than that without preparing more. `--folder` keeps the
+prepared data for another call.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -35,7 +40,7 @@ from side_by_side import Row as Comparison
 
 COUNT = 60  # batches timed after `WARM`
 WARM = 12
-GROUP = Path("/sys/fs/cgroup/memory/autoseg_benchmark")
+CGROUPS = Path("/sys/fs/cgroup")
 
 AUTOSEG = """
 import json, sys, time
@@ -105,6 +110,8 @@ def main() -> None:
     parser = common_options(__doc__)
     parser.add_argument("--limit-mb", type=int, help="memory of the cgroup both run in")
     parser.add_argument("--cases", type=int)
+    parser.add_argument("--copies", type=int, default=1, help="of every prepared case")
+    parser.add_argument("--folder", type=Path, help="where the prepared data are, or are to stay")
     parser.add_argument("--count", type=int, default=COUNT)
     options = parser.parse_args()
     peer = has_peer(options)
@@ -112,13 +119,12 @@ def main() -> None:
     for name, (write, configuration, batch, patch) in ROWS.items():
         if not wanted(options, name):
             continue
-        with tempfile.TemporaryDirectory() as where:
-            folder = Path(where)
-            write(folder / "raw" / "Dataset005_DATA", *([options.cases] if options.cases else []))
-            measure(autoseg("plan", "-w", folder, "--only", configuration))
-            if peer:
-                words = [options.nnunet / "bin/nnUNetv2_plan_and_preprocess", "-d", "5"]
-                measure([*words, "-c", configuration, "--no_pbar"], nnunet_places(folder))
+        with contextlib.ExitStack() as stack:
+            place = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder = place / name
+            if not folder.exists():
+                write(folder / "raw/Dataset005_DATA", *([options.cases] if options.cases else []))
+                prepare(folder, configuration, options, peer)
             task = (configuration, batch, patch, options.count, WARM)
             ours, theirs = [], []
             for _ in range(options.rounds):
@@ -126,9 +132,36 @@ def main() -> None:
                 if peer:
                     theirs.append(time_theirs(folder, task, options))
             shape = "x".join(map(str, (batch, 1, *patch)))
-            limit = f", {options.limit_mb} MB of memory" if options.limit_mb else ""
+            limit = f", {_sizes(folder)} in {options.limit_mb} MB" if options.limit_mb else ""
             print_row(Comparison(f"a batch of {shape}{limit} (wall: seconds a batch)", ours, theirs,
-                                 "1/2 wall"))  # fmt: skip
+                                 "1/1 wall" if options.limit_mb else "1/2 wall"))  # fmt: skip
+
+
+def prepare(folder: Path, configuration: str, options: argparse.Namespace, peer: bool) -> None:
+    """Prepare the data set for both, and copy what is prepared."""
+    measure(autoseg("plan", "-w", folder, "--only", configuration))
+    prepared = folder / "prepared/Dataset005_DATA" / configuration
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    for case, size in list(manifest["cases"].items()):
+        for copy in range(1, options.copies):
+            manifest["cases"][f"{case}_{copy}"] = size
+            for ending in ("npz", "json"):
+                shutil.copy(prepared / f"{case}.{ending}", prepared / f"{case}_{copy}.{ending}")
+    (prepared / "manifest.json").write_text(json.dumps(manifest))
+    if peer:
+        words = [options.nnunet / "bin/nnUNetv2_plan_and_preprocess", "-d", "5"]
+        measure([*words, "-c", configuration, "--no_pbar"], nnunet_places(folder))
+        for path in (folder / "preprocessed/Dataset005_DATA").glob("nnUNetPlans_*/*"):
+            case = path.name.removesuffix(path.suffix).removesuffix("_seg")
+            for copy in range(1, options.copies):
+                shutil.copy(path, path.with_name(path.name.replace(case, f"{case}_{copy}", 1)))
+
+
+def _sizes(folder: Path) -> str:
+    """Return how much both have prepared, "5.2 and 4.1 GB"."""
+    places = (folder / "prepared", folder / "preprocessed")
+    sizes = [sum(p.stat().st_size for p in place.rglob("*") if p.is_file()) for place in places]
+    return " and ".join(f"{size / 1e9:.1f}" for size in sizes if size) + " GB"
 
 
 def time_ours(folder: Path, task: tuple, options: argparse.Namespace) -> Cost:
@@ -157,11 +190,14 @@ def _per_batch(words: list[str], variables: dict[str, str], options: argparse.Na
 
 def _limited(words: list[str], megabytes: int) -> list[str]:
     """Return the words that run `words` in a fresh memory cgroup with an empty page cache."""
-    GROUP.mkdir(exist_ok=True)
-    (GROUP / "memory.limit_in_bytes").write_text(str(megabytes << 20))
+    first = (CGROUPS / "memory").is_dir()  # version 1, else 2
+    group = CGROUPS / ("memory/autoseg_benchmark" if first else "autoseg_benchmark")
+    group.mkdir(exist_ok=True)
+    limit = group / ("memory.limit_in_bytes" if first else "memory.max")
+    limit.write_text(str(megabytes << 20))
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("3")
-    into = f'echo $$ > {GROUP}/cgroup.procs && exec "$@"'
+    into = f'echo $$ > {group}/cgroup.procs && exec "$@"'
     return ["bash", "-c", into, "bash", *words]
 
 

@@ -6,7 +6,9 @@ known offset, so a patch is read by mapping the file into memory, and `np.load` 
 
 from __future__ import annotations
 
+import errno
 import mmap
+import resource
 import struct
 import zipfile
 import zlib
@@ -17,12 +19,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from autoseg.errors import CorruptError, DataError
+from autoseg.errors import CorruptError, DataError, ResourceError
 
 ALIGNMENT = 64  # bytes; arrays start there, so that mapped float32 are aligned
 PADDING_FIELD = 0xD935  # the id that Android's zipalign gives its padding
 LARGE = 1 << 30  # bytes; members from here on get 64-bit sizes in their header
 ZIP64_FIELD = 20  # bytes that these take
+ONE_FETCH = 1 << 20  # bytes; what spans more is fetched plane by plane
 REMEDY = "run autoseg_plan again: it prepares what is missing"
 
 
@@ -66,22 +69,42 @@ def read_label_map(path: Path) -> np.ndarray:
 def map_npz(path: Path, size: int) -> dict[str, np.ndarray]:
     """Return the members of a stored `.npz` of `size` bytes, mapped: read-only, read when used.
 
-    Raises DataError when it is missing, CorruptError when it is damaged or of another size.
+    Raises DataError when it is missing, CorruptError when it is damaged or of another size,
+    ResourceError when this process may not hold so many files open.
     """
     try:
-        with path.open("rb") as stream:
-            found = stream.seek(0, 2)
-            if found != size:
-                fact, expected = f"{found} bytes", str(size)
-                raise CorruptError(fact, place=str(path), expected=expected, remedy=REMEDY)
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            with zipfile.ZipFile(stream) as archive:
-                entries = [(e.filename[:-4], e.header_offset) for e in archive.infolist()]
-            return {name: _map_member(stream, mapped, offset) for name, offset in entries}
+        return _map_members(path, size)
     except FileNotFoundError as error:
         raise DataError("file not found", place=str(path), remedy=REMEDY) from error
     except (zipfile.BadZipFile, ValueError, struct.error) as error:
         raise CorruptError(f"is damaged: {error}", place=str(path), remedy=REMEDY) from error
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        _allow_more_files(path)  # mapped files stay open, and 1,024 of them is a common limit
+        return map_npz(path, size)
+
+
+def _allow_more_files(path: Path) -> None:
+    """Let this process open as many files as it may allow itself."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now == most:
+        fact = f"more than {most} files would be open at once"
+        remedy = "allow more (ulimit -n), or train on fewer cases"
+        raise ResourceError(fact, place=str(path), remedy=remedy)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _map_members(path: Path, size: int) -> dict[str, np.ndarray]:
+    with path.open("rb") as stream:
+        found = stream.seek(0, 2)
+        if found != size:
+            fact, expected = f"{found} bytes", str(size)
+            raise CorruptError(fact, place=str(path), expected=expected, remedy=REMEDY)
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        with zipfile.ZipFile(stream) as archive:
+            entries = [(e.filename[:-4], e.header_offset) for e in archive.infolist()]
+        return {name: _map_member(stream, mapped, offset) for name, offset in entries}
 
 
 def _map_member(stream: BinaryIO, mapped: mmap.mmap, offset: int) -> np.ndarray:
@@ -98,3 +121,31 @@ def _map_member(stream: BinaryIO, mapped: mmap.mmap, offset: int) -> np.ndarray:
     if count == 0:
         return np.zeros(shape, dtype)
     return np.frombuffer(mapped, dtype, count, stream.tell()).reshape(shape)
+
+
+def fetch(part: np.ndarray) -> None:
+    """Ask the system to read what lies under `part` (..., Y, X), a view of a mapped array.
+
+    It starts at once and with as many requests as there are; without, every first touch of a page
+    would wait for that page, and for up to megabytes around it that nobody wants. Does nothing for
+    other arrays.
+    """
+    owner: object = part
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    mapped = owner.obj if isinstance(owner, memoryview) else None
+    if not isinstance(mapped, mmap.mmap) or not part.size:
+        return
+    first = part.ctypes.data - np.frombuffer(mapped, np.uint8, 1).ctypes.data
+    reach = [step * (size - 1) for step, size in zip(part.strides, part.shape, strict=True)]
+    if sum(reach) <= ONE_FETCH or part.ndim < 3:
+        _fetch_bytes(mapped, first, sum(reach) + part.itemsize)
+        return
+    for plane in np.ndindex(part.shape[:-2]):
+        begin = first + sum(i * step for i, step in zip(plane, part.strides[:-2], strict=True))
+        _fetch_bytes(mapped, begin, sum(reach[-2:]) + part.itemsize)
+
+
+def _fetch_bytes(mapped: mmap.mmap, first: int, length: int) -> None:
+    more = first % mmap.PAGESIZE  # a request begins with a page
+    mapped.madvise(mmap.MADV_WILLNEED, first - more, length + more)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autoseg.plan import Triple
+from autoseg.preprocessing.npz import fetch
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.geometry import covered_box
 
@@ -84,7 +85,10 @@ def choose_place(
     voxels = case.foreground[target] if target is not None else ()
     if target is None and len(case.labelled):
         voxels = case.labelled  # where most is ignored, a random place would teach nothing
-    voxel = voxels[rng.integers(len(voxels))] if len(voxels) else None
+    voxel = None
+    if len(voxels):
+        voxel = voxels[rng.integers(len(voxels))]
+        fetch(voxel)
     shape: Triple = case.labels.shape
     return choose_start(shape, patch_size, voxel, rng, nnunet=nnunet, from_end=from_end)
 
@@ -103,21 +107,28 @@ def read_patch(
         centre = start + (np.asarray(patch_size) - 1) / 2
         first, stop = covered_box(matrix, centre, patch_size, case.labels.shape)
         place = centre - first
-    image, labels = (_read(a, first, stop) for a in (case.image, case.labels))
-    previous = None if case.previous is None else _read(case.previous, first, stop)
-    return Patch(image.astype(np.float32, copy=False), labels, matrix, place, previous)
+    parts = [array[_inside(array, first, stop)] for array in (case.image, case.labels)]
+    if case.previous is not None:
+        parts.append(case.previous[_inside(case.previous, first, stop)])
+    for part in parts:  # of all before the first is waited for
+        fetch(part)
+    image, labels, *previous = (_padded(part, first, stop) for part in parts)
+    image = image.astype(np.float32, copy=False)
+    return Patch(image, labels, matrix, place, previous[0] if previous else None)
 
 
-def _read(array: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Return a copy of `array` (..., z, y, x) from start to stop, zero where that is outside."""
+def _inside(array: np.ndarray, start: np.ndarray, stop: np.ndarray) -> Any:
+    """Return the index of what of `array` (..., z, y, x) lies from start to stop."""
     shape = np.asarray(array.shape[-3:])
-    inside: Any
-    place: Any
-    first, last = np.clip(start, 0, shape), np.clip(stop, 0, shape)
-    inside = (..., *map(slice, first, last))
-    if (stop - start == last - first).all():
-        return np.array(array[inside])
-    patch = np.zeros((*array.shape[:-3], *(stop - start)), dtype=array.dtype)
-    place = (..., *map(slice, first - start, last - start))
-    patch[place] = array[inside]
+    return (..., *map(slice, np.clip(start, 0, shape), np.clip(stop, 0, shape)))
+
+
+def _padded(part: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Return a copy of `part`, what there is from start to stop, zero where there was nothing."""
+    if part.shape[-3:] == tuple(stop - start):
+        return np.array(part)
+    patch = np.zeros((*part.shape[:-3], *(stop - start)), dtype=part.dtype)
+    before = np.maximum(-start, 0)
+    place: Any = (..., *map(slice, before, before + part.shape[-3:]))
+    patch[place] = part
     return patch

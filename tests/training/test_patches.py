@@ -5,6 +5,7 @@ import torch
 
 from autoseg.inference.sliding import sliding_window
 from autoseg.preprocessing.store import PreparedCase
+from autoseg.training import patches
 from autoseg.training.patches import choose_start, sample_patch
 from tests.training.prepared import make_case
 from tests.training.test_sampling import three_cases
@@ -94,3 +95,16 @@ def test_where_most_is_ignored_patches_are_taken_around_what_is_not() -> None:
     case = PreparedCase(**{**vars(case), "labelled": np.array([[3, 4, 5]], dtype=np.int32)})
     rng = np.random.default_rng(0)
     assert all((sample_patch(case, (4, 4, 4), None, rng).labels == 0).any() for _ in range(20))
+
+
+def test_the_box_and_the_drawn_position_are_all_that_is_fetched(monkeypatch) -> None:
+    fetched: list[np.ndarray] = []
+    monkeypatch.setattr(patches, "fetch", fetched.append)
+    labels = np.zeros((20, 30, 40), np.uint8)
+    labels[10, 15, 20] = 1
+    case = make_case("a", labels)
+    sample_patch(case, (4, 6, 8), 0, np.random.default_rng(0))
+    assert [part.shape for part in fetched] == [(3,), (1, 4, 6, 8), (4, 6, 8)]
+    assert all(np.shares_memory(part, whole) for part, whole in zip(
+        fetched, (case.foreground[0], case.image, case.labels), strict=True
+    ))  # fmt: skip
