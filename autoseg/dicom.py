@@ -122,6 +122,7 @@ def _read_header(path: Path) -> Slice:
         sop_class=text("0008|0016") or meta.get(SOP_CLASS, ""),
         series=text("0020|000e"),
         frame=text("0020|0052"),
+        number=text("0020|0011"),
         description=text("0008|103e"),
         modality=text("0008|0060"),
         shape=(height, width),

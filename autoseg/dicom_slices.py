@@ -39,7 +39,7 @@ class Slice:
     path: Path
     instance: str  # SOPInstanceUID
     sop_class: str
-    series: str  # SeriesInstanceUID; "" in some anonymised files
+    series: str  # SeriesInstanceUID; "" in some anonymised files, which `number` then tells apart
     frame: str  # FrameOfReferenceUID
     description: str
     modality: str
@@ -52,11 +52,13 @@ class Slice:
     thickness: float | None = None
     tilt: float = 0.0  # degrees, as the gantry reported it
     syntax: str = ""  # TransferSyntaxUID: how the voxels are compressed
+    number: str = ""  # SeriesNumber
 
     @property
     def series_name(self) -> str:
         """The series as a message names it."""
-        return f"series {self.series or 'without UID'} '{self.description}'"
+        number = f"number {self.number} " if self.number else ""
+        return f"series {self.series or number + 'without UID'} '{self.description}'"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def arrange(slices: Sequence[Slice], folder: Path) -> Series:
     _alike(slices, "the pixel spacing", lambda one: one.spacing, 1e-3)
     _alike(slices, "the modality", lambda one: one.modality)
     _alike(slices, "the frame of reference", lambda one: one.frame)
-    _alike(slices, "the orientation", lambda one: one.along_x + one.along_y, COSINE_TOLERANCE)
+    _alike(slices, "the orientation", _cosines, COSINE_TOLERANCE)
     if slices[0].modality not in OWN_SCALES:
         _alike(slices, "the rescale slope and intercept", lambda one: one.rescale)
     x, y, normal = _axes(slices[0])
@@ -119,13 +121,15 @@ def arrange(slices: Sequence[Slice], folder: Path) -> Series:
 
 
 def _one_series(slices: Sequence[Slice], folder: Path) -> None:
-    count = Counter(one.series for one in slices)
+    # An anonymiser may have emptied the UIDs of several series in one folder.
+    keys = [(one.series, *(() if one.series else (one.number, one.description))) for one in slices]
+    count = Counter(keys)
     if len(count) == 1:
         return
-    first = {one.series: one for one in reversed(slices)}
+    first = dict(zip(reversed(keys), reversed(slices), strict=True))
     listed = "; ".join(
-        f"{first[uid].series_name} ({number} slices, {first[uid].path.name})"
-        for uid, number in count.most_common()
+        f"{first[key].series_name} ({number} slices, {first[key].path.name})"
+        for key, number in count.most_common()
     )
     raise DataError(
         f"holds {len(count)} series: {listed}",
@@ -153,6 +157,11 @@ def _alike(
         expected=f"{_text(usual)} as in {len(slices) - len(wrong)} others",
         remedy="put what belongs together into a folder of its own, or export the series again",
     )
+
+
+def _cosines(one: Slice) -> tuple[float, ...]:
+    """Return the orientation as ImageOrientationPatient holds it, for whoever compares the two."""
+    return one.along_x[::-1] + one.along_y[::-1]
 
 
 def _close(one: str | tuple[float, ...], other: str | tuple[float, ...], within: float) -> bool:

@@ -46,7 +46,8 @@ def connected(images: Sequence[str], output: str) -> Iterator[tuple[list[Path], 
         stdout = stack.enter_context(_kept_clean())
         plain = paths[0].name.lower().endswith(".nii")
         result = Path(folder) / f"{STDOUT_STEM}{'.nii' if plain else '.nii.gz'}"
-        yield paths, result
+        with spoken_of(str(result), "stdout"):
+            yield paths, result
         with result.open("rb") as source, os.fdopen(os.dup(stdout), "wb") as stream:
             shutil.copyfileobj(source, stream)
 

@@ -80,6 +80,16 @@ def test_two_series_in_a_folder_are_listed():
     text = refused(straight() + others)
     assert "scan: holds 2 series: series 1.5 'thorax' (7 slices, 0.dcm); series 1.6 'head'" in text
 
+    # Without UIDs: an anonymiser leaves two halves that would stand on one regular grid.
+    halves = [replace(one, series="", number=str(1 + i // 4)) for i, one in enumerate(straight())]
+    text = refused(halves)
+    assert "holds 2 series: series number 1 without UID 'thorax' (4 slices, 0.dcm)" in text
+    assert "series number 2 without UID 'thorax' (3 slices, 4.dcm)" in text
+    phases = [replace(one, series="", description="ab"[i % 2]) for i, one in enumerate(straight())]
+    assert "series without UID 'a' (4 slices, 0.dcm)" in refused(phases)
+    # With UIDs these alone tell: a description may differ within a series.
+    arrange(change(straight(), 2, description="localiser"), FOLDER)
+
 
 def test_a_tilted_gantry():
     angle = np.deg2rad(12)
@@ -134,7 +144,7 @@ def test_rounded_positions_are_uniform():
         ({"rescale": (2.0, 0.0)}, "the rescale slope and intercept of this slice is (2, 0)"),
         ({"frame": "1.8"}, "the frame of reference of this slice is 1.8"),
         ({"modality": "MR"}, "the modality of this slice is MR"),
-        ({"along_y": (1.0, 0.0, 0.0)}, "the orientation of this slice is (0, 0, 1, 1, 0, 0)"),
+        ({"along_y": (1.0, 0.0, 0.0)}, "the orientation of this slice is (1, 0, 0, 0, 0, 1)"),
     ],
 )
 def test_a_slice_unlike_the_others_is_named(fields, said):

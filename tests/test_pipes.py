@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,12 @@ def test_a_mistake_leaves_stdout_empty(place):
     answer = pipe(place, b"", "-i", "-", "-", "-o", "-")
     assert (answer.returncode, answer.stdout) == (2, b"")
     assert b"stdin can be one image only" in answer.stderr
+    (place / "two").mkdir()
+    for name in "ab":
+        shutil.copy(place / "scan.nii.gz", place / "two" / f"{name}.nii.gz")
+    answer = pipe(place, b"", "-i", str(place / "two"), "-o", "-")
+    assert (answer.returncode, answer.stdout) == (2, b"")
+    assert b"holds 2 cases, and stdout is one file" in answer.stderr
     answer = pipe(place, b"", "-i", str(place / "scan.nii.gz"), "-o", "-", bundle="nothing")
     assert (answer.returncode, answer.stdout) == (2, b"")
     assert b"no model here" in answer.stderr

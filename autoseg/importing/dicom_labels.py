@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from autoseg.dicom import need_packages
 from autoseg.dicom_slices import Series
 from autoseg.errors import DataError
+
+# What pydicom raises of bytes that make no elements.
+READING = (OSError, EOFError, struct.error, NotImplementedError)
 
 
 def open_labels(path: Path, series: Series) -> Any:
@@ -18,7 +23,7 @@ def open_labels(path: Path, series: Series) -> Any:
 
     try:
         dataset = pydicom.dcmread(path)
-    except (pydicom.errors.InvalidDicomError, OSError, EOFError, ValueError) as error:
+    except (pydicom.errors.InvalidDicomError, ValueError, *READING) as error:
         raise DataError(f"cannot be read as DICOM: {error}", place=str(path)) from error
     referred = set(_series_in(dataset))
     if referred and series.uid not in referred:
@@ -29,6 +34,17 @@ def open_labels(path: Path, series: Series) -> Any:
             remedy="pair it with the images it was drawn on",
         )
     return dataset
+
+
+@contextmanager
+def elements_of(path: Path) -> Iterator[None]:
+    """Turn what the elements of a label file lack, or hold instead of numbers, into a DataError."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, *READING) as error:
+        # pydicom's message names the element: "'Dataset' object has no attribute 'ROINumber'".
+        fact = f"is cut short or damaged: {error}"
+        raise DataError(fact, place=str(path), remedy="copy or export it again") from error
 
 
 def same_frame(found: str, series: Series, path: Path, name: str) -> None:

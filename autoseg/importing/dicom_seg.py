@@ -35,17 +35,20 @@ def read_seg(path: Path, series: Series) -> dict[str, Callable[[], np.ndarray]]:
         for segment in dataset.SegmentSequence
     }
     frames: dict[str, Frames] = {label: [] for label in labels.values()}
-    if int(dataset.get("NumberOfFrames", 1)) and "PerFrameFunctionalGroupsSequence" in dataset:
-        shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
-        for index, own in enumerate(dataset.PerFrameFunctionalGroupsSequence):
-            groups = [group for group in (own, shared) if group is not None]
-            z = _slice_of(groups, dataset, series, path)
-            identification = _group(groups, "SegmentIdentificationSequence")
-            if identification is None:  # a label map: every segment may be in every frame
-                for number, label in labels.items():
-                    frames[label].append((index, z, number))
-            else:
-                frames[labels[int(identification.ReferencedSegmentNumber)]].append((index, z, 0))
+    described = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+    if len(described) != int(dataset.NumberOfFrames):  # cut short, it would look like an empty one
+        fact = f"describes {len(described)} of {dataset.NumberOfFrames} frames"
+        raise DataError(fact, place=str(path), remedy="copy or export it again")
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
+    for index, own in enumerate(described):
+        groups = [group for group in (own, shared) if group is not None]
+        z = _slice_of(groups, dataset, series, path)
+        identification = _group(groups, "SegmentIdentificationSequence")
+        if identification is None:  # a label map: every segment may be in every frame
+            for number, label in labels.items():
+                frames[label].append((index, z, number))
+        else:
+            frames[labels[int(identification.ReferencedSegmentNumber)]].append((index, z, 0))
     return {label: partial(_mask, dataset, found, series, path) for label, found in frames.items()}
 
 

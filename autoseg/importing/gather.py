@@ -37,6 +37,7 @@ def gather(
     control_files = _by_case(controls, channels, problems) if controls else {}
     label_files: dict[str, Path] = {}
     for match in find_matches(labels):
+        problems += _not_labels(match.path)
         if match.case in label_files:
             fact = f"second label file of case {match.case}"
             problems.append(Problem(str(match.path), fact, str(label_files[match.case])))
@@ -88,6 +89,17 @@ def _is_image(match: Match, problems: list[Problem]) -> bool:
     fact = "is not an image file that autoseg reads"
     problems.append(Problem(str(match.path), fact, remedy=remedy))
     return False
+
+
+def _not_labels(path: Path) -> list[Problem]:
+    kind = kind_of(path) if path.is_file() else "image"  # find_matches gives folders of series
+    if kind in ("rtstruct", "seg") or (path.is_file() and ending_of(path)):
+        return []
+    fact = (
+        "holds scans, not labels" if kind == "image" else "is not a label file that autoseg reads"
+    )
+    expected = "a label map, an RTSTRUCT or a DICOM-SEG"
+    return [Problem(str(path), fact, expected, "let the pattern end at the labels' file")]
 
 
 def _bad_names(sources: Sequence[Source]) -> list[Problem]:

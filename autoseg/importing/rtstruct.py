@@ -26,8 +26,8 @@ def read_rtstruct(path: Path, series: Series) -> dict[str, Callable[[], np.ndarr
 
     Outlines of an ROI that lie within one another are holes and islands by turns, however written.
     Points and open lines are no regions and are left out, with a line in the log. Raises DataError
-    when the file refers to another series; making a mask, when an outline lies between the slices,
-    across them or outside of them.
+    when the file refers to another series or is cut short; making a mask, when an outline lies
+    between the slices, across them or outside of them.
     """
     dataset = open_labels(path, series)
     contours: dict[int, Sequence[Any]] = {
@@ -39,6 +39,11 @@ def read_rtstruct(path: Path, series: Series) -> dict[str, Callable[[], np.ndarr
         name = str(roi.get("ROIName", "") or f"ROI {roi.ROINumber}")
         same_frame(str(roi.get("ReferencedFrameOfReferenceUID", "")), series, path, name)
         numbers.setdefault(name, []).append(int(roi.ROINumber))
+    lacking = [name for name, found in numbers.items() if not contours.keys() & set(found)]
+    if lacking and "RTROIObservationsSequence" not in dataset:
+        # An empty structure may have no entry, but what must follow the outlines is missing, too.
+        fact = f"ends before the outlines of {', '.join(lacking)}"
+        raise DataError(fact, place=str(path), remedy="copy or export it again")
     return {
         name: partial(_mask, path, name, [contours.get(n, ()) for n in found], series)
         for name, found in numbers.items()

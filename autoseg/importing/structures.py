@@ -13,6 +13,7 @@ import numpy as np
 from autoseg.dicom_files import kind_of
 from autoseg.dicom_slices import Series
 from autoseg.errors import DataError, UsageError
+from autoseg.importing.dicom_labels import elements_of
 from autoseg.importing.dicom_seg import read_seg
 from autoseg.importing.rtstruct import read_rtstruct
 
@@ -61,10 +62,11 @@ def read_structures(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the label map (Z, Y, X) on the grid of `series`, and the targets the file has.
 
-    Later targets overwrite earlier ones. Raises DataError when the file belongs to another series
-    or has none of the structures.
+    Later targets overwrite earlier ones. Raises DataError when the file is damaged, belongs to
+    another series or has none of the structures.
     """
-    masks = READERS[kind_of(path)](path, series)
+    with elements_of(path):
+        masks = READERS[kind_of(path)](path, series)
     top = max(target.value for target in wanted)
     label_map = np.zeros(series.geometry.shape, np.min_scalar_type(top))
     present = []
@@ -73,7 +75,8 @@ def read_structures(
         if names:
             present.append(target.name)
         for name in names:
-            mask = masks[name]()
+            with elements_of(path):
+                mask = masks[name]()
             hidden = int(np.count_nonzero(label_map[mask]))
             if hidden:
                 said = "%s: %s overwrites %d voxels of earlier targets"

@@ -81,7 +81,8 @@ def _find_cases(folders: Sequence[Path]) -> list[Case]:
     if not problems:
         problems = [problem for case in cases for problem in _differences(case)]
     if problems:
-        raise DataError(f"{len(problems)} files do not fit together", problems=problems)
+        count = f"{len(problems)} file{'s' * (len(problems) > 1)}"
+        raise DataError(f"{count} without a counterpart", problems=problems)
     return cases
 
 

@@ -43,14 +43,22 @@ def find_inputs(
             fact = "a JPEG would smear label values"
             raise UsageError(fact, place=str(output), remedy="name a .png")
     else:
-        _check_folder(output)
+        _check_folder(output, write)
         cases = find_cases(images, channels, file_ending)
     _check_apart(images, cases, output)
     return cases
 
 
-def _check_folder(output: Path) -> None:
-    if output.exists() and not output.is_dir():
+def _check_folder(output: Path, write: str) -> None:
+    if output.is_dir():
+        return
+    if write == "labels" and output.suffix.lower() == OBJECT_ENDING:
+        remedy = "--write seg or --write rtstruct makes one of a DICOM series"
+        raise UsageError("label maps are no DICOM files", place=str(output), remedy=remedy)
+    if write != "labels" and ending_of(output):
+        expected = f"a folder, or a file ending in {OBJECT_ENDING}"
+        raise UsageError(f"--write {write} makes DICOM files", place=str(output), expected=expected)
+    if output.exists():
         expected = f"a folder, or a file ending in {', '.join(ENDINGS[:3])}, ..."
         raise UsageError("is a file", place=str(output), expected=expected)
 

@@ -1,5 +1,6 @@
 """RTSTRUCT and DICOM-SEG there and back, and what is wrong with those of others."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,20 @@ def test_a_structure_that_is_not_there(tmp_path, series):
     assert read_structures(path, series, parse_structures([], values))[1] == ("spleen",)
     with pytest.raises(DataError, match=r"holds the structures Liver, spleen, gall bladder, expec"):
         read_structures(path, series, parse_structures([], {"lung": 2}))
+
+
+@pytest.mark.parametrize("kind", ["seg", "rtstruct"])
+def test_a_file_that_is_cut_anywhere_is_refused_or_whole(tmp_path, series, kind):
+    path = write(kind, tmp_path, series)
+    whole = path.read_bytes()
+    for length in range(700, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:length])
+        with contextlib.suppress(DataError):
+            label_map, _ = read_structures(path, series, WANTED)
+            np.testing.assert_array_equal(label_map, make_map())
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="copy or export it again"):
+        read_structures(path, series, WANTED)
 
 
 @pytest.mark.parametrize("kind", ["seg", "rtstruct"])

@@ -105,6 +105,10 @@ def test_dicom_objects_are_made_of_series_only(workspace, tmp_path):
     write_image(tmp_path / "nifti" / "a.nii.gz", image)
     with pytest.raises(UsageError, match=r"cannot write DICOM \(seg\) of a file that is none"):
         predict(workspace, tmp_path / "nifti", tmp_path / "out", write="seg")
+    with pytest.raises(UsageError, match=r"x\.dcm: label maps are no DICOM files -> --write seg"):
+        predict(workspace, tmp_path / "p", tmp_path / "x.dcm")
+    with pytest.raises(UsageError, match=r"x\.nii: --write seg makes DICOM files, expected a fold"):
+        predict(workspace, tmp_path / "p", tmp_path / "x.nii", write="seg")
 
 
 # --- import ---------------------------------------------------------------------------------------
@@ -179,3 +183,9 @@ def test_structures_need_their_series(tmp_path):
         )  # fmt: skip
     with pytest.raises(DataError, match="let the pattern end at the series' folder"):
         import_patients(tmp_path, images=f"{tmp_path}/study/{{case}}/CT/CT.99.dcm")
+    for pattern in ("CT", "CT/CT.99.dcm"):
+        with pytest.raises(DataError, match=r"CT.*: holds scans, not labels, expected a label map"):
+            import_patients(tmp_path, labels=f"{tmp_path}/study/{{case}}/{pattern}")
+    (tmp_path / "study" / "a" / "notes.txt").write_text("liver")
+    with pytest.raises(DataError, match=r"notes\.txt: is not a label file that autoseg reads"):
+        import_patients(tmp_path, labels=f"{tmp_path}/study/{{case}}/notes.txt")
