@@ -70,6 +70,9 @@ class TrainConfig:
     trainer: str = "default"
     accumulate: int = 1  # micro-batches of `batch_size` samples in each step
     checkpointing: bool = False  # compute activations twice instead of keeping them: less memory
+    compile: bool | None = (
+        None  # torch.compile; None: where a training is long enough to gain by it
+    )
     patience: int | None = None  # epochs without progress, then the end begins; None: off
     keep_every: int | None = None  # epochs between two snapshots of the weights; None: no snapshots
     weights: str | None = None  # SHA-256 of those it began with (--weights); None: drawn

@@ -83,6 +83,15 @@ def full_float32() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def tried_convolutions() -> Iterator[None]:
+    """Let a GPU try its algorithms for every new shape inside the block, and keep the fastest."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=True, deterministic=False, allow_tf32=True
+    ):
+        yield
+
+
 def pick_precision(
     step: Callable[[torch.dtype], object],
     device: torch.device,

@@ -44,6 +44,7 @@ import json, os, sys, time
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+torch.backends.cudnn.benchmark = True  # as its run_training does
 if __name__ == "__main__":
     epochs, steps, device = (json.loads(a) for a in sys.argv[1:])
     name = os.listdir(os.environ["nnUNet_raw"])[0]

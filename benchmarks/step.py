@@ -53,14 +53,16 @@ from autoseg.training.state import Task, begin_training, lay_out, to_device
 from autoseg.training.step import learn
 from autoseg.training.supervision import deep_supervised
 from autoseg.training.trainer import update
-patch, batch, features, precision, optimizer, steps, device = (json.loads(a) for a in sys.argv[1:])
+asked = [json.loads(a) for a in sys.argv[1:]]
+patch, batch, features, precision, optimizer, compiled, steps, device = asked
 device = torch.device(device)
+torch.backends.cudnn.benchmark = True  # as `train` does
 torch.manual_seed(0)
 stages = len(features)
 spec = NetworkSpec("plain_unet", tuple(features), ((1, 1, 1), *((2, 2, 2),) * (stages - 1)),
                    ((3, 3, 3),) * stages, (2,) * stages, (2,) * (stages - 1))
 labels = Labels({"anterior": (1,), "posterior": (2,)})
-config, _ = choose_recipe(TrainConfig(optimizer=optimizer), 1000)
+config, _ = choose_recipe(TrainConfig(optimizer=optimizer, compile=compiled), 1000)
 total = deep_supervised(build_loss(config, labels))
 network = lay_out(build_network(spec, 1, 3).to(device), False)
 task = Task(config, labels, lambda scores, b: total(scores, b, labels, False),
@@ -99,6 +101,7 @@ NNUNET = """
 import json, os, sys, time
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+torch.backends.cudnn.benchmark = True  # as its run_training does
 if __name__ == "__main__":
     patch, batch, features, steps, device = (json.loads(a) for a in sys.argv[1:])
     stages = len(features)
@@ -159,22 +162,27 @@ def main() -> None:
         if not wanted(options, name) or (name == "128" and not gpu and not options.only):
             continue
         theirs = [time_nnunet(options, patch, batch, features)] if peer else []
-        rows = (("bfloat16", "sgd"), ("bfloat16", "muon"), ("float32", "sgd"))
+        rows = [("bfloat16", "sgd", False), ("bfloat16", "muon", False), ("float32", "sgd", False)]
         # Emulated it takes fifteen times as long as float32.
         slow = not gpu and processor() not in ("amx_bf16", "avx512_bf16")
-        for precision, optimizer in rows[2:] if slow else rows:
-            cost, share = time_autoseg(options, patch, batch, features, precision, optimizer)
+        rows = rows[2:] if slow else rows
+        for precision, optimizer, compiled in [*rows, ("bfloat16", "muon", True)] if gpu else rows:
+            how = precision, optimizer, compiled
+            cost, share = time_autoseg(options, patch, batch, features, *how)
             rate = f", {100 * share:.0f} % of the matrix rate" if share else ""
             bar = "1/1.0" if precision == "float32" else "1/1.2" if gpu else "1/2.5"
-            print_row(Row(f"step, {name}, {precision}, {optimizer}{rate}", [cost], theirs, bar))
+            title = (
+                f"step, {name}, {precision}, {optimizer}{', compiled' if compiled else ''}{rate}"
+            )
+            print_row(Row(title, [cost], theirs, bar))
 
 
 def time_autoseg(
     options: argparse.Namespace, patch: tuple, batch: int, features: tuple, precision: str,
-    optimizer: str,
+    optimizer: str, compiled: bool,
 ) -> tuple[Cost, float | None]:  # fmt: skip
     """Return seconds a step as wall, and the share of the matrix rate on a GPU."""
-    task = (patch, batch, features, precision, optimizer, options.steps, options.device)
+    task = (patch, batch, features, precision, optimizer, compiled, options.steps, options.device)
     cost, text = measure(script(sys.executable, AUTOSEG, *task))
     seconds, share = last_json(text)
     return Cost(seconds, cost.processor_s, cost.peak_gb), share

@@ -24,6 +24,7 @@ from autoseg.device import (
     name_of,
     pick_precision,
     synchronize,
+    tried_convolutions,
 )
 from autoseg.errors import UsageError, suggest
 from autoseg.plan import Configuration, Design
@@ -53,6 +54,7 @@ class Decision:
     reasons: tuple[str, ...]
 
 
+@tried_convolutions()
 def decide(
     network: nn.Module,
     batch: Batch,

@@ -1,4 +1,4 @@
-"""The step as one CUDA graph, where that is faster.
+"""The step as one CUDA graph, and its network compiled, where that is faster.
 
 A GPU does the kernels of a small patch faster than a host asks for them: some thousand a step. A
 graph holds them all, recorded once with the places of their inputs, and is asked for at once.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 
 import torch
 from torch import Tensor
 
 from autoseg.device import WORTHWHILE, time_step
 from autoseg.networks.unet import UNet
+from autoseg.training.budget import say_duration
 from autoseg.training.loader import Batch, each_tensor
 from autoseg.training.optim import OPTIMIZERS
 from autoseg.training.state import Task, Training
@@ -23,29 +25,63 @@ log = logging.getLogger(__name__)
 
 WARM_UPS = 3  # before recording: libraries choose their algorithms, memory is found
 PROBE_S = 0.3  # for each way
+# torch.compile takes about a minute for a U-Net and may gain a fifth, or nothing: a shorter
+# training is not worth the try.
+LONG_S = 1200.0
 
 
 def choose_step(training: Training, task: Task, batch: Batch) -> Step:
-    """Return what does a step faster with batches like `batch`: `learn`, or a graph of it.
+    """Return what does a step fastest with batches like `batch`: `learn`, or a graph of it.
 
-    Weights and optimiser stay as they are, up to whether rates are numbers or tensors.
+    The network may become a compiled one on the way; weights and optimiser stay as they are.
     """
-    if not can_be_recorded(training, task):
+    wanted = task.config.compile
+    if wanted:
+        training.compiled = torch.compile(training.network)
+    if task.device.type != "cuda" or training.scaler.is_enabled():
         return learn
     training.network.train()
+    step, seconds = _asked_or_recorded(training, task, batch)
+    left_s = (training.length.steps - training.step) * seconds
+    if wanted is not None or left_s < LONG_S:
+        return step
+    begin = time.monotonic()
+    training.compiled = torch.compile(training.network)
+    try:
+        other, compiled_s = _asked_or_recorded(training, task, batch)
+    except Exception as error:  # whatever a compiler needs that is not there
+        log.info("the network cannot be compiled (%s)", _first_line(error))
+        other, compiled_s = step, torch.inf
+    took = say_duration(time.monotonic() - begin)
+    if seconds > WORTHWHILE * compiled_s:
+        log.info("compiled in %s: %.3g ms a step instead of %.3g ms", took, 1e3 * compiled_s,
+                 1e3 * seconds)  # fmt: skip
+        return other
+    training.compiled = None
+    return step
+
+
+def _asked_or_recorded(training: Training, task: Task, batch: Batch) -> tuple[Step, float]:
+    """Return `learn` or a graph of it, and the seconds that a step takes so."""
     spoilt = dataclasses.replace(batch, image=torch.full_like(batch.image, torch.nan))
     asked = time_step(lambda: learn(training, task, spoilt), task.device, PROBE_S)
+    if not can_be_recorded(training, task):
+        return learn, asked
     try:
         graph = GraphedStep(training, task, batch)
         graphed = time_step(lambda: graph(training, task, spoilt), task.device, PROBE_S)
     except RuntimeError as error:  # of which being out of memory is one
-        log.info("a step cannot be recorded as a CUDA graph (%s)", str(error).splitlines()[0])
+        log.info("a step cannot be recorded as a CUDA graph (%s)", _first_line(error))
         graphed = torch.inf
     if asked > WORTHWHILE * graphed:
         log.info("a step is one CUDA graph: %.3g ms instead of %.3g ms", 1e3 * graphed, 1e3 * asked)
-        return graph
+        return graph, graphed
     rates_as_numbers(training.optimizer)
-    return learn
+    return learn, asked
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def can_be_recorded(training: Training, task: Task) -> bool:
@@ -58,7 +94,6 @@ def can_be_recorded(training: Training, task: Task) -> bool:
     return (
         task.device.type == "cuda"
         and task.ranks.alone
-        and not training.scaler.is_enabled()
         and not config.freeze_encoder
         and ":" not in config.loss
         and (config.optimizer or "muon") in OPTIMIZERS

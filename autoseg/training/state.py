@@ -60,6 +60,7 @@ class Training:
     spent_s: float = 0.0  # by earlier sessions
     epoch_spent_s: float = 0.0  # on this epoch, by earlier sessions
     waited_s: float = 0.0  # of this epoch, for batches
+    compiled: Callable[[Tensor], list[Tensor]] | None = None  # what computes `network` in a step
     history: list[Epoch] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)  # this session
     epoch_begun: float = field(default_factory=time.monotonic)

@@ -45,7 +45,7 @@ def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
     for part in micro_batches(batch, count):
         with autocast(task.device, task.dtype):
             image = lay_out_image(network_input(part, task.labels), task.channels_last)
-            scores = training.network(image)
+            scores = (training.compiled or training.network)(image)
         loss = task.loss(scores, part)
         training.scaler.scale(loss / count if count > 1 else loss).backward()
         losses.append(loss.detach())

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from autoseg.device import autocast, synchronize
+from autoseg.device import autocast, synchronize, tried_convolutions
 from autoseg.errors import Stopped, UsageError
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import Pace
@@ -47,6 +47,7 @@ CHECKED_EVERY = 25  # steps on a GPU, where looking means waiting
 SAID_EVERY_S = 60.0  # an epoch that takes longer has lines of its own
 
 
+@tried_convolutions()
 def train(
     training: Training,
     task: Task,

@@ -38,7 +38,13 @@ VALIDATION_BATCHES = {"cpu": 4, "cuda": 16}  # every epoch: about one per cent o
 VALIDATION_SEED = 1_000_003  # added to the seed: other random numbers than the training's
 FAST_VALIDATION = 0.25  # of a time budget: a validation that takes longer gives up mirroring
 CLOSING_S = 2.5  # weights, the last picture, the summary
-ADJUSTABLE = ("epochs", "steps", "keep_every", "trackers")  # may differ when a run is continued
+ADJUSTABLE = (
+    "epochs",
+    "steps",
+    "keep_every",
+    "trackers",
+    "compile",
+)  # may differ when a run is continued
 
 Loss = Callable[[Sequence[Tensor], Batch], Tensor]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -75,6 +76,27 @@ def spoil(batch: Batch) -> Batch:
 
 def test_on_a_cpu_a_step_is_asked_for_kernel_by_kernel():
     assert choose_step(*begin(), make_batch(0)) is learn
+
+
+def test_a_network_is_compiled_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+    seen: list[tuple[int, ...]] = []
+
+    def compile_(network: torch.nn.Module) -> Callable[[Tensor], list[Tensor]]:
+        def forward(image: Tensor) -> list[Tensor]:
+            seen.append(tuple(image.shape))
+            return network(image)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    weights = []
+    for asked in (None, False, True):
+        training, task = begin(compile=asked)
+        weights.append(
+            run(training, task, choose_step(training, task, make_batch(0)), [make_batch(0)])
+        )
+        assert len(seen) == (asked is True)
+    assert all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
 @pytest.mark.parametrize(
@@ -190,3 +212,30 @@ def test_on_a_gpu_small_patches_are_recorded_and_it_is_said(caplog: pytest.LogCa
     training, task = begin(device)
     assert isinstance(choose_step(training, task, make_batch(0, device)), GraphedStep)
     assert "a step is one CUDA graph: " in caplog.text
+
+
+@pytest.mark.gpu
+@gpu
+def test_a_compiled_network_learns_the_same():
+    device = torch.device("cuda")
+    batches = [make_batch(seed, device) for seed in range(4)]
+    asked, task = begin(device, optimizer="sgd")
+    expected = run(asked, task, learn, batches)
+    compiled, task = begin(device, optimizer="sgd", compile=True)
+    close(expected, run(compiled, task, choose_step(compiled, task, batches[0]), batches))
+    assert compiled.compiled is not None
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize(("steps", "compiled"), [(100, False), (10**9, True)])
+def test_compiling_is_tried_in_a_long_training_and_not_in_a_short_one(
+    steps: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+):
+    tried: list[bool] = []
+    monkeypatch.setattr(torch, "compile", lambda network: tried.append(True) or network)
+    training, task = begin(torch.device("cuda"))
+    training.length = Length(steps)
+    choose_step(training, task, make_batch(0, task.device))
+    assert bool(tried) == compiled
+    assert training.compiled is None  # it was not faster
