@@ -31,7 +31,7 @@ class Epoch:
 
     epoch: int  # from 1
     step: int  # steps done
-    train_loss: float
+    train_loss: float | None  # mean over its steps; None: all of them were skipped
     validation_loss: float | None  # on the fixed validation patches; None without validation cases
     pseudo_dice: Mapping[str, float | None]  # per target, over those patches; None: no such voxel
     learning_rate: float
@@ -51,7 +51,7 @@ def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
     `epoch 3, step 750/4,000: loss 0.4120, validation 0.3980, Dice anterior 0.861 posterior 0.842,
     rate 0.0027, 18 min 20 s left`
     """
-    parts = [f"loss {epoch.train_loss:.4f}"]
+    parts = [f"loss {_number(epoch.train_loss, '.4f')}"]
     if epoch.validation_loss is not None:
         parts.append(f"validation {epoch.validation_loss:.4f}")
     if epoch.pseudo_dice:
@@ -93,10 +93,12 @@ def share_waiting(history: Sequence[Epoch]) -> float:
     return sum(epoch.waited_s for epoch in history) / seconds if seconds > 0 else 0.0
 
 
-def progress_line(epoch: int, step: int, steps: int, train_loss: float, seconds_left: float) -> str:
+def progress_line(
+    epoch: int, step: int, steps: int, train_loss: float | None, seconds_left: float
+) -> str:
     """Return the line between two epochs: `epoch 1, step 37/4,000: loss 0.9120, 3 h 4 min left`."""
-    left = say_duration(seconds_left)
-    return f"epoch {epoch}, step {step:,}/{steps:,}: loss {train_loss:.4f}, {left} left"
+    loss, left = _number(train_loss, ".4f"), say_duration(seconds_left)
+    return f"epoch {epoch}, step {step:,}/{steps:,}: loss {loss}, {left} left"
 
 
 def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:

@@ -169,7 +169,7 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
     epoch = Epoch(
         epoch=len(training.history) + 1,
         step=training.step,
-        train_loss=float(training.loss_sum) / max(1, steps - skipped),
+        train_loss=mean_loss(training),
         validation_loss=loss,
         pseudo_dice=dice,
         learning_rate=float(training.optimizer.param_groups[0]["lr"]),
@@ -213,12 +213,17 @@ def seconds_left(training: Training, pace: Pace, step_seconds: float) -> float:
 
 def describe_progress(training: Training, pace: Pace) -> str:
     """Return the line of an unfinished epoch; nothing is changed by it."""
-    steps, skipped = training.step - training.epoch_begin, int(training.skipped)
+    steps = training.step - training.epoch_begin
     seconds = training.epoch_spent_s + time.monotonic() - training.epoch_begun
-    loss = float(training.loss_sum) / max(1, steps - skipped)
     left = seconds_left(training, pace, seconds / max(1, steps))
-    number = len(training.history) + 1
+    number, loss = len(training.history) + 1, mean_loss(training)
     return progress_line(number, training.step, training.length.steps, loss, left)
+
+
+def mean_loss(training: Training) -> float | None:
+    """Return the mean loss of the steps of this epoch; None when none had a finite gradient."""
+    counted = training.step - training.epoch_begin - int(training.skipped)
+    return float(training.loss_sum) / counted if counted else None
 
 
 @torch.no_grad()

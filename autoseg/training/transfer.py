@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -152,7 +153,8 @@ def match_names(theirs: Sequence[str], ours: Sequence[str]) -> list[tuple[int, .
 
 def describe_transfer(report: Transfer) -> list[str]:
     """Return lines for the log: what was loaded, adapted, drawn anew, and left unused."""
-    lines = [f"{100 * report.share:.1f} % of the parameters come from these weights"]
+    share = math.floor(1000 * report.share) / 10  # 100 % means that nothing is new
+    lines = [f"{share:.1f} % of the parameters come from these weights"]
     if report.loaded:
         lines.append(f"loaded: {_count(report.loaded)}")
     lines += [f"adapted: {name}: {how}" for name, how in report.adapted.items()]

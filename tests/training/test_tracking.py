@@ -13,6 +13,7 @@ from autoseg.training.tracking import (
     advise_waiting,
     epoch_line,
     log_file,
+    progress_line,
     share_waiting,
     write_history,
 )
@@ -25,6 +26,14 @@ def test_the_line_of_an_epoch_has_losses_dice_rate_and_time_left():
         "epoch 3, step 750/4,000: loss 0.4120, validation 0.3980, Dice anterior 0.861 posterior -, "
         "rate 0.0027, 2 steps skipped (gradient not finite), 18 min 20 s left"
     )
+
+
+def test_an_epoch_whose_steps_were_all_skipped_has_no_loss(tmp_path: Path):
+    epoch = dataclasses.replace(EPOCH, train_loss=None)
+    assert epoch_line(epoch, 4000, 1100).startswith("epoch 3, step 750/4,000: loss -, validation")
+    assert progress_line(3, 700, 4000, None, 60) == "epoch 3, step 700/4,000: loss -, 1 min left"
+    write_history(tmp_path / "history.csv", [epoch])
+    assert (tmp_path / "history.csv").read_text().splitlines()[1].startswith("3,750,,0.398,")
 
 
 def test_of_many_targets_the_line_has_the_mean_and_the_lowest():

@@ -185,6 +185,7 @@ def test_a_step_without_a_finite_gradient_changes_nothing(tmp_path: Path, optimi
     before = {name: value.clone() for name, value in nothing.network.state_dict().items()}
     after = run(nothing, task, tmp_path / "n", batches(0, lambda _, batch: spoil(batch)))
     assert same(before, after)
+    assert nothing.history[0].train_loss is None
 
 
 def test_without_a_limit_of_the_norm_gradients_are_taken_as_they_are(tmp_path: Path):

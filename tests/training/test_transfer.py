@@ -137,6 +137,8 @@ def test_the_report_is_readable():
     _, _, _, report = move(ENDS, Ends(("T1", "T2"), ("", "b", "c")))
     lines = describe_transfer(report)
     assert lines[0].endswith("% of the parameters come from these weights")
+    nearly = describe_transfer(dataclasses.replace(report, share=0.9999))
+    assert nearly[0].startswith("99.9 %")  # something is new
     assert "encoder.0 (5), encoder.1 (6), encoder.2 (6), up.0 (2)" in lines[1]
     assert f"adapted: {FIRST}: channel T1 from T1, T2 from T1" in lines
     assert "adapted: heads.0.bias: outputs of b from the source" in lines
