@@ -55,7 +55,8 @@ def ensemble(
     cases = _find_cases(folders)
     header = {"version": __version__, "ensemble": sorted(map(_models_of, folders), key=str)}
     with locked(output, "autoseg ensemble"):
-        record = open_record(output, header, overwrite)
+        files = [_path_of(case, output).name for case in cases]
+        record = open_record(output, header, overwrite, files)
         left = [case for case in cases if not is_done(record, case)]
         for outcome in map_cases(lambda case: _average(case, output), left, title="ensemble"):
             record.add(outcome.result())
@@ -81,8 +82,8 @@ def _find_cases(folders: Sequence[Path]) -> list[Case]:
     if not problems:
         problems = [problem for case in cases for problem in _differences(case)]
     if problems:
-        count = f"{len(problems)} file{'s' * (len(problems) > 1)}"
-        raise DataError(f"{count} without a counterpart", problems=problems)
+        count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+        raise DataError(f"{count} with the files", problems=problems)
     return cases
 
 
@@ -107,15 +108,20 @@ def _models_of(folder: Path) -> Any:
 def _average(case: Case, output: Path) -> Entry:
     about = [read_about(path) for path in case.images]
     label_map = mean_labels(case.images, about)
-    like = next(iter(_label_maps(case.images[0])), None)
-    path = output / (like.name if like else f"{case.id}.nii.gz")
-    write_labels(path, label_map, about[0].geometry, like)
+    path = _path_of(case, output)
+    write_labels(path, label_map, about[0].geometry, _label_map(case.images[0]))
     return Entry(case.id, path.name, sha256(path), source_of(case))
 
 
-def _label_maps(path: Path) -> list[Path]:
+def _path_of(case: Case, output: Path) -> Path:
+    like = _label_map(case.images[0])
+    return output / (like.name if like else f"{case.id}.nii.gz")
+
+
+def _label_map(path: Path) -> Path | None:
+    """Return the label map beside a file of probabilities, if there is one."""
     near = (path.with_name(f"{path.stem}{ending}") for ending in ENDINGS)
-    return [file for file in near if file.is_file()]
+    return next((file for file in near if file.is_file()), None)
 
 
 def mean_labels(paths: Sequence[Path], about: Sequence[Probabilities]) -> np.ndarray:

@@ -36,6 +36,11 @@ class Picture:
         """The case's name."""
         return self.case.id
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files that are read."""
+        return tuple(p for p in (*self.case.images, self.case.labels, self.prediction) if p)
+
 
 def overlay(
     workspace: Workspace,
@@ -52,8 +57,8 @@ def overlay(
 
     Each shows one slice, seen from the feet: the scan, with its labels, with its prediction. Cases
     are those of the dataset in `raw/`, or the scans in `images`; with `predictions` those that have
-    one. Raises UsageError when there is nothing to draw, or pictures are there already; DataError
-    listing every case that cannot be drawn, after all others.
+    one. Raises UsageError when there is nothing to draw, pictures are there already, or `output`
+    holds an input; DataError listing every case that cannot be drawn, after all others.
     """
     data = load_dataset(workspace.raw(workspace.find_raw(dataset)))
     shown = _choose_channel(data.channels, channel)
@@ -64,6 +69,7 @@ def overlay(
     else:
         cases = find_cases(images, len(data.channels), data.file_ending)
     pictures = _pair(cases, predictions, output)
+    _check_apart(pictures, output)
     there = [picture.path.name for picture in pictures if picture.path.exists()]
     if there and not overwrite:
         remedy = "choose another place with -o, or give --overwrite"
@@ -105,6 +111,15 @@ def _pair(cases: Sequence[Case], predictions: Path | None, output: Path) -> list
     if len(pairs) < len(cases):
         log.info("%d of %d cases have a label map in %s", len(pairs), len(cases), predictions)
     return pairs
+
+
+def _check_apart(pictures: Sequence[Picture], output: Path) -> None:
+    """Raise UsageError when a picture would lie among, or in place of, the files it is made of."""
+    target = output.resolve()
+    for path in (path for picture in pictures for path in picture.inputs):
+        if target in (path.parent.resolve(), path.resolve().parent):
+            fact = f"{path.name}, an input, lies in the output"
+            raise UsageError(fact, place=str(output), remedy="choose another folder with -o")
 
 
 def _draw(picture: Picture, channels: int, shown: int, labels: Labels) -> None:

@@ -150,8 +150,7 @@ def _announce(task: Task) -> None:
 
 def _predict_file(task: Task, case: Case, stop: StopRequest, overwrite: bool) -> dict[str, Any]:
     """Predict one case into the file that was named; its failure is the command's."""
-    made = [task.output, *([task.probabilities_of(case)] if task.save_probabilities else [])]
-    for path in made:
+    for path in task.files_of(case):
         if path.exists() and not overwrite:
             remedy = "choose another name, or pass --overwrite"
             raise UsageError("is there already", place=str(path), remedy=remedy)
@@ -165,7 +164,8 @@ def _predict_folder(
 ) -> dict[str, Any]:
     with locked(task.output, "autoseg_predict"):
         header = header_of(task)
-        record = open_record(task.output, header, overwrite)
+        files = [path.name for case in cases for path in task.files_of(case)]
+        record = open_record(task.output, header, overwrite, files)
         failed = _predict_rest(task, cases, record, stop)
         manifest = close_record(record, header, cases, failed)
     _say_end(task.output, cases, failed)

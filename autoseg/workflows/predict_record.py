@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autoseg.case_files import some
 from autoseg.dataset import Case
 from autoseg.dicom_files import files_of
 from autoseg.errors import AutosegError, UsageError
@@ -62,14 +63,18 @@ class Record:
         append_line(self.home / PARTIAL, json.dumps(to_json(entry)))
 
 
-def open_record(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> Record:
+def open_record(
+    folder: Path, identity: Mapping[str, Any], overwrite: bool, files: Iterable[str]
+) -> Record:
     """Return the record of the run in `folder`: a new one, or the unfinished one to continue.
 
     Raises UsageError when the folder holds a finished run, an unfinished one with other models or
     settings, or anything else, unless `overwrite`; that removes what an earlier run listed, only.
+    `files` are the names that the run will write: where no run was, they may not be there at all.
     """
     record = Record(folder, fingerprint_of(identity), folder)
     if overwrite:
+        _spare_others(folder, files)
         _remove_earlier(folder)
     elif (folder / PARTIAL).is_file():
         if not read_partial(record):
@@ -129,6 +134,19 @@ def read_partial(record: Record) -> bool:
     # Written anew, so that the next line does not continue a torn one.
     write_text(record.home / PARTIAL, "".join(json.dumps(line) + "\n" for line in lines))
     return True
+
+
+def _spare_others(folder: Path, files: Iterable[str]) -> None:
+    """Raise UsageError when labels or images that no prediction wrote would be replaced."""
+    if any((folder / name).exists() for name in (PARTIAL, FINAL, PARTS)):
+        return
+    there = [name for name in files if (folder / name).exists()]
+    if there:
+        raise UsageError(
+            f"holds {some(there)}, of no prediction: --overwrite replaces predictions only",
+            place=str(folder),
+            remedy="choose another folder with -o",
+        )
 
 
 def _remove_earlier(folder: Path) -> None:

@@ -48,6 +48,11 @@ class Task:
         stem = stem_of(self.output) if self.one_file else case.id
         return self.file_of(case).with_name(f"{stem}.npz")
 
+    def files_of(self, case: Case) -> list[Path]:
+        """Return all that is written of `case`."""
+        probabilities = [self.probabilities_of(case)] if self.save_probabilities else []
+        return [self.file_of(case), *probabilities]
+
 
 def header_of(task: Task) -> dict[str, Any]:
     """Return what identifies a run: the version, the models, the settings, the rules."""

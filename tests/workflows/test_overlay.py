@@ -46,6 +46,19 @@ def test_scans_of_elsewhere_are_drawn_with_their_predictions(workspace, tmp_path
         overlay(workspace, tmp_path / "p", predictions=tmp_path / "labels")
 
 
+@pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
+def test_pictures_never_lie_among_what_they_are_made_of(workspace, tmp_path, folder):
+    raw = workspace.raw(DATASET)
+    with pytest.raises(UsageError, match=r"an input, lies in the output -> choose another folder"):
+        overlay(workspace, raw / folder, overwrite=True)
+    (tmp_path / "link").symlink_to(raw / folder)
+    with pytest.raises(UsageError, match="an input, lies in the output"):
+        overlay(workspace, tmp_path / "link", overwrite=True)
+    shutil.copytree(raw / "labelsTr", tmp_path / "pred")
+    with pytest.raises(UsageError, match="an input, lies in the output"):
+        overlay(workspace, tmp_path / "pred", predictions=tmp_path / "pred")
+
+
 def test_a_label_map_on_another_grid_does_not_stop_the_others(workspace, tmp_path):
     shutil.copytree(workspace.raw(DATASET) / "labelsTr", tmp_path / "pred")
     write_labels(tmp_path / "pred/phantom_00.nii.gz", np.zeros((3, 4, 5), int), Geometry((3, 4, 5)))

@@ -208,6 +208,12 @@ def test_a_folder_with_anything_else_is_refused_and_overwrite_spares_it(
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"not empty.*thesis\.txt"):
         predict(workspace, images, tmp_path / "out")
+    # Label maps of somebody, in the place of those of this run.
+    (tmp_path / "out" / "case_1.nii.gz").write_text("drawn by hand")
+    with pytest.raises(UsageError, match=r"holds case_1\.nii\.gz, of no prediction: --overwrite"):
+        predict(workspace, images, tmp_path / "out", overwrite=True)
+    assert names(tmp_path / "out") == ["case_1.nii.gz", "thesis.txt"]
+    (tmp_path / "out" / "case_1.nii.gz").unlink()
     predict(workspace, images, tmp_path / "out", overwrite=True)
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
