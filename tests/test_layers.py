@@ -95,6 +95,13 @@ def test_every_module_stands_on_a_floor():
     assert {room(module) for module in MODULES if room(module)} <= set(FLOOR_OF)
 
 
+def test_the_readme_shows_every_file_and_folder_of_the_package():
+    shown = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    files = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert {name for name in files | folders if name not in shown} == set()
+
+
 def may_import(source, target):
     if room(target) == "" or room(source) == "":
         return True  # the package itself holds the version, and imports when asked

@@ -128,6 +128,27 @@ def test_a_slow_epoch_is_told_on_the_way_and_the_result_is_the_same(
     assert same(quiet, told)
 
 
+def stop_and_resume(steps: int, changes: dict, stopped_after: int, folder: Path):
+    """Train until a signal comes, then go on from the files; return the training and weights."""
+    training, task = begin(steps, **changes)
+    stop = StopRequest()
+
+    def source() -> Iterator[Batch]:
+        for number, batch in enumerate(batches()):
+            if number == stopped_after - 1:
+                stop.signal_name = "SIGTERM"
+            yield batch
+
+    with pytest.raises(Stopped, match=f"SIGTERM after step {stopped_after};"):
+        run(training, task, folder, source(), stop=stop)
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint is not None
+    again, task = begin(steps, **changes)
+    unpack(again, checkpoint)
+    assert again.step == stopped_after
+    return again, run(again, task, folder)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{}, {"optimizer": "sgd"}, {"ema": 0.9}, {"gradient_norm": 0.0}]
@@ -138,23 +159,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(
     tmp_path: Path, changes: dict, stopped_after: int
 ):
     straight = run(*begin(20, **changes), tmp_path / "straight")
-    training, task = begin(20, **changes)
-    stop = StopRequest()
-
-    def source() -> Iterator[Batch]:
-        for number, batch in enumerate(batches()):
-            if number == stopped_after - 1:
-                stop.signal_name = "SIGTERM"
-            yield batch
-
-    with pytest.raises(Stopped, match=f"SIGTERM after step {stopped_after};"):
-        run(training, task, tmp_path / "resume", source(), stop=stop)
-    checkpoint = load_checkpoint(tmp_path / "resume")
-    assert checkpoint is not None
-    again, task = begin(20, **changes)
-    unpack(again, checkpoint)
-    assert again.step == stopped_after
-    resumed = run(again, task, tmp_path / "resume")
+    again, resumed = stop_and_resume(20, changes, stopped_after, tmp_path / "resume")
     assert same(straight, resumed)
     assert [epoch.step for epoch in again.history] == [5, 10, 15, 20]
 
@@ -301,20 +306,6 @@ def test_a_training_stopped_before_or_in_its_ending_ends_with_the_same_bytes(
 ):
     changes = {"patience": 4, "learning_rate": 1e-6}
     straight = run(*begin(1000, **changes), tmp_path / "straight")
-    training, task = begin(1000, **changes)
-    stop = StopRequest()
-
-    def source() -> Iterator[Batch]:
-        for number, batch in enumerate(batches()):
-            if number == stopped_after - 1:
-                stop.signal_name = "SIGTERM"
-            yield batch
-
-    with pytest.raises(Stopped):
-        run(training, task, tmp_path / "resume", source(), stop=stop)
-    checkpoint = load_checkpoint(tmp_path / "resume")
-    assert checkpoint is not None
-    again, task = begin(1000, **changes)
-    unpack(again, checkpoint)
-    assert same(straight, run(again, task, tmp_path / "resume"))
+    again, resumed = stop_and_resume(1000, changes, stopped_after, tmp_path / "resume")
+    assert same(straight, resumed)
     assert again.step == 30
