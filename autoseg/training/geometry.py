@@ -160,20 +160,18 @@ def covered_box(
     return start, stop
 
 
-def affine_of(
+def places_along_axes(
     matrix: np.ndarray, centre: np.ndarray, patch_size: Triple, shape: Triple
 ) -> np.ndarray:
-    """Return where voxels of a patch come from as (3, 4), the form of torch's `affine_grid`.
+    """Return where voxels of a patch come from, as a sum of three rows of (Z + Y + X, 3) float32.
 
-    Voxel v of the patch comes from `centre + matrix @ (v - (patch_size - 1) / 2)`, in voxels of an
-    array of `shape`. torch measures both from -1 to 1 between the outer faces, X first.
-
-    >>> affine_of(np.eye(3), np.full(3, 1.5), (4, 4, 4), (4, 4, 4))
-    array([[1., 0., 0., 0.],
-           [0., 1., 0., 0.],
-           [0., 0., 1., 0.]])
+    Voxel v of the patch comes from `centre + matrix @ (v - (patch_size - 1) / 2)` in voxels of an
+    array of `shape`: the sum of row v[0], of row v[1] of those after the first Z, and of row v[2]
+    of the rest. As torch's `grid_sample` wants it: (x, y, z), from -1 to 1 between outer faces.
     """
-    size = np.asarray(shape)
-    turned = matrix * np.asarray(patch_size) / size[:, None]
-    moved = (2 * np.asarray(centre) + 1) / size - 1
-    return np.column_stack((turned[::-1, ::-1], moved[::-1]))
+    size, rows = np.asarray(shape), []
+    for axis, length in enumerate(patch_size):
+        offsets = np.arange(length) - (length - 1) / 2
+        rows.append(offsets[:, None] * (2 * matrix[:, axis] / size))
+    rows[0] += (2 * np.asarray(centre) + 1) / size - 1
+    return np.concatenate(rows)[:, ::-1].astype(np.float32)

@@ -20,8 +20,8 @@ JITTER = 0.25  # of the patch: how far "balanced" moves a voxel away from the ce
 class Patch:
     """What was read for one sample, and how it becomes the sample.
 
-    `matrix` None: `image` (C, *P) float32 and `labels` (*P) are the sample. Otherwise voxel v
-    of the sample lies at `centre + matrix @ (v - (P - 1) / 2)` in voxels of `image` and `labels`.
+    `matrix` None: `image` (C, *P) and `labels` (*P) are the sample. Otherwise voxel v of the sample
+    lies at `centre + matrix @ (v - (P - 1) / 2)` in voxels of both. Types are those of the case.
     """
 
     image: np.ndarray
@@ -113,7 +113,6 @@ def read_patch(
     for part in parts:  # of all before the first is waited for
         fetch(part)
     image, labels, *previous = (_padded(part, first, stop) for part in parts)
-    image = image.astype(np.float32, copy=False)
     return Patch(image, labels, matrix, place, previous[0] if previous else None)
 
 

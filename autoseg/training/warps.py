@@ -20,8 +20,8 @@ def apply_warps(batch: Batch) -> Batch:
     image, target = batch.image.clone(), batch.target.clone()
     previous = None if batch.previous is None else batch.previous.clone()
     for warp in batch.warps:
-        size = [1, 1, *target.shape[1:]]
-        grid = functional.affine_grid(warp.affine[None], size, align_corners=False)
+        z, y, x = warp.places.split(list(target.shape[1:]))
+        grid = (z[:, None, None] + y[:, None] + x)[None]
         values = warp.image[None]
         image[warp.sample] = functional.grid_sample(values, grid, align_corners=False)[0]
         for whole, part in ((target, warp.target), (previous, warp.previous)):

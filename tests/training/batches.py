@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoseg.labels import Labels
-from autoseg.training.geometry import affine_of, covered_box
+from autoseg.training.geometry import covered_box, places_along_axes
 from autoseg.training.intensities import Draw
 from autoseg.training.loader import Batch, Warp
 
@@ -48,6 +48,6 @@ def warp_of(
     middle = np.asarray(centre, dtype=float)
     start, stop = covered_box(matrix, middle, size, labels.shape)
     part = torch.from_numpy(labels[tuple(map(slice, start, stop))].copy())
-    affine = affine_of(matrix, middle - start, size, part.shape)
-    warp = Warp(0, part[None].float(), part, torch.from_numpy(affine).float())
+    places = places_along_axes(matrix, middle - start, size, part.shape)
+    warp = Warp(0, part[None].float(), part, torch.from_numpy(places))
     return batch_of(torch.zeros(1, 1, *size), torch.zeros(1, *size, dtype=torch.uint8), (warp,))

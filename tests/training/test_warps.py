@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.training.geometry import affine_of, rotation
+from autoseg.training.geometry import places_along_axes, rotation
 from autoseg.training.loader import Warp
 from autoseg.training.warps import apply_warps
 from tests.training.batches import batch_of, blobs, warp_of
@@ -52,8 +52,10 @@ def test_a_warped_patch_shows_the_scan_wherever_the_scan_has_data() -> None:
 
 def test_samples_without_a_warp_are_left_alone() -> None:
     image, target = torch.rand(3, 1, 4, 4, 4), torch.zeros(3, 4, 4, 4, dtype=torch.uint8)
-    affine = torch.from_numpy(affine_of(np.eye(3), np.full(3, 2.5), (4, 4, 4), (6, 6, 6))).float()
-    warp = Warp(1, torch.ones(1, 6, 6, 6), torch.ones(6, 6, 6, dtype=torch.uint8), affine)
+    places = torch.from_numpy(
+        places_along_axes(np.eye(3), np.full(3, 2.5), (4, 4, 4), (6, 6, 6))
+    ).float()
+    warp = Warp(1, torch.ones(1, 6, 6, 6), torch.ones(6, 6, 6, dtype=torch.uint8), places)
     found = apply_warps(batch_of(image, target, (warp,)))
     assert torch.equal(found.image[[0, 2]], image[[0, 2]])
     torch.testing.assert_close(found.image[1], torch.ones(1, 4, 4, 4))
