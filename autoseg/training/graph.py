@@ -14,30 +14,32 @@ import torch
 from torch import Tensor
 
 from autoseg.device import WORTHWHILE, time_step
+from autoseg.errors import UsageError
 from autoseg.networks.unet import UNet
 from autoseg.training.budget import say_duration
 from autoseg.training.loader import Batch, each_tensor
 from autoseg.training.optim import OPTIMIZERS
 from autoseg.training.state import Task, Training
-from autoseg.training.step import Step, learn, skips_by_itself
+from autoseg.training.step import Step, add_gradients, learn, skips_by_itself
 
 log = logging.getLogger(__name__)
 
 WARM_UPS = 3  # before recording: libraries choose their algorithms, memory is found
 PROBE_S = 0.3  # for each way
-# torch.compile takes about a minute for a U-Net and may gain a fifth, or nothing: a shorter
-# training is not worth the try.
+# torch.compile takes about a minute for a U-Net and may gain a fifth, or nothing: it is tried where
+# that is a twentieth of the time.
 LONG_S = 1200.0
 
 
 def choose_step(training: Training, task: Task, batch: Batch) -> Step:
     """Return what does a step fastest with batches like `batch`: `learn`, or a graph of it.
 
-    The network may become a compiled one on the way; weights and optimiser stay as they are.
+    The network may become a compiled one on the way; weights and optimiser stay as they are. Raises
+    UsageError where it is asked to be compiled and cannot.
     """
     wanted = task.config.compile
     if wanted:
-        training.compiled = torch.compile(training.network)
+        compile_network(training, task, batch)
     if task.device.type != "cuda" or training.scaler.is_enabled():
         return learn
     training.network.train()
@@ -46,19 +48,36 @@ def choose_step(training: Training, task: Task, batch: Batch) -> Step:
     if wanted is not None or left_s < LONG_S:
         return step
     begin = time.monotonic()
-    training.compiled = torch.compile(training.network)
     try:
-        other, compiled_s = _asked_or_recorded(training, task, batch)
-    except Exception as error:  # whatever a compiler needs that is not there
-        log.info("the network cannot be compiled (%s)", _first_line(error))
-        other, compiled_s = step, torch.inf
+        compile_network(training, task, batch)
+    except UsageError as error:
+        log.info("%s", error.fact)
+        return step
+    other, compiled_s = _asked_or_recorded(training, task, batch)
     took = say_duration(time.monotonic() - begin)
+    log.info("compiled in %s: %.3g ms a step, %.3g ms without", took, 1e3 * compiled_s,
+             1e3 * seconds)  # fmt: skip
     if seconds > WORTHWHILE * compiled_s:
-        log.info("compiled in %s: %.3g ms a step instead of %.3g ms", took, 1e3 * compiled_s,
-                 1e3 * seconds)  # fmt: skip
         return other
     training.compiled = None
     return step
+
+
+def compile_network(training: Training, task: Task, batch: Batch) -> None:
+    """Have gradients computed by a compiled network; raise UsageError where that fails.
+
+    The compiler fuses what lies between convolutions, and chooses the layout of their inputs.
+    """
+    training.network.train()
+    training.compiled = torch.compile(training.network)
+    try:
+        add_gradients(training, task, batch)  # it is compiled when it is first used
+    except Exception as error:  # whatever a compiler wants that is not there
+        training.compiled = None
+        fact = f"the network cannot be compiled here ({_first_line(error)})"
+        raise UsageError(fact, remedy="--set compile=false") from error
+    finally:
+        training.optimizer.zero_grad(set_to_none=True)
 
 
 def _asked_or_recorded(training: Training, task: Task, batch: Batch) -> tuple[Step, float]:

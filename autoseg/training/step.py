@@ -42,10 +42,11 @@ def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
     micro-batch.
     """
     count, losses = task.config.accumulate, []
+    network = training.network if training.compiled is None else training.compiled
     for part in micro_batches(batch, count):
         with autocast(task.device, task.dtype):
             image = lay_out_image(network_input(part, task.labels), task.channels_last)
-            scores = (training.compiled or training.network)(image)
+            scores = network(image)
         loss = task.loss(scores, part)
         training.scaler.scale(loss / count if count > 1 else loss).backward()
         losses.append(loss.detach())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from autoseg.config import TrainConfig
 from autoseg.device import full_float32
+from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.networks import build_network
 from autoseg.plan import NetworkSpec
@@ -23,7 +25,7 @@ from autoseg.training.losses import build_loss
 from autoseg.training.optim import OPTIMIZERS
 from autoseg.training.recipe import choose_recipe
 from autoseg.training.state import Task, Training, begin_training, final_weights, pack, unpack
-from autoseg.training.step import learn, skips_by_itself
+from autoseg.training.step import add_gradients, learn, skips_by_itself
 from autoseg.training.supervision import deep_supervised
 from autoseg.training.trainer import update
 
@@ -89,14 +91,42 @@ def test_a_network_is_compiled_where_that_is_asked_for(monkeypatch: pytest.Monke
         return forward
 
     monkeypatch.setattr(torch, "compile", compile_)
-    weights = []
+    weights, batch = [], make_batch(0)
     for asked in (None, False, True):
         training, task = begin(compile=asked)
-        weights.append(
-            run(training, task, choose_step(training, task, make_batch(0)), [make_batch(0)])
-        )
-        assert len(seen) == (asked is True)
+        weights.append(run(training, task, choose_step(training, task, batch), [batch]))
+        assert len(seen) == 2 * (asked is True)  # once to be compiled, once to learn
     assert all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
+
+
+def test_a_network_that_cannot_be_compiled_is_named(monkeypatch: pytest.MonkeyPatch):
+    def compile_(network: torch.nn.Module) -> Callable[[Tensor], list[Tensor]]:
+        def forward(image: Tensor) -> list[Tensor]:
+            raise RuntimeError("no C compiler\nin any of 12 places")
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    training, task = begin(compile=True)
+    with pytest.raises(UsageError, match=r"compiled here \(no C compiler\) -> --set compile"):
+        choose_step(training, task, make_batch(0))
+    assert training.compiled is None
+
+
+@pytest.mark.slow
+def test_a_compiled_unet_has_the_gradients_of_its_python(monkeypatch: pytest.MonkeyPatch):
+    backend = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", backend)
+    gradients = []
+    for asked in (False, True):
+        training, task = begin(compile=asked)
+        choose_step(training, task, make_batch(0))
+        add_gradients(training, task, make_batch(1))
+        # The head that no loss sees has no gradient, or zeros.
+        parameters = training.network.parameters()
+        gradients.append([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
