@@ -59,7 +59,8 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> None:
         "facts": checkpoint.facts,
     }
     write_text(path.with_suffix(".json"), json_text(about))
-    kept = {step, *sorted((s for s in _steps(folder) if s != step), reverse=True)[: KEPT - 1]}
+    # Of later steps are only those that were damaged, and that this training went on without.
+    kept = {step, *sorted((s for s in _steps(folder) if s < step), reverse=True)[: KEPT - 1]}
     for old in set(_steps(folder)) - kept:
         for ending in (".json", ".safetensors"):
             (folder / f"step_{old:09d}{ending}").unlink(missing_ok=True)

@@ -60,6 +60,16 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_warning(
         assert "continuing from step_000000010.safetensors" in caplog.text
 
 
+def test_a_damaged_checkpoint_does_not_take_the_place_of_a_whole_one(tmp_path: Path):
+    for step in (10, 20):
+        save_checkpoint(tmp_path, step, a_checkpoint(step))
+    (tmp_path / "step_000000020.safetensors").write_bytes(b"")
+    save_checkpoint(tmp_path, 12, a_checkpoint(12))
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == [
+        "step_000000010.json", "step_000000012.json",
+    ]  # fmt: skip
+
+
 def test_without_any_whole_checkpoint_nothing_is_begun_anew(tmp_path: Path):
     for step in (10, 20):
         save_checkpoint(tmp_path, step, a_checkpoint(step))
