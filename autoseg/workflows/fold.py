@@ -131,12 +131,12 @@ def decide_anew(
 
 def weigh_targets(order: Order) -> TrainConfig:
     """Return the configuration with weights that follow from the volumes of targets as numbers."""
-    config, folder = order.config, order.prepared / order.configuration.name
+    config = order.config
     asked = {name: getattr(config, name) for name in BY_VOLUME}
     found = [name for name, word in BY_VOLUME.items() if asked[name] == word]
     if not found:
         return config
-    sidecars = [read_sidecar(folder, case) for case in order.cases.train]
+    sidecars = [read_sidecar(order.arrays, case) for case in order.cases.train]
     weights = weights_by_volume(
         [s.label_counts for s in sidecars], [s.annotated for s in sidecars], order.plan.labels
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from autoseg.bundle import mirrored_axes
+from autoseg.bundle import mirrored_axes, read_shared
 from autoseg.device import describe_device
+from autoseg.errors import AutosegError
 from autoseg.files import to_json, write_text
 from autoseg.labels import Labels
 from autoseg.preprocessing.store import PreparedCase
@@ -18,8 +20,10 @@ from autoseg.report.figures import draw_progress
 from autoseg.results import Summary
 from autoseg.training.decide import Decision
 from autoseg.training.distributed import Ranks
+from autoseg.training.recipe import choose_recipe
 from autoseg.training.sampling import make_pool
 from autoseg.training.state import Training
+from autoseg.training.target_weights import BY_VOLUME
 from autoseg.training.trackers import TrackedRun, Trackers
 from autoseg.training.tracking import Epoch, history_rows, write_history
 from autoseg.workflows.order import Order
@@ -29,6 +33,11 @@ log = logging.getLogger(__name__)
 
 DRAWN_EVERY_S = 30.0
 SHOWN = 10  # names in a warning
+# Settings that the folds of a model need not share.
+OF_ONE_FOLD = {
+    "seed", "steps", "epochs", "steps_per_epoch", "precision", "checkpointing", "patience",
+    "keep_every", "weights", "freeze_encoder", "trackers",
+}  # fmt: skip
 
 
 def introduce(order: Order) -> None:
@@ -41,6 +50,29 @@ def introduce(order: Order) -> None:
              order.design.batch_size, describe_device(order.device))  # fmt: skip
     if order.plan.left_right_axis in mirrored_axes(order.config, order.design):
         _introduce_mirroring(order.plan.labels)
+    _warn_other_settings(order)
+
+
+def _warn_other_settings(order: Order) -> None:
+    """Warn when other folds of this model, which are averaged with this one, learnt otherwise."""
+    folds = {path.name for path in order.bundle.glob("fold_*")} - {f"fold_{order.fold}"}
+    try:
+        card, _, before = read_shared(order.bundle)
+    except AutosegError:
+        return  # none yet, or a damaged one, which is written anew
+    if not folds or card.model_id != order.model_id:
+        return  # nothing is averaged
+    # What a recipe leaves open follows from the number of steps.
+    ours, _ = choose_recipe(order.config, before.steps or 1)
+    names = [f.name for f in dataclasses.fields(before) if f.name not in OF_ONE_FOLD]
+    found = [
+        f"{name}={getattr(before, name)}"
+        for name in names
+        if getattr(before, name) != getattr(ours, name) != BY_VOLUME.get(name)
+    ]
+    if found:
+        log.warning("the last fold of this model was trained with %s; fold %s is not, and all are "
+                    "averaged and judged as one model", ", ".join(found), order.fold)  # fmt: skip
 
 
 def warn_absent_targets(order: Order, cases: Sequence[PreparedCase]) -> None:

@@ -98,6 +98,20 @@ def test_a_run_that_was_moved_aside_is_no_fold(workspace: Workspace):
     assert evaluate_crossvalidation(workspace).folds["3d_fullres-S"] == ("0",)
 
 
+def test_a_fold_that_learns_otherwise_than_the_one_before_is_warned_about(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+):
+    quick(workspace, settings=(*QUICK, "target_weights=balanced", "learning_rate=0.002"))
+    same = ("target_weights=balanced", "learning_rate=0.002", "patience=9")
+    quick(workspace, "1", budget="3epochs", settings=(*QUICK, *same))
+    assert "of this model was trained with" not in caplog.text
+    quick(workspace, "0-seed1", settings=(*QUICK, *same, "loss=ce", "mirror_axes=0,1"))
+    fact = "the last fold of this model was trained with loss=dice_ce, mirror_axes=None; fold"
+    assert f"{fact} 0-seed1 is not, and all are averaged and judged as one model" in caplog.messages
+    quick(workspace, "2")
+    assert "was trained with learning_rate=0.002, loss=ce, target_weights=" in caplog.text
+
+
 def test_full_models_of_several_seeds_stay_apart_from_the_cross_validation(workspace: Workspace):
     quick(workspace, "full", budget="1epochs", further_seeds=[1])
     assert open_bundle(bundle_of(workspace)).folds == ("full", "full-seed1")
