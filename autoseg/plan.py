@@ -245,6 +245,7 @@ def check_plan(plan: Plan, prefix: str = "") -> None:
         place = f"{prefix}configurations.{name}"
         _check_configuration(configuration, plan, name, place)
         for size, design in configuration.sizes.items():
+            check_slices(configuration, design, f"{place}.sizes.{size}")
             check_design(design, f"{place}.sizes.{size}")
 
 
@@ -267,6 +268,13 @@ def _check_configuration(configuration: Configuration, plan: Plan, name: str, pl
     if plan.configurations[configuration.previous].previous is not None:
         expected = "a configuration without a previous stage of its own"
         raise CorruptError(fact, place=place, expected=expected)
+
+
+def check_slices(configuration: Configuration, design: Design, place: str) -> None:
+    """Raise CorruptError when the samples of a network of slices are volumes."""
+    if configuration.is_2d and not design.is_2d:
+        fact = f"patch_size[0] = {design.patch_size[0]}"
+        raise CorruptError(fact, place=place, expected=f"1: {configuration.name} learns slices")
 
 
 def check_design(design: Design, place: str) -> None:

@@ -113,6 +113,15 @@ def test_an_edited_configuration_that_does_not_fit_is_refused(tmp_path, field, v
         load_plan(edited(tmp_path, edit))
 
 
+def test_slices_are_one_voxel_deep(tmp_path):
+    def edit(plan):
+        plan["configurations"]["3d_fullres"]["spacing"][0] = None
+
+    words = r"sizes\.S: patch_size\[0\] = \d+, expected 1: 3d_fullres learns slices"
+    with pytest.raises(DataError, match=words):
+        load_plan(edited(tmp_path, edit))
+
+
 def test_an_axis_order_that_is_none_is_refused(tmp_path):
     with pytest.raises(DataError, match="axis_order is 0, 0, 1, expected 0, 1, 2 in any order"):
         load_plan(edited(tmp_path, lambda plan: plan.update(axis_order=[0, 0, 1])))

@@ -10,7 +10,7 @@ from autoseg.bundle import trained_design
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, ResourceError, UsageError
 from autoseg.hardware import memory_bytes
-from autoseg.plan import Design, Plan, check_design
+from autoseg.plan import Design, Plan, check_design, check_slices
 from autoseg.planning.memory import conv_output_elements
 from autoseg.registry import resolve
 from autoseg.training import trainer
@@ -42,6 +42,7 @@ def check_method(
     check_trackers(config.trackers)
     try:
         design = trained_design(plan, configuration, size, config)
+        check_slices(plan.configuration(configuration), design, "--set")
         check_design(design, "--set")
     except CorruptError as error:
         raise UsageError(error.fact, place=error.place, expected=error.expected) from error
