@@ -84,11 +84,13 @@ class TrainConfig:
 class PredictConfig:
     """How cases are predicted."""
 
-    speed: str = "balanced"  # "accurate", "balanced" or "fast": what None below becomes
+    # "accurate", "balanced", "fast" or "localise": what None below becomes
+    speed: str = "balanced"
     step: float | None = None  # of the sliding window, in patches
     mirror: str | None = None  # "all" mirror images, "half" of them, or "off"
     folds: tuple[str, ...] | None = None  # None: every trained fold
     precision: str | None = None  # "float32" (None), "bfloat16" or "float16"
+    margin_mm: float | None = None  # around targets, with speed "localise"
     rules: str = "best"  # on label maps: those of best.json where that is followed, or "none"
 
 

@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-probabilities", action="store_true", help="also <case>.npz, float16"
     )
-    parser.add_argument("--speed", choices=("accurate", "balanced", "fast"))
+    parser.add_argument("--speed", choices=("accurate", "balanced", "fast", "localise"))
     parser.add_argument(
         "--budget", metavar="TIME", help="60s, 2m: for each case; folds, mirroring, overlap fit in"
     )

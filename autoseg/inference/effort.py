@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoseg.config import PredictConfig
-from autoseg.inference.speed import GROWING, MIRRORING, OVERLAPS, settle
+from autoseg.errors import UsageError
+from autoseg.inference.speed import GROWING, LOCALISING, MIRRORING, OVERLAPS, settle
 
 WIDE_STEP = 0.75  # of tiles that overlap by a quarter
 # Dice lost, measured on hippocampus volumes that no fold had seen (docs/prediction.md). Fewer folds
@@ -40,6 +41,9 @@ def efforts(config: PredictConfig, folds: int, folds_free: bool = True) -> tuple
     so do folds that were named (`folds_free` False).
     """
     settled = settle(config)
+    if settled.speed in LOCALISING:
+        fact = f"a budget with speed {settled.speed}, whose time is not known before it has looked"
+        raise UsageError(fact, expected="speed accurate, balanced or fast")
     most = Effort(folds, settled.mirror or "all", settled.step or 0.5, config.speed in GROWING)
     names = list(MIRRORING)
     free = config.mirror is None

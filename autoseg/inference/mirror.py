@@ -9,9 +9,11 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from autoseg.device import constant
 from autoseg.labels import Labels
 
 Score = Callable[[Tensor], Tensor]
@@ -61,8 +63,8 @@ def mirrored(
     """
 
     def run(tiles: Tensor) -> Tensor:
-        exchanged = _order(labels.mirrored_channels, tiles.device)
-        entered = None if entering is None else _order(entering, tiles.device)
+        exchanged = constant(np.array(labels.mirrored_channels), tiles.device)
+        entered = None if entering is None else constant(np.array(entering), tiles.device)
         jobs = [(index, flip) for index in range(len(tiles)) for flip in flips]
         groups = [jobs[i : i + batch] for i in range(0, len(jobs), batch)]
 
@@ -88,11 +90,6 @@ def mirrored(
         return torch.stack([mean for mean in total if mean is not None]).div_(len(flips))
 
     return run
-
-
-def _order(channels: Sequence[int], device: torch.device) -> Tensor:
-    """Return the indices on `device`, which is not waited for as it is for those of a list."""
-    return torch.tensor(channels).to(device, non_blocking=True)
 
 
 def _flip(volume: Tensor, axes: Sequence[int]) -> Tensor:

@@ -9,10 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from autoseg.inference.array_predictor import ArrayPredictor
 from autoseg.inference.effort import Effort
 from autoseg.inference.mirror import choose_flips
-from autoseg.inference.predictor import ArrayPredictor
-from autoseg.inference.sliding import tile_starts
 
 SHORT_S = 1.0  # a first look that was as short as this is not typical: look again
 
@@ -31,12 +30,8 @@ def with_effort(predictor: ArrayPredictor, effort: Effort) -> ArrayPredictor:
 
 def voxels_to_score(predictor: ArrayPredictor, shape: Sequence[int]) -> int:
     """Return how many voxels pass a network for an array (z, y, x): of all tiles, flips, folds."""
-    tile = predictor.tile_size(shape)
-    counts = [
-        len(tile_starts(max(size, side), side, predictor.step))
-        for size, side in zip(shape, tile, strict=True)
-    ]
-    return math.prod(tile) * math.prod(counts) * len(predictor.flips) * len(predictor.networks)
+    passes = len(predictor.flips) * len(predictor.networks)
+    return math.prod(predictor.tile_size(shape)) * predictor.tiles(shape) * passes
 
 
 def seconds_per_voxel(predictor: ArrayPredictor) -> float:

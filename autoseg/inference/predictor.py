@@ -1,182 +1,29 @@
-"""From a trained model to labels: `build_predictor` for the verbs, `Predictor` for programs."""
+"""From a trained model to labels: stages for the verbs, `Predictor` for programs."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autoseg.bundle import Bundle, load_bundle, mirrored_axes
-from autoseg.config import PredictConfig, TrainConfig, override
-from autoseg.device import PRECISIONS, constant, free_bytes, pick_device
-from autoseg.errors import AutosegError, CorruptError, DataError, UsageError
+from autoseg.bundle import Bundle, load_bundle
+from autoseg.config import PredictConfig, override
+from autoseg.device import pick_device
+from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.image import Geometry, Image
+from autoseg.inference.array_predictor import ArrayPredictor, build_predictor
 from autoseg.inference.export import decode_restored
-from autoseg.inference.mirror import choose_flips, mirrored
+from autoseg.inference.localise import predict_localised
 from autoseg.inference.probabilities import whole_probabilities
-from autoseg.inference.runtime import (
-    Load,
-    Room,
-    choose_load,
-    ready,
-    score,
-    shared_executor,
-    tile_bytes,
-)
-from autoseg.inference.sliding import Triple, choose_tile, if_it_fits, sliding_window
-from autoseg.inference.speed import GROWING, PRECISION, settle
 from autoseg.labels import Labels
-from autoseg.networks import NETWORKS, build_network
-from autoseg.networks.cascade import append_masks
-from autoseg.plan import Design, Plan
+from autoseg.networks import build_network
+from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
-
-log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class ArrayPredictor:
-    """Prepared arrays (C, z, y, x) float32 to scores (channels, z, y, x): the mean over networks.
-
-    In a `cascade` the array's last channel holds the value indices that the previous stage
-    predicted (`preprocessing.previous.with_previous`); the networks get a mask of each target.
-    Several threads may share it.
-    """
-
-    networks: tuple[nn.Module, ...]
-    plan: Plan
-    design: Design
-    flips: tuple[tuple[int, ...], ...]  # along axes of prepared arrays, averaged
-    step: float
-    grow: bool  # may a tile be longer than the patch where that saves a second one?
-    device: torch.device
-    dtype: torch.dtype
-    interrupt: Callable[[], None] = lambda: None  # called before each group of tiles; may raise
-    cascade: bool = False
-    room: Room = dataclasses.field(default_factory=Room)
-
-    def __call__(self, array: np.ndarray) -> Tensor:
-        """Return the logits of one prepared case; raise when they are not finite.
-
-        They lie on the device, unless its memory is too small for image and scores.
-        """
-        image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-        tile = self.tile_size(array.shape[1:])
-        run = partial(self._scores, tile=tile)
-        scores = None
-        if self.device.type == "cpu":
-            scores = run(image)
-        elif self._has_room(image, tile):
-            scores = if_it_fits(run, image.to(self.device, non_blocking=True))
-        if scores is None:
-            log.warning("the GPU's memory is too small for this case: it is kept in main memory")
-            scores = run(image)
-        if not bool(torch.isfinite(scores).all()):
-            raise AutosegError(
-                f"the network's scores are not finite in {self.dtype}",
-                remedy="use --set precision=float32, or train again",
-            )
-        return scores
-
-    def _has_room(self, image: Tensor, tile: Triple) -> bool:
-        """Tell whether image, scores and a single tile are expected to fit on the device."""
-        channels, there = self.plan.labels.channels, free_bytes(self.device)
-        needed = 4 * (len(image) + channels) * math.prod(image.shape[1:])
-        needed += tile_bytes(tile, self.design, channels)
-        return there is None or needed < there
-
-    def load(self, tile: Triple) -> Load:
-        """Return how many tiles of this size go through the networks at once, as planned."""
-        return choose_load(tile, self.design, self.device, self.plan.labels.channels)
-
-    def tile_size(self, shape: Sequence[int]) -> Triple:
-        """Return the tile that a prepared array of `shape` (z, y, x) is predicted with."""
-        spec = self.design.network
-        # Somebody's own network may know one size only.
-        if not self.grow or spec.name not in NETWORKS:
-            return self.design.patch_size
-        z, y, x = (math.prod(stride[axis] for stride in spec.strides) for axis in range(3))
-        return choose_tile(shape, self.design.patch_size, (z, y, x), spec.features[0])
-
-    @torch.inference_mode()
-    def _scores(self, image: Tensor, tile: Triple) -> Tensor:
-        load = self.load(tile)
-        executor = shared_executor(load) if self.device.type == "cpu" else None
-        left_right, labels = self.plan.left_right_axis, self.plan.labels
-        entering = self._exchanged(len(image))
-
-        def run(group: Tensor) -> Tensor:
-            self.interrupt()
-            group = group.to(self.device)
-            if self.cascade:
-                members = constant(labels.membership.T, group.device)
-                group = append_masks(group[:, :-1], group[:, -1], members)
-            batch = self.room.of(load.batch)
-            score_mirrored = mirrored(
-                self.score_tiles, self.flips, left_right, labels, batch, executor, entering
-            )
-            return score_mirrored(group).to(image.device)
-
-        def tiles() -> int:
-            return max(1, self.room.of(load.batch) * load.workers // len(self.flips))
-
-        def fewer() -> int:
-            self.room.halve(load.batch)
-            return tiles()
-
-        reverse = self.plan.reversed_axes
-        return sliding_window(run, image, tile, self.step, tiles(), reverse, fewer)
-
-    def _exchanged(self, channels: int) -> list[int] | None:
-        """Return the order of the networks' input channels when left and right are exchanged."""
-        if not self.cascade:
-            return None
-        image = channels - 1
-        return [*range(image), *(image + target for target in self.plan.labels.mirrored_targets)]
-
-    def score_tiles(self, tiles: Tensor) -> Tensor:
-        """Return the networks' mean scores (B, channels, *P) float32 of tiles (B, C, *P)."""
-        total = score(self.networks[0], tiles, self.device, self.dtype)
-        for network in self.networks[1:]:
-            total = total + score(network, tiles, self.device, self.dtype)
-        return total / len(self.networks) if len(self.networks) > 1 else total
-
-
-def build_predictor(
-    networks: Sequence[nn.Module],
-    plan: Plan,
-    design: Design,
-    train_config: TrainConfig,
-    config: PredictConfig,
-    device: torch.device,
-    cascade: bool = False,
-) -> ArrayPredictor:
-    """Return the function from prepared arrays (C, z, y, x) to scores (channels, z, y, x) float32.
-
-    `design` and `train_config` are those of the training (`bundle.trained_design`); the networks
-    are copied, so a training may go on. See `ArrayPredictor` for `cascade`.
-    """
-    config = settle(config)
-    axes = mirrored_axes(train_config, design)
-    return ArrayPredictor(
-        networks=tuple(ready(network, device) for network in networks),
-        plan=plan,
-        design=design,
-        flips=tuple(choose_flips(axes, config.mirror or "all")),
-        step=config.step or 0.5,
-        grow=config.speed in GROWING,
-        device=device,
-        dtype=PRECISIONS[config.precision or PRECISION],
-        cascade=cascade,
-    )
 
 
 def load_predictor(bundle: Bundle, config: PredictConfig, device: torch.device) -> ArrayPredictor:
@@ -196,11 +43,13 @@ def load_stages(
 
 
 def run_stages(
-    stages: Sequence[Callable[[np.ndarray], Tensor]],
+    stages: Sequence[ArrayPredictor],
     prepared: Sequence[tuple[np.ndarray, Frame]],
     labels: Labels,
-) -> tuple[Tensor, Frame]:
-    """Return the scores of the last stage and their frame.
+) -> tuple[Tensor, Frame, Box | None]:
+    """Return the scores of the last stage, their frame, and where they are from.
+
+    The last is what `predict_localised` says.
 
     `prepared` holds one scan as each stage sees it. Each but the last is decoded to labels on the
     scan's own grid, as its validation cases were when the next one was trained.
@@ -209,10 +58,10 @@ def run_stages(
     for number, (predict, (array, frame)) in enumerate(zip(stages, prepared, strict=True), start=1):
         if label_map is not None:
             array = with_previous(array, previous_indices(label_map, frame, labels))
-        scores = predict(array)
+        scores, searched = predict_localised(predict, array, frame)
         if number < len(stages):
             label_map = decode_restored(scores, frame, labels)
-    return scores, frame
+    return scores, frame, searched
 
 
 def load_networks(bundle: Bundle) -> list[nn.Module]:
@@ -297,7 +146,8 @@ class Predictor:
         """
         image, labels = _image_of(array, spacing, direction), self.bundle.plan.labels
         prepared = _prepare_stages(self.bundle, image, self._trust)
-        return whole_probabilities([run_stages(self._stages, prepared, labels)], labels)
+        scores, frame, _ = run_stages(self._stages, prepared, labels)
+        return whole_probabilities([(scores, frame)], labels)
 
 
 def _image_of(
@@ -318,7 +168,7 @@ def _image_of(
 
 
 def predict_image(
-    stages: Sequence[Callable[[np.ndarray], Tensor]],
+    stages: Sequence[ArrayPredictor],
     bundle: Bundle,
     image: Image,
     trust: bool = False,
@@ -331,7 +181,8 @@ def predict_image(
     prepared = _prepare_stages(bundle, image, trust)
     if not image.array.any():
         return np.zeros(image.geometry.shape, labels.dtype)
-    return decode_restored(*run_stages(stages, prepared, labels), labels)
+    scores, frame, _ = run_stages(stages, prepared, labels)
+    return decode_restored(scores, frame, labels)
 
 
 def _prepare_stages(bundle: Bundle, image: Image, trust: bool) -> list[tuple[np.ndarray, Frame]]:

@@ -33,16 +33,11 @@ def save_probabilities(path: Path, members: Members, labels: Labels) -> None:
     if box == NOWHERE:
         save_certain_background(path, frame.source, labels)
         return
-    turned = tuple(
-        (start + offset, stop + offset)
-        for (start, stop), (offset, _) in zip(box, frame.box, strict=True)
-    )
 
     def fill(array: np.ndarray) -> None:
         restore_probabilities(members, labels, box, frame.turn(array))
 
-    source = frame.source_box((turned[0], turned[1], turned[2]))
-    write_probabilities(path, frame.source, source, labels, fill)
+    write_probabilities(path, frame.source, _on_source(box, frame), labels, fill)
 
 
 def save_certain_background(path: Path, geometry: Geometry, labels: Labels) -> None:
@@ -74,7 +69,7 @@ def uncertain_box(members: Members, labels: Labels) -> Box:
     against background is a convex function of the scores: where it is small at all neighbours it is
     small between them.
     """
-    boxes = [_restored(_uncertain_prepared(s, labels), frame) for s, frame in members]
+    boxes = [_restored(box_above(s, labels, -CERTAIN), frame) for s, frame in members]
     boxes = [box for box in boxes if all(stop > start for start, stop in box)]
     if not boxes:
         return NOWHERE
@@ -85,18 +80,36 @@ def uncertain_box(members: Members, labels: Labels) -> Box:
     return z, y, x
 
 
-def _uncertain_prepared(scores: Tensor, labels: Labels) -> Box:
-    """Return the box in voxels of the prepared grid; slice by slice, which takes no memory."""
+@torch.inference_mode()
+def box_above(scores: Tensor, labels: Labels, log_odds: float) -> Box:
+    """Return the box of prepared voxels where targets are more likely; NOWHERE without any.
+
+    Of all exclusive targets together against background, or of the likeliest of overlapping ones.
+    Slice by slice, which takes no memory.
+    """
     lines = [torch.zeros(size, dtype=torch.bool, device=scores.device) for size in scores.shape[1:]]
     for z in range(scores.shape[1]):
         part = scores[:, z].float()
         odds = torch.logsumexp(part[1:] - part[0], 0) if labels.exclusive else part.amax(0)
-        unsure = odds > -CERTAIN
+        unsure = odds > log_odds
         lines[0][z] = unsure.any()
         lines[1] |= unsure.any(1)
         lines[2] |= unsure.any(0)
     z_side, y_side, x_side = (_extent(line.cpu().numpy()) for line in lines)
     return z_side, y_side, x_side
+
+
+def restored_box(box: Box, frame: Frame) -> Box:
+    """Return a `box` of prepared voxels in voxels (Z, Y, X) of the scan."""
+    return _on_source(_restored(box, frame), frame)
+
+
+def _on_source(box: Box, frame: Frame) -> Box:
+    z, y, x = (
+        (start + offset, stop + offset)
+        for (start, stop), (offset, _) in zip(box, frame.box, strict=True)
+    )
+    return frame.source_box((z, y, x))
 
 
 def _restored(box: Box, frame: Frame) -> Box:

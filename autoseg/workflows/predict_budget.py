@@ -12,9 +12,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from autoseg.inference.array_predictor import ArrayPredictor
 from autoseg.inference.effort import Effort, describe_effort
 from autoseg.inference.pace import seconds_per_voxel, voxels_to_score, with_effort
-from autoseg.inference.predictor import ArrayPredictor
 
 log = logging.getLogger(__name__)
 

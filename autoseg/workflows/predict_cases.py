@@ -19,14 +19,21 @@ from autoseg.errors import DataError, ResourceError
 from autoseg.files import sha256
 from autoseg.hardware import memory_bytes
 from autoseg.image import Geometry, Image
+from autoseg.inference.array_predictor import ArrayPredictor
 from autoseg.inference.effort import effort_json
 from autoseg.inference.export import decode_mean
-from autoseg.inference.predictor import ArrayPredictor, load_stages, run_stages
-from autoseg.inference.probabilities import save_certain_background, save_probabilities
+from autoseg.inference.predictor import load_stages, run_stages
+from autoseg.inference.probabilities import (
+    NOWHERE,
+    restored_box,
+    save_certain_background,
+    save_probabilities,
+)
 from autoseg.io import read_case, read_labels, write_labels
 from autoseg.parallel import Outcome, overlapped
 from autoseg.plan import Plan
 from autoseg.postprocess import Rules, apply_rules, thresholds
+from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
 from autoseg.preprocessing.units import unexpected_units
@@ -78,6 +85,7 @@ class Computed:
     label_map: np.ndarray  # (Z, Y, X), before rules
     status: str  # of its Entry
     effort: Mapping[str, Any] = field(default_factory=dict)
+    searched: Sequence[Box | None] = ()
     networks_s: float = 0.0
     decode_s: float = 0.0
 
@@ -200,13 +208,29 @@ def _compute(
     _check_memory(prepared, engine)
     watch = Stopwatch()
     pairs = zip(chosen.models if chosen else engine.predictors, prepared.arrays, strict=True)
-    members = [run_stages(stages[-len(arrays) :], arrays, labels) for stages, arrays in pairs]
+    scored = [run_stages(stages[-len(arrays) :], arrays, labels) for stages, arrays in pairs]
+    members = [(scores, frame) for scores, frame, _ in scored]
     networks_s = watch.lap()
+    searched = [_searched(case, frame, box) for _, frame, box in scored]
     label_map = decode_mean(members, labels, thresholds(engine.rules, labels))
     if task.save_probabilities:
         save_probabilities(task.probabilities_of(case), members, labels)
     effort = effort_json(chosen.effort, engine.budget.folds) if chosen and engine.budget else {}
-    return Computed(geometry, label_map, "ok", effort, networks_s, watch.lap())
+    where = searched if any(searched) else []
+    return Computed(geometry, label_map, "ok", effort, where, networks_s, watch.lap())
+
+
+def _searched(case: Case, frame: Frame, box: Box | None) -> Box | None:
+    """Return the box (Z, Y, X) of the scan's voxels that were predicted; None: all of them."""
+    if box == NOWHERE:
+        log.info("%s: nothing found at first sight, so all of it is predicted", case.id)
+    if box is None or box == NOWHERE:
+        return None
+    source = restored_box(box, frame)
+    sizes = [stop - start for start, stop in source], frame.source.shape
+    inner, whole = ("x".join(map(str, size)) for size in sizes)
+    log.info("%s: predicted in %s of %s voxels", case.id, inner, whole)
+    return source
 
 
 def _finish(case: Case, computed: Computed, engine: Engine, task: Task) -> Entry:
@@ -221,8 +245,10 @@ def _finish(case: Case, computed: Computed, engine: Engine, task: Task) -> Entry
         write_object(path, label_map, labels, case.images[0], task.write)
     more = [task.probabilities_of(case)] if task.save_probabilities else []
     hashes = {file.name: sha256(file) for file in more}
-    source = source_of(case)
-    return Entry(case.id, path.name, sha256(path), source, computed.status, hashes, computed.effort)
+    return Entry(
+        case.id, path.name, sha256(path), source_of(case), computed.status, hashes,
+        computed.effort, computed.searched,
+    )  # fmt: skip
 
 
 def _check_memory(prepared: Prepared, engine: Engine) -> None:

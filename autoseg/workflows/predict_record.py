@@ -28,6 +28,7 @@ from autoseg.files import (
     write_json,
     write_text,
 )
+from autoseg.preprocessing.crop import Box
 
 FORMAT = "autoseg-predictions-1"
 PARTIAL, FINAL, FAILED = "predictions.partial.jsonl", "predictions.json", "failed.json"
@@ -46,6 +47,8 @@ class Entry:
     status: str = "ok"  # or "empty_image": nothing but zeros, so nothing was searched
     more: Mapping[str, str] = field(default_factory=dict)  # other files of the case: their hashes
     effort: Mapping[str, Any] = field(default_factory=dict)  # with --budget: what was averaged
+    # With speed "localise": of each model the box (Z, Y, X) that was predicted; None: all of it.
+    searched: Sequence[Box | None] = ()
 
 
 @dataclass
@@ -232,6 +235,6 @@ def described(entries: Iterable[Entry]) -> dict[str, Any]:
 def _described(entry: Entry) -> dict[str, Any]:
     told: dict[str, Any] = {
         "file": entry.file, "sha256": entry.sha256, "status": entry.status,
-        "more": dict(entry.more), "effort": dict(entry.effort),
+        "more": dict(entry.more), "effort": dict(entry.effort), "searched": to_json(entry.searched),
     }  # fmt: skip
-    return {name: value for name, value in told.items() if value != {}}
+    return {name: value for name, value in told.items() if value not in ({}, [])}

@@ -36,8 +36,9 @@ from autoseg.config import PredictConfig, TrainConfig
 from autoseg.device import describe_device, full_float32, pick_device
 from autoseg.errors import AutosegError, CorruptError, DataError, Problem
 from autoseg.files import from_json, json_text, read_json, to_json
+from autoseg.inference.array_predictor import build_predictor
 from autoseg.inference.export import decode_restored
-from autoseg.inference.predictor import build_predictor, load_networks
+from autoseg.inference.predictor import load_networks
 from autoseg.networks import NETWORKS
 from autoseg.networks.blocks import Norm
 from autoseg.plan import Configuration, Design, Plan

@@ -13,10 +13,10 @@ from autoseg.bundle import load_bundle, open_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.image import Geometry, Image
+from autoseg.inference.array_predictor import build_predictor
 from autoseg.inference.export import decode_restored
 from autoseg.inference.predictor import (
     Predictor,
-    build_predictor,
     load_stages,
     predict_image,
     run_stages,
@@ -26,7 +26,7 @@ from autoseg.networks import build_network
 from autoseg.plan import Plan
 from autoseg.preprocessing.prepare import prepare, prepare_labels
 from autoseg.preprocessing.previous import with_previous
-from tests.inference.conftest import make_plan
+from tests.inference.conftest import make_bundle, make_plan
 
 CPU = torch.device("cpu")
 SIDES = Labels({"kidney_left": (4,), "liver": (2,), "kidney_right": (9,)})
@@ -109,11 +109,12 @@ def test_the_second_stage_gets_the_first_ones_labels_on_its_own_grid(tmp_path: P
     np.testing.assert_array_equal(program(array, (1.5, 1.0, 1.0)), expected)
 
 
-def test_one_stage_is_what_it_always_was() -> None:
+def test_one_stage_is_its_predictor(tmp_path: Path) -> None:
     array = np.random.default_rng(1).normal(size=(1, 16, 24, 16)).astype(np.float32)
-    plan = make_plan()
+    bundle = load_bundle(make_bundle(tmp_path))
     image = Image(array, Geometry((16, 24, 16)))
-    prepared = prepare(image, plan, plan.configurations["3d_fullres"])
-    scores, frame = run_stages([torch.from_numpy], [prepared], plan.labels)
-    assert torch.equal(scores, torch.from_numpy(prepared[0]))
-    assert frame == prepared[1]
+    prepared = prepare(image, bundle.plan, bundle.settings)
+    stages = load_stages(bundle, PredictConfig(), CPU)
+    scores, frame, searched = run_stages(stages, [prepared], bundle.plan.labels)
+    assert torch.equal(scores, stages[0](prepared[0]))
+    assert (frame, searched) == (prepared[1], None)

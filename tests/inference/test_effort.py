@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autoseg.config import PredictConfig
+from autoseg.errors import UsageError
 from autoseg.inference.effort import Effort, describe_effort, effort_json, efforts, expected_loss
 
 ACCURATE = PredictConfig(speed="accurate")
@@ -70,3 +71,8 @@ def test_it_is_said_in_words_and_in_json():
     assert effort_json(effort, folds) == {
         "folds": [["0", "1"], ["4"]], "mirror": "off", "step": 0.75, "longer_tiles": True,
     }  # fmt: skip
+
+
+def test_there_is_no_budget_for_what_shows_only_on_the_way():
+    with pytest.raises(UsageError, match=r"budget with speed localise.*expected speed accurate"):
+        efforts(PredictConfig(speed="localise"), 5)

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from autoseg.config import PredictConfig, TrainConfig
-from autoseg.inference import predictor as module
-from autoseg.inference.predictor import ArrayPredictor, build_predictor
+from autoseg.inference import array_predictor as module
+from autoseg.inference.array_predictor import ArrayPredictor, build_predictor
 from autoseg.inference.runtime import GPU_TILES, Room, choose_load, tile_bytes
 
 from .conftest import make_plan

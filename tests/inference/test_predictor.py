@@ -14,9 +14,9 @@ from autoseg.bundle import load_bundle
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.errors import AutosegError, CorruptError, DataError, UsageError
 from autoseg.image import Geometry, Image, Orientation
+from autoseg.inference.array_predictor import build_predictor
 from autoseg.inference.predictor import (
     Predictor,
-    build_predictor,
     load_networks,
     load_predictor,
     predict_image,
@@ -241,6 +241,19 @@ def test_each_speed_says_what_it_sets():
     assert describe_speed(PredictConfig(speed="fast")).startswith(
         "speed fast: tiles overlap by a quarter and may outgrow the patch, no mirroring, float32"
     )
+
+
+def test_localising_says_how_far_around_and_other_speeds_take_no_margin():
+    assert describe_speed(PredictConfig(speed="localise")) == (
+        "speed localise: large scans only 20 mm around what a first look finds, tiles overlap by "
+        "half and may outgrow the patch, every other mirror image averaged, float32"
+    )
+    assert settle(PredictConfig(speed="localise", margin_mm=0)).margin_mm == 0
+    assert settle(PredictConfig()).margin_mm is None
+    with pytest.raises(UsageError, match="no use at speed balanced -> --speed localise"):
+        settle(PredictConfig(margin_mm=10))
+    with pytest.raises(UsageError, match=r"margin_mm -1, expected 0 or more"):
+        settle(PredictConfig(speed="localise", margin_mm=-1))
 
 
 def test_a_setting_wins_over_the_speed():

@@ -360,7 +360,7 @@ def noted(output: Path) -> list[str]:
 def test_a_case_is_written_and_noted_while_the_next_one_is_in_the_networks(
     workspace, images, tmp_path, monkeypatch
 ):
-    from autoseg.inference.predictor import ArrayPredictor
+    from autoseg.inference.array_predictor import ArrayPredictor
 
     score, seen = ArrayPredictor.__call__, []
 
@@ -386,6 +386,36 @@ def test_where_the_time_went_is_told_at_the_end(workspace, images, tmp_path, cap
         f"{number} reading and preparing, {number} in networks, {number} decoding, {number} writing"
     )
     assert re.fullmatch(f"{steps}; networks waited {number} for scans and files", line)
+
+
+def test_what_was_localised_is_told_and_noted_on_the_scans_own_grid(
+    workspace, tmp_path, caplog, monkeypatch
+):
+    from autoseg.inference import localise
+
+    caplog.set_level("INFO", "autoseg")
+    grid = Geometry((40, 60, 70), (1.0, 0.5, 1.0))
+    for name in ("large", "other"):
+        write_scan(tmp_path / "images" / f"{name}.nii.gz", 1, grid)
+    write_scan(tmp_path / "images" / "small.nii.gz")
+    # Prepared at 1 mm: 40x30x70 voxels; a patch is 16x24x16. Rows 0 to 48 are made from 0 to 23.
+    found = iter([((20, 22), (10, 14), (50, 60)), localise.NOWHERE])
+    monkeypatch.setattr(localise, "_first_look", lambda *_: next(found))
+    out = tmp_path / "out"
+    manifest = predict(workspace, tmp_path / "images", out, speed="localise",
+                       settings=["margin_mm=3"])  # fmt: skip
+    assert "large: predicted in 16x49x16 of 40x60x70 voxels" in caplog.text
+    assert "other: nothing found at first sight, so all of it is predicted" in caplog.text
+    cases = manifest["cases"]
+    assert cases == json.loads((out / FINAL).read_text())["cases"]
+    assert cases["large"]["searched"] == [[[13, 29], [0, 49], [47, 63]]]
+    assert "searched" not in cases["other"]
+    assert "searched" not in cases["small"]
+    assert manifest["settings"]["margin_mm"] == 3
+    label_map = read_labels(out / "large.nii.gz").array[0]
+    assert label_map[13:29, :49, 47:63].any()
+    label_map[13:29, :49, 47:63] = 0
+    assert not label_map.any()
 
 
 def test_a_damaged_or_outdated_result_is_made_again(workspace, images, tmp_path):
@@ -417,7 +447,7 @@ def test_an_unfinished_run_of_other_settings_is_not_continued(workspace, images,
 def test_a_signal_drops_the_running_case_and_the_same_command_continues(
     workspace, images, tmp_path, monkeypatch
 ):
-    from autoseg.inference.predictor import ArrayPredictor
+    from autoseg.inference.array_predictor import ArrayPredictor
 
     predict(workspace, images, tmp_path / "whole")
     score, calls = ArrayPredictor.__call__, []

@@ -1,0 +1,86 @@
+"""Localise, then predict: of a large scan only what lies around its targets.
+
+The first look is at the whole scan, by the first network alone, over tiles that do not overlap, not
+mirrored. It sees the scan as it was trained to; a coarser copy would cost less, but shows
+everything in other sizes. The second stage of a cascade needs no look: it has seen what the first
+one found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoseg.inference.array_predictor import ArrayPredictor
+from autoseg.inference.probabilities import CERTAIN, NOWHERE, box_above
+from autoseg.labels import Labels
+from autoseg.preprocessing.crop import Box, crop, nonzero_box
+from autoseg.preprocessing.prepare import Frame
+
+LARGE = 8  # tiles: in a scan that is cut into no more than these, little can be spared
+LIKELY = 0.1  # probability of all targets together from which a voxel is worth a second look
+
+
+def predict_localised(
+    predict: ArrayPredictor, array: np.ndarray, frame: Frame
+) -> tuple[Tensor, Box | None]:
+    """Return the scores (channels, z, y, x) of a prepared `array` (C, z, y, x), and where it was.
+
+    None: `predict` does not localise, or the array is not large. NOWHERE: the first look found
+    nothing, so all of the array was predicted. Else the box (half-open, prepared voxels) outside of
+    which background is certain, because nothing was found within `margin_mm`.
+    """
+    if predict.margin_mm is None or predict.tiles(array.shape[1:]) <= LARGE:
+        return predict(array), None
+    found = _found_before(array) if predict.cascade else _first_look(predict, array)
+    if found == NOWHERE:
+        return predict(array), NOWHERE
+    shape, patch = array.shape[1:], predict.design.patch_size
+    box = _around(found, shape, frame.prepared_spacing, predict.margin_mm, patch)
+    inside = predict(crop(array, box))
+    with torch.inference_mode():
+        scores = _background(inside, shape, predict.plan.labels)
+        z, y, x = (slice(*side) for side in box)
+        scores[:, z, y, x] = inside
+    return scores, box
+
+
+def _first_look(predict: ArrayPredictor, array: np.ndarray) -> Box:
+    look = dataclasses.replace(predict, networks=predict.networks[:1], flips=((),), step=1.0)
+    return box_above(look(array), predict.plan.labels, math.log(LIKELY / (1 - LIKELY)))
+
+
+def _found_before(array: np.ndarray) -> Box:
+    """Return the box of what the previous stage found: value indices in the last channel."""
+    return nonzero_box(array[-1:]) if array[-1].any() else NOWHERE
+
+
+def _around(
+    box: Box,
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    margin_mm: float,
+    patch_size: Sequence[int],
+) -> Box:
+    """Return `box` with a margin, and as large as a patch where the array of `shape` is."""
+    sides = []
+    for (start, stop), size, mm, patch in zip(box, shape, spacing, patch_size, strict=True):
+        margin = math.ceil(margin_mm / mm)
+        begin, end = max(0, start - margin), min(size, stop + margin)
+        length = max(end - begin, min(patch, size))
+        begin = min(max(0, begin - (length - (end - begin)) // 2), size - length)
+        sides.append((begin, begin + length))
+    return sides[0], sides[1], sides[2]
+
+
+def _background(like: Tensor, shape: Sequence[int], labels: Labels) -> Tensor:
+    """Return scores of certain background (channels, *shape), of the kind of `like`."""
+    scores = like.new_full((labels.channels, *shape), 0.0 if labels.exclusive else -CERTAIN)
+    if labels.exclusive:
+        scores[0] = CERTAIN
+    return scores
