@@ -97,7 +97,8 @@ def measure(
         after = os.times()
         out.seek(0), errors.seek(0)
         if process.returncode:
-            sys.exit(f"{' '.join(map(str, words))[:200]} failed:\n{errors.read()[-3000:]}")
+            told = out.read() + errors.read()
+            sys.exit(f"{' '.join(map(str, words))[:200]} failed:\n{told[-3000:]}")
         used = sum(after[2:4]) - sum(before[2:4])
         return Cost(wall, used, peak / 2**30), out.read()
 
@@ -284,18 +285,18 @@ def _write_small_phantom(raw: Path, number: int) -> None:
     write_labels(raw / "labelsTr" / f"case_{number:03d}.nii.gz", labels, geometry)
 
 
-def write_phantom_cts(raw: Path, cases: int = 8) -> Path:
+def write_phantom_cts(raw: Path, cases: int = 8, slices: int | None = None) -> Path:
     """Write CTs of 512x512x50-92 at 0.7 to 1 mm x 3 to 5 mm; return the folder of the data set.
 
     Real kidneys where the masks are there, else ellipsoids; intensities are made: air, a body with
-    texture, organs a little brighter.
+    texture, organs a little brighter. `slices`: all of them have so many.
     """
     masks = _kidney_masks()
     for kind in ("imagesTr", "labelsTr"):
         (raw / kind).mkdir(parents=True)
     for number in range(cases):
         rng = np.random.default_rng(number)
-        labels = _label_volume(masks, number, rng)
+        labels = _label_volume(masks, number, rng, slices)
         plane, thick = rng.uniform(0.7, 1.0), rng.uniform(3.0, 5.0)
         geometry = Geometry(labels.shape, (thick, plane, plane))
         write_image(
@@ -323,8 +324,11 @@ def _kidney_masks() -> list[np.ndarray]:
     return found
 
 
-def _label_volume(masks: Sequence[np.ndarray], number: int, rng: np.random.Generator) -> np.ndarray:
+def _label_volume(
+    masks: Sequence[np.ndarray], number: int, rng: np.random.Generator, wanted: int | None
+) -> np.ndarray:
     slices = int(rng.integers(50, 93))
+    slices = slices if wanted is None else wanted
     if masks:
         mask = masks[number % len(masks)]
         index = np.linspace(0, len(mask) - 1, slices).round().astype(int)
