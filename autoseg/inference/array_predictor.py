@@ -71,15 +71,20 @@ class ArrayPredictor:
         image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
         tile = self.tile_size(array.shape[1:])
         run = partial(self._scores, tile=tile)
+
+        def run_there(image: Tensor) -> Tensor:
+            return run(image.to(self.device, non_blocking=True))
+
         scores = None
         if self.device.type == "cpu":
             scores = run(image)
         elif self._has_room(image, tile):
-            scores = if_it_fits(run, image.to(self.device, non_blocking=True))
+            scores = if_it_fits(run_there, image)
         if scores is None:
             log.warning("the GPU's memory is too small for this case: it is kept in main memory")
             scores = run(image)
-        if not bool(torch.isfinite(scores).all()):
+        # NaN and infinity stay in a sum, and it takes no memory.
+        if not math.isfinite(float(scores.sum())):
             raise AutosegError(
                 f"the network's scores are not finite in {self.dtype}",
                 remedy="use --set precision=float32, or train again",
