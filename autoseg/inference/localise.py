@@ -1,9 +1,9 @@
 """Localise, then predict: of a large scan only what lies around its targets.
 
-The first look is at the whole scan, by the first network alone, over tiles that do not overlap, not
-mirrored. It sees the scan as it was trained to; a coarser copy would cost less, but shows
-everything in other sizes. The second stage of a cascade needs no look: it has seen what the first
-one found.
+The first look is at the whole scan, by the first network alone, over tiles that overlap by a
+quarter, not mirrored. It sees the scan as it was trained to; a coarser copy would cost less, but
+shows everything in other sizes. The second stage of a cascade needs no look: it has seen what the
+first one found.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from autoseg.inference.array_predictor import ArrayPredictor
+from autoseg.inference.effort import WIDE_STEP
 from autoseg.inference.probabilities import CERTAIN, NOWHERE, box_above
 from autoseg.labels import Labels
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
@@ -51,7 +52,7 @@ def predict_localised(
 
 
 def _first_look(predict: ArrayPredictor, array: np.ndarray) -> Box:
-    look = dataclasses.replace(predict, networks=predict.networks[:1], flips=((),), step=1.0)
+    look = dataclasses.replace(predict, networks=predict.networks[:1], flips=((),), step=WIDE_STEP)
     return box_above(look(array), predict.plan.labels, math.log(LIKELY / (1 - LIKELY)))
 
 

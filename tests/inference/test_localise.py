@@ -83,7 +83,7 @@ def test_far_less_passes_the_network():
     quick, thorough = predictor(), predictor(speed="balanced")
     predict_localised(quick, scan(), frame_of(spacing=(4.0, 4.0, 4.0)))
     predict_localised(thorough, scan(), frame_of(spacing=(4.0, 4.0, 4.0)))
-    assert quick.networks[0].voxels < 0.4 * thorough.networks[0].voxels
+    assert quick.networks[0].voxels < 0.5 * thorough.networks[0].voxels
 
 
 def test_where_nothing_is_found_all_of_the_scan_is_predicted():
@@ -110,7 +110,7 @@ def test_other_speeds_do_not_localise():
     assert predict_localised(predictor(speed="fast"), scan(), frame_of())[1] is None
 
 
-def test_the_first_look_is_one_network_that_sees_each_voxel_once_unmirrored():
+def test_the_first_look_is_one_network_without_mirroring_whose_tiles_overlap_by_a_quarter():
     predict = predictor()
     second = Bright(3)
     both = build_predictor(
@@ -120,7 +120,7 @@ def test_the_first_look_is_one_network_that_sees_each_voxel_once_unmirrored():
     assert len(both.flips) == 4
     predict_localised(both, scan(bright=False), frame_of())
     first, other = (network.voxels for network in both.networks)
-    tiles = (4, 4, 5)  # that do not overlap, of 16x24x16
+    tiles = (5, 5, 6)  # of 16x24x16, at most 12, 18 and 12 voxels apart
     assert first - other == math.prod(tiles) * 16 * 24 * 16
 
 
