@@ -9,6 +9,7 @@ through its cases: it must not grow.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,12 @@ ALL_TO_TRAIN = "full"  # no validation: the start is what counts
 
 
 def main() -> None:
-    """Print milliseconds per case and memory for every stage and size."""
+    """Print seconds, milliseconds per case and memory for every stage and size."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 200, 2000])
     options = parser.parse_args()
     print("| cases | plan | start of training | predict | evaluate |")
-    print("|---|---|---|---|---|")
+    print("|---|---|---|---|---|", flush=True)
     growth: list[tuple[int, list[tuple[int, float]]]] = []
     for cases in options.sizes:
         with tempfile.TemporaryDirectory() as where:
@@ -55,10 +56,10 @@ def main() -> None:
 def predict(folder: Path, images: Path) -> tuple[Cost, list[tuple[int, float]]]:
     """Predict; return the cost and (label maps written, megabytes) as it went on."""
     words = autoseg("predict", "-i", images, "-o", folder / "predicted", "-w", folder)
-    begin, seen, peak = time.perf_counter(), [], 0.0
+    begin, before, seen, peak = time.perf_counter(), os.times(), [], 0.0
     process = subprocess.Popen(
         [str(w) for w in (*words, "--device", "cpu")], cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wanted = 20
@@ -72,7 +73,9 @@ def predict(folder: Path, images: Path) -> tuple[Cost, list[tuple[int, float]]]:
             wanted = done * 2
     if process.returncode:
         sys.exit("predict failed")
-    return Cost(time.perf_counter() - begin, 0.0, peak / 1024), seen
+    after = os.times()
+    used = sum(after[2:4]) - sum(before[2:4])
+    return Cost(time.perf_counter() - begin, used, peak / 1024), seen
 
 
 def _held_mb(pid: int) -> float:
@@ -84,8 +87,9 @@ def _held_mb(pid: int) -> float:
 
 
 def _per_case(cost: Cost, cases: int) -> str:
+    wall, used = (1000 * seconds / cases for seconds in (cost.wall_s, cost.processor_s))
     return (
-        f"{cost.wall_s:.1f} s = {1000 * cost.wall_s / cases:.0f} ms a case, {cost.peak_gb:.2f} GB"
+        f"{cost.wall_s:.1f} s, a case {wall:.0f} ms ({used:.0f} processor), {cost.peak_gb:.2f} GB"
     )
 
 
