@@ -122,7 +122,8 @@ def _targets(labels: Labels) -> str:
 def _training(data: TrainingData | None, design: Design, config: TrainConfig) -> str:
     cases = NOT_STATED if data is None else str(data.cases)
     patch = " x ".join(map(str, design.patch_size))
-    steps = f", {config.steps:,} steps" if config.steps else ""
+    # A budget of time gives each fold its own number; the settings are those of the last one.
+    steps = f", {config.steps:,} steps in the fold trained last" if config.steps else ""
     return "\n".join([
         "## How it was trained\n",
         f"- Cases: {cases} (each network of a cross-validation has seen a part of them)",
@@ -143,12 +144,12 @@ def _results(card: ModelCard) -> str:
     ]
     if len(rows) > 1:
         rows.append(("mean", *(_foreground(results.foreground.get(m)) for m in metrics)))
-    folds = ", ".join(results.folds)
+    folds = f"fold{'s' * (len(results.folds) > 1)} {', '.join(results.folds)}"
     named = {f"{name} {mm:g}" for name, mm in results.nsd_tolerance_mm.items()}
     tolerance = f" NSD tolerance in mm: {', '.join(sorted(named))}." if "nsd" in metrics else ""
     return "\n".join([
         head,
-        f"Cross-validation: fold {folds}, {results.cases} cases, each predicted by a network that "
+        f"Cross-validation: {folds}, {results.cases} cases, each predicted by a network that "
         "has not seen it. Mean [95 % interval], n = cases in which the number is defined, before "
         f"any rules on label maps.{tolerance}\n",
         _table(("target", *(METRICS[m] for m in metrics)), rows),

@@ -89,7 +89,8 @@ def _find(name: str | None, known: list[str], folder: Path, remedy: str) -> str:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise UsageError(f"dataset '{name}' could be {' or '.join(matches)}", place=str(folder))
+        fact = f"dataset '{name}' could be {' or '.join(matches)}"
+        raise UsageError(fact, place=str(folder), remedy="name its folder with -d")
     raise UsageError(
         f"unknown dataset '{name}'",
         place=str(folder),

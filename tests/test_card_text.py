@@ -12,10 +12,14 @@ from autoseg.plan import IntensityStats, Plan
 from tests.inference.conftest import make_plan
 
 
-def page(card: ModelCard = ModelCard(), plan: Plan | None = None) -> str:  # noqa: B008
+def page(
+    card: ModelCard = ModelCard(),  # noqa: B008
+    plan: Plan | None = None,
+    config: TrainConfig = TrainConfig(),  # noqa: B008
+) -> str:
     plan = plan or make_plan()
     settings = plan.configurations["3d_fullres"]
-    return card_text(card, plan, settings, "S", settings.sizes["S"], TrainConfig(), "1.2")
+    return card_text(card, plan, settings, "S", settings.sizes["S"], config, "1.2")
 
 
 def test_what_nobody_stated_is_said_to_be_not_stated():
@@ -32,12 +36,19 @@ def test_texts_channels_targets_and_how_to_run_are_there():
         assert words in text
 
 
+def test_steps_are_said_to_be_those_of_one_fold():
+    assert "loss dice_ce, 18 steps in the fold trained last" in page(config=TrainConfig(steps=18))
+    assert "steps" not in page()
+
+
 def test_numbers_are_never_without_n():
     score = Score(0.87, 28, 30, (0.85, 0.89))
     results = Results(("0", "1"), 30, {"dice": score}, {"anterior": {"dice": score}}, "surfel")
     text = page(ModelCard(results=results))
     assert "| anterior | 0.87 [0.85, 0.89], n = 28 of 30 |" in text
-    assert "fold 0, 1, 30 cases" in text
+    assert "Cross-validation: folds 0, 1, 30 cases" in text
+    one = page(ModelCard(results=dataclasses.replace(results, folds=("2",))))
+    assert "Cross-validation: fold 2, 30 cases" in one
     both = {"anterior": {"dice": score}, "posterior": {"dice": score}}
     mean = Score(0.8, 2, 2)
     text = page(

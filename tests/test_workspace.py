@@ -53,7 +53,7 @@ def test_an_exact_name_wins_over_a_short_one(tmp_path):
 
 def test_a_short_name_of_two_datasets_is_ambiguous(tmp_path):
     workspace = make(tmp_path, "raw", "Dataset001_LIVER", "Dataset002_LIVER")
-    with pytest.raises(UsageError, match="could be Dataset001_LIVER or Dataset002_LIVER"):
+    with pytest.raises(UsageError, match="could be Dataset001_LIVER or Dataset002_LIVER -> name"):
         workspace.find_raw("LIVER")
 
 
