@@ -132,7 +132,9 @@ def judge(bundle: Path, theirs: Path, ours: Path) -> bool:
             f"{target}: Dice {whole:.5f} over {len(pairs)} cases, worst case {worst:.5f}, "
             f"{changed} of {size // 2} voxels differ"
         )
-        fine &= whole >= SMALLEST_DICE
+        if not size:
+            print(f"{target}: found nowhere, so nothing was compared")
+        fine &= bool(size) and whole >= SMALLEST_DICE
     return fine
 
 

@@ -144,7 +144,10 @@ def describe_model(bundle: Bundle, kind: str) -> dict[str, Any]:
     strange = [name for name in settings.normalizers if name not in MEASURED]
     if strange or settings.previous is not None:
         fact = f"'{strange[0]}' normalises" if strange else f"continues {settings.previous}"
-        raise UsageError(f"{settings.name}: {fact}, which no other program can do")
+        raise UsageError(
+            f"{settings.name}: {fact}, which {DESCRIPTION} cannot say",
+            remedy=f"--to zip{'' if strange else ', or --to nnunet'}",
+        )
     labels = plan.labels
     return {
         "format": FORMAT,

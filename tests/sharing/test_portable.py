@@ -182,5 +182,7 @@ def test_a_normaliser_of_ones_own_cannot_be_told(tmp_path: Path):
     strange = dataclasses.replace(settings, normalizers=("my.module:norm",))
     plan = dataclasses.replace(plan, configurations={"3d_fullres": strange})
     bundle = load_bundle(save(tmp_path / "b", plan), trust=True)
-    with pytest.raises(UsageError, match=r"'my\.module:norm' normalises, which no other program"):
+    said = r"'my\.module:norm' normalises, which model\.json cannot say -> --to zip$"
+    with pytest.raises(UsageError, match=said):
         write_portable(bundle, tmp_path / "model", "onnx")
+    assert not (tmp_path / "model").exists()
