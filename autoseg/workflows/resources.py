@@ -61,7 +61,7 @@ def _scan_of(case: Case) -> Scan:
 
 def _bytes_of(path: Path) -> int:
     if path.is_dir():
-        return sum(file.stat().st_size for file in path.iterdir())
+        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     return path.stat().st_size if path.exists() else 0
 
 

@@ -41,6 +41,7 @@ def test_a_series_has_the_size_of_its_files_and_a_bad_file_none(dataset, tmp_pat
     series.mkdir()
     for number in range(3):
         (series / f"{number}.dcm").write_bytes(bytes(200))
+    (series / "4.dcm").symlink_to("nowhere")
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(b"no image")
     cases = (Case("series", (series,)), Case("broken", (broken,)))
