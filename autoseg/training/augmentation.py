@@ -137,11 +137,15 @@ def make_chain(
                 image[index] = step(image[index], draw)
         target = batch.target.clone()
         previous = None if batch.previous is None else batch.previous.clone()
+        reversed_axes: list[list[int]] = [[] for _ in image]
         for axis in axes:
             chosen, here = choose_samples(batch, MIRROR_PROBABILITY, rng)
-            exchanged = partner if axis == left_right_axis else None
-            mine = chosen[here] - batch.first
-            mirror_samples(image, (target, previous), mine, axis, exchanged)
+            for sample in chosen[here] - batch.first:
+                reversed_axes[sample].append(axis)
+        maps = [target] if previous is None else [target, previous]
+        for sample, own in enumerate(reversed_axes):
+            exchanged = partner if left_right_axis in own else None
+            mirror(image[sample], [label_map[sample] for label_map in maps], own, exchanged)
         return dataclasses.replace(batch, image=image, target=target, previous=previous)
 
     return augment
@@ -197,25 +201,18 @@ def host_rng(generator: torch.Generator) -> np.random.Generator:
     return np.random.default_rng(state)
 
 
-def mirror_samples(
-    image: Tensor,
-    label_maps: Sequence[Tensor | None],
-    chosen: np.ndarray,
-    axis: int,
-    partner: np.ndarray | None,
+def mirror(
+    image: Tensor, label_maps: Sequence[Tensor], axes: Sequence[int], partner: np.ndarray | None
 ) -> None:
-    """Reverse `axis` of the chosen samples in place, of `image` and of every label map there is.
+    """Reverse `axes` of one sample in place: of its image (C, *P) and its label maps (*P).
 
     `partner` exchanges value indices.
     """
-    if not len(chosen):
+    if not axes:
         return
-    index = send(chosen, image.device)
-    image[index] = image[index].flip(axis + 2)
+    image.copy_(image.flip([axis + 1 for axis in axes]))
     for label_map in label_maps:
-        if label_map is None:
-            continue
-        mirrored = label_map[index].flip(axis + 1)
+        mirrored = label_map.flip(list(axes))
         if partner is not None:
             mirrored = constant(partner, image.device)[mirrored.long()]
-        label_map[index] = mirrored
+        label_map.copy_(mirrored)
