@@ -82,8 +82,8 @@ def warn_absent_targets(order: Order, cases: Sequence[PreparedCase]) -> None:
     absent = [name for name, column in zip(names, pool.present.T, strict=True) if not column.any()]
     if absent:
         told = ", ".join(absent[:SHOWN]) + ", ..." * (len(absent) > SHOWN)
-        log.warning("%d of %d targets are in none of the training cases of fold %s and cannot be "
-                    "learnt: %s", len(absent), len(names), order.fold, told)  # fmt: skip
+        log.warning("no training case of fold %s shows %d of %d targets, which cannot be learnt: "
+                    "%s", order.fold, len(absent), len(names), told)  # fmt: skip
 
 
 def _introduce_mirroring(labels: Labels) -> None:

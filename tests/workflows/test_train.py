@@ -411,7 +411,7 @@ def test_a_target_that_no_training_case_shows_is_named(
     assert "cannot be learnt" not in caplog.text
     monkeypatch.setattr(train_fold, "open_cases", without_core)
     quick(workspace, overwrite=True)
-    fact = "1 of 2 targets are in none of the training cases of fold 0 and cannot be learnt: core"
+    fact = "no training case of fold 0 shows 1 of 2 targets, which cannot be learnt: core"
     assert fact in caplog.messages
 
 
