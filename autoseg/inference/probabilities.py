@@ -69,7 +69,7 @@ def uncertain_box(members: Members, labels: Labels) -> Box:
     against background is a convex function of the scores: where it is small at all neighbours it is
     small between them.
     """
-    boxes = [_restored(box_above(s, labels, -CERTAIN), frame) for s, frame in members]
+    boxes = [_restored(_uncertain_prepared(s, labels), frame) for s, frame in members]
     boxes = [box for box in boxes if all(stop > start for start, stop in box)]
     if not boxes:
         return NOWHERE
@@ -80,18 +80,13 @@ def uncertain_box(members: Members, labels: Labels) -> Box:
     return z, y, x
 
 
-@torch.inference_mode()
-def box_above(scores: Tensor, labels: Labels, log_odds: float) -> Box:
-    """Return the box of prepared voxels where targets are more likely; NOWHERE without any.
-
-    Of all exclusive targets together against background, or of the likeliest of overlapping ones.
-    Slice by slice, which takes no memory.
-    """
+def _uncertain_prepared(scores: Tensor, labels: Labels) -> Box:
+    """Return the box in voxels of the prepared grid; slice by slice, which takes no memory."""
     lines = [torch.zeros(size, dtype=torch.bool, device=scores.device) for size in scores.shape[1:]]
     for z in range(scores.shape[1]):
         part = scores[:, z].float()
         odds = torch.logsumexp(part[1:] - part[0], 0) if labels.exclusive else part.amax(0)
-        unsure = odds > log_odds
+        unsure = odds > -CERTAIN
         lines[0][z] = unsure.any()
         lines[1] |= unsure.any(1)
         lines[2] |= unsure.any(0)

@@ -12,8 +12,8 @@ from torch import nn
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.image import Geometry
 from autoseg.inference.array_predictor import ArrayPredictor, build_predictor
-from autoseg.inference.localise import _around, predict_localised
-from autoseg.inference.probabilities import CERTAIN, NOWHERE, box_above
+from autoseg.inference.localise import _around, likely_box, predict_localised
+from autoseg.inference.probabilities import CERTAIN, NOWHERE
 from autoseg.labels import Labels
 from autoseg.preprocessing.prepare import Frame
 
@@ -67,8 +67,9 @@ def test_scores_are_those_of_the_whole_scan_within_the_margin_and_background_els
     predict = predictor(Labels(targets), margin_mm=6)
     assert predict.plan.labels.exclusive != overlapping
     scores, box = predict_localised(predict, scan(), frame_of())
-    # 6 mm are 2, 3 and 6 voxels: 14x18x24, and a patch is 16x24x16.
-    assert box == ((17, 33), (34, 58), (2, 26))
+    # In cubes of 2x5x10 voxels: 20 to 30, 40 to 55, 0 to 20; 6 mm are 2, 3 and 6 voxels. That is
+    # 14x21x26, and a patch is 16x24x16.
+    assert box == ((17, 33), (36, 60), (0, 26))
     expected = predictor(Labels(targets), "balanced")(scan())
     inside = (slice(None), *(slice(*side) for side in box))
     torch.testing.assert_close(scores[inside], expected[inside], rtol=1e-4, atol=1e-4)
@@ -133,13 +134,29 @@ def test_a_box_grows_by_millimetres_to_a_patch_at_least_and_stays_in_the_scan():
     assert _around(((9, 10),) * 3, (20, 20, 20), (1.0,) * 3, 2.5, (1, 1, 1)) == ((6, 13),) * 3
 
 
-def test_likely_is_what_all_targets_are_together():
-    scores = torch.zeros(3, 4, 5, 6)
-    scores[0] = 10.0
-    scores[:, 2, 3, 4] = torch.tensor([0.0, -2.5, -2.5])  # 7.6 % each, 14 % together
-    exclusive = Labels({"a": (1,), "b": (2,)})
-    assert box_above(scores, exclusive, math.log(0.1 / 0.9)) == ((2, 3), (3, 4), (4, 5))
-    assert box_above(scores, exclusive, math.log(0.2 / 0.8)) == NOWHERE
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_cube_of_a_centimetre_counts_by_its_mean_probability(exclusive):
+    labels = Labels({"a": (1,), "b": (2,)} if exclusive else {"a": (1, 2), "b": (2,)})
+    scores = torch.full((labels.channels, 7, 12, 12), -20.0)
+    if exclusive:
+        scores[0] = 0.0
+    # Cubes of 2x5x10 voxels, 100 of them: nine are too few, eleven are enough.
+    spacing, first = (5.0, 2.0, 1.0), int(exclusive)
+    scores[first, 0, 0, :9] = 20.0
+    assert likely_box(scores, labels, spacing) == NOWHERE
+    scores[first, 1, 4, :2] = 20.0
+    assert likely_box(scores, labels, spacing) == ((0, 2), (0, 5), (0, 10))
+    scores[first, 6, 11, 11] = 20.0  # of the last cube only 1x2x2 voxels are there
+    assert likely_box(scores, labels, spacing) == ((0, 7), (0, 12), (0, 12))
+
+
+def test_exclusive_targets_are_likely_together():
+    scores = torch.zeros(3, 2, 2, 2)
+    scores[1:] = -2.5  # 7 % each, 14 % together
+    labels = Labels({"a": (1,), "b": (2,)})
+    assert likely_box(scores, labels, (1.0, 1.0, 1.0)) == ((0, 2), (0, 2), (0, 2))
+    scores[1:] = -3.2  # 7 % together
+    assert likely_box(scores, labels, (1.0, 1.0, 1.0)) == NOWHERE
 
 
 class Seen(nn.Module):
