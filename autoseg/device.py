@@ -10,8 +10,6 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import numpy as np
 import torch
@@ -189,24 +187,6 @@ def _constant(content: bytes, dtype: str, shape: tuple[int, ...], device: torch.
     array = np.frombuffer(content, dtype).reshape(shape).copy()
     with torch.inference_mode(False):
         return torch.from_numpy(array).to(device)
-
-
-def start_threads(workers: int, threads: int, name: str) -> ThreadPoolExecutor:
-    """Return `workers` threads, each of which computes with `threads`.
-
-    The number of threads that the rest of the process computes with stays as it is.
-    """
-    own, all_started = torch.get_num_threads(), Barrier(workers)
-    pool = ThreadPoolExecutor(workers, name)
-
-    def start(_: int) -> None:
-        torch.get_num_threads()  # else the first operator would set this thread's number again
-        torch.set_num_threads(threads)
-        all_started.wait()  # so that no thread starts two of these, and another none
-
-    list(pool.map(start, range(workers)))
-    torch.set_num_threads(own)  # it is also the default of threads that start later
-    return pool
 
 
 def memory_of(name: str) -> tuple[int, int] | None:

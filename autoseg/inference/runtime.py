@@ -12,14 +12,15 @@ import copy
 import logging
 import math
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Barrier
 
 import torch
 from torch import Tensor, nn
 
-from autoseg.device import autocast, start_threads
+from autoseg.device import autocast
 from autoseg.hardware import cores
 from autoseg.inference.sliding import LIVE_ACTIVATIONS, TILE_BYTES
 from autoseg.plan import Design
@@ -98,7 +99,19 @@ def make_executor(load: Load) -> Executor | None:
 
     The number of threads that the rest of the process computes with stays as it is.
     """
-    return None if load.workers == 1 else start_threads(load.workers, load.threads, "predict")
+    if load.workers == 1:
+        return None
+    own, all_started = torch.get_num_threads(), Barrier(load.workers)
+    pool = ThreadPoolExecutor(load.workers, "predict")
+
+    def start(_: int) -> None:
+        torch.get_num_threads()  # else the first operator would set this thread's number again
+        torch.set_num_threads(load.threads)
+        all_started.wait()  # so that no thread starts two of these, and another none
+
+    list(pool.map(start, range(load.workers)))
+    torch.set_num_threads(own)  # it is also the default of threads that start later
+    return pool
 
 
 # One set of threads per process: several predictors would only get in each other's way.
