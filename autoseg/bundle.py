@@ -269,7 +269,7 @@ def _fold_cards(folder: Path) -> list[Path]:
 def check_hash(path: Path, expected: str, remedy: str = "copy the bundle again") -> None:
     """Raise CorruptError when the file is missing or its SHA-256 is another one."""
     if not path.is_file():
-        raise CorruptError("is missing from the bundle", place=str(path))
+        raise CorruptError("is missing from the bundle", place=str(path), remedy=remedy)
     if sha256(path) != expected:
         raise CorruptError(
             "was changed or damaged after it was written",

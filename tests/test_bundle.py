@@ -89,7 +89,7 @@ def test_a_folder_without_a_model_is_the_users_mistake(tmp_path: Path):
 def test_missing_weights_are_named(tmp_path: Path):
     make_bundle(tmp_path)
     (tmp_path / "fold_0" / "weights.safetensors").unlink()
-    with pytest.raises(CorruptError, match="missing from the bundle"):
+    with pytest.raises(CorruptError, match="missing from the bundle -> copy the bundle again"):
         load_bundle(tmp_path)
 
 

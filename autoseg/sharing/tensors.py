@@ -82,7 +82,8 @@ def _header_bytes(path: Path) -> bytes:
             length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
             header = stream.read(length) if length <= LARGEST_HEADER else b""
     except FileNotFoundError as error:
-        raise CorruptError("is missing from the bundle", place=str(path)) from error
+        fact, remedy = "is missing from the bundle", "copy the bundle again"
+        raise CorruptError(fact, place=str(path), remedy=remedy) from error
     if length > LARGEST_HEADER or len(header) < length:
         raise CorruptError(f"is not safetensors: a header of {length:,} bytes", place=str(path))
     return header
