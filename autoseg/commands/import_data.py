@@ -94,7 +94,8 @@ def run(options: argparse.Namespace) -> str:
         annotated=options.annotated,
         link=options.link,
     )
-    return f"next: autoseg_plan -d {quote(options.dataset)}"
+    elsewhere = f" -w {quote(str(options.workspace))}" if options.workspace != Path() else ""
+    return f"next: autoseg_plan{elsewhere} -d {quote(options.dataset)}"
 
 
 def _import_model(options: argparse.Namespace) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from autoseg.cli import main
 from autoseg.dataset import load_dataset
 from autoseg.errors import DataError, UsageError
 from autoseg.image import Geometry, Image
@@ -199,6 +200,17 @@ def test_images_without_labels_are_kept_for_prediction(tmp_path, caplog):
     assert [case.id for case in import_volumes(tmp_path).cases] == ["a"]
     assert (tmp_path / "raw" / "D" / "imagesTs" / "b_0000.nii.gz").exists()
     assert "1 images without labels, now in imagesTs" in caplog.text
+
+
+def test_the_next_command_is_told_with_its_workspace(tmp_path, monkeypatch, capsys):
+    write_volumes(tmp_path, ["a"])
+    monkeypatch.chdir(tmp_path)
+    words = ["import", "-d", "D", "--images", "scans/{case}.nii.gz", "--channels", "MR"]
+    words += ["--labels", "masks/{case}_seg.nii.gz", "--classes", "x"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "next: autoseg_plan -d D\n"
+    assert main([*words, "-w", "else where"]) == 0
+    assert capsys.readouterr().out == "next: autoseg_plan -w 'else where' -d D\n"
 
 
 def test_mistakes_of_the_command_are_named(tmp_path):
