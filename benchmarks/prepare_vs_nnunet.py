@@ -49,7 +49,8 @@ if saved:
 print(json.dumps([seconds, peak]))
 """
 AUTOSEG = """
-from autoseg.preprocessing.resample import resample, resample_labels
+from autoseg.preprocessing.resample import resample
+from autoseg.preprocessing.resample_labels import resample_labels
 before, start = measure_from_here(), time.perf_counter()
 if kind == "labels":
     out = resample_labels(array, new, spacing, target)

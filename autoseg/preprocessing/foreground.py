@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autoseg.labels import Labels
-from autoseg.preprocessing.resample import value_boxes
+from autoseg.preprocessing.resample_labels import value_boxes
 
 POSITIONS = 10_000  # kept per target, or POSITIONS_FRACTION of its voxels if that is more
 POSITIONS_FRACTION = 0.01

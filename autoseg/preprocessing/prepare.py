@@ -27,7 +27,8 @@ from autoseg.plan import Configuration, IntensityStats, Plan
 from autoseg.preprocessing.crop import Box, crop, inside_mask, nonzero_box
 from autoseg.preprocessing.normalize import NORMALIZERS
 from autoseg.preprocessing.operators import operators
-from autoseg.preprocessing.resample import resample, resample_labels, resampled_shape
+from autoseg.preprocessing.resample import resample, resampled_shape
+from autoseg.preprocessing.resample_labels import resample_labels
 from autoseg.registry import resolve
 
 OUTSIDE = 1e4  # score, with this sign or the other, where nothing was predicted

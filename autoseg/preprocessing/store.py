@@ -27,7 +27,7 @@ from autoseg.preprocessing.foreground import foreground_positions
 from autoseg.preprocessing.half import smallest_float
 from autoseg.preprocessing.npz import map_npz, write_npz
 from autoseg.preprocessing.prepare import Frame
-from autoseg.preprocessing.resample import value_boxes
+from autoseg.preprocessing.resample_labels import value_boxes
 
 FORMAT = "autoseg-prepared-1"
 PREVIOUS = "indices"  # member of a previous stage's map

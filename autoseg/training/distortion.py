@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from autoseg.preprocessing.resample import value_boxes
+from autoseg.preprocessing.resample_labels import value_boxes
 
 RESHAPE_PROBABILITY, REMOVE_PROBABILITY = 0.4, 0.2  # per patch
 VALUE_PROBABILITY = 0.5  # of each value in a patch that was chosen

@@ -12,7 +12,7 @@ from autoseg.errors import DataError, ResourceError
 from autoseg.hardware import available_bytes, cores, free_disk_bytes
 from autoseg.io import read_header
 from autoseg.plan import Fingerprint, Plan
-from autoseg.preprocessing.resample import resampled_shape
+from autoseg.preprocessing.resample import BLOCK, resampled_shape
 
 PAYS_FROM = 64 << 20  # bytes of images; a fresh process first needs a second to import
 PROCESS = 100 << 20  # bytes of a process before it has read anything
@@ -96,17 +96,20 @@ def bytes_to_prepare(fingerprint: Fingerprint, plan: Plan, names: Sequence[str])
     for shape, spacing in zip(fingerprint.shapes, fingerprint.spacings, strict=True):
         turned = [shape[axis] for axis in plan.axis_order]
         own = [spacing[axis] for axis in plan.axis_order]
-        prepared = max(_prepared_voxels(turned, own, plan, name) for name in names)
-        # As read, normalised, and one channel half resampled; labels, and the votes for them.
-        needed = prod(shape) * (8 * channels + 5) + prepared * (4 * channels + 18)
-        largest = max(largest, needed)
+        for name in names:
+            z, y, x = _prepared_shape(turned, own, plan, name)
+            # As read, normalised, and one channel half resampled; labels, and the votes for them.
+            needed = prod(shape) * (8 * channels + 5) + z * y * x * (4 * channels + 1)
+            largest = max(largest, needed + 16 * min(z, BLOCK) * y * x)
     return largest
 
 
-def _prepared_voxels(shape: Sequence[int], spacing: Sequence[float], plan: Plan, name: str) -> int:
+def _prepared_shape(
+    shape: Sequence[int], spacing: Sequence[float], plan: Plan, name: str
+) -> tuple[int, int, int]:
     wanted = plan.configurations[name].spacing
     target = [own if then is None else then for own, then in zip(spacing, wanted, strict=True)]
-    return prod(resampled_shape(shape, spacing, target))
+    return resampled_shape(shape, spacing, target)
 
 
 # --- disk ----------------------------------------------------------------------------------------

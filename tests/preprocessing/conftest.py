@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,19 @@ from autoseg.plan import Configuration, IntensityStats, Plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.preprocessing.prepare import prepare, prepare_labels
 from autoseg.preprocessing.store import write_prepared
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "resampling.npz"
+
+
+def golden_cases():
+    with np.load(GOLDEN) as golden:
+        return sorted({name.split(".")[0] for name in golden.files})
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(GOLDEN) as archive:
+        return dict(archive)
 
 
 def make_plan(

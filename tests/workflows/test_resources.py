@@ -89,9 +89,12 @@ def test_preparing_counts_the_scan_and_its_finest_configuration():
     )
     source, fine = 6000, 20 * 20 * 30
     needed = resources.bytes_to_prepare(fingerprint, plan, ["3d_lowres", "3d_fullres"])
-    assert needed == 13 * source + 22 * fine
+    assert needed == 13 * source + 21 * fine
     # In 2d the first axis, here the scan's second, keeps its own 1 mm.
-    assert resources.bytes_to_prepare(fingerprint, plan, ["2d"]) == 13 * source + 22 * 20 * 10 * 15
+    assert resources.bytes_to_prepare(fingerprint, plan, ["2d"]) == 13 * source + 21 * 20 * 10 * 15
+    tall = replace(fingerprint, shapes=((10, 100, 30), (10, 10, 10)))
+    needed = resources.bytes_to_prepare(tall, plan, ["3d_fullres"])
+    assert needed == 13 * 30_000 + (5 * 100 + 16 * 32) * 20 * 30
 
 
 def test_scans_wait_only_where_memory_and_disk_hold_them(tmp_path, monkeypatch):
