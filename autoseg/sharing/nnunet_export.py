@@ -18,8 +18,8 @@ from autoseg.members import FULL
 from autoseg.plan import NetworkSpec
 from autoseg.sharing.mirrored_network import mirror_network
 from autoseg.sharing.nnunet_checkpoint import Checkpoint, write_checkpoint
+from autoseg.sharing.nnunet_export_plans import write_dataset, write_plans
 from autoseg.sharing.nnunet_models import ALL, CHECKPOINT, TRAINER
-from autoseg.sharing.nnunet_plans import write_dataset, write_plans
 from autoseg.sharing.nnunet_weights import conv_norms, weights_to_nnunet
 
 
