@@ -112,7 +112,8 @@ def _around(
 
 def _background(like: Tensor, shape: Sequence[int], labels: Labels) -> Tensor:
     """Return scores of certain background (channels, *shape), of the kind of `like`."""
-    scores = like.new_full((labels.channels, *shape), 0.0 if labels.exclusive else -CERTAIN)
+    sure = 2 * CERTAIN  # beyond doubt for many targets together, too
+    scores = like.new_full((labels.channels, *shape), 0.0 if labels.exclusive else -sure)
     if labels.exclusive:
-        scores[0] = CERTAIN
+        scores[0] = sure
     return scores
