@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     from autoseg.workflows.check import check
 
-    problems, warnings = check(workspace_of(options), options.dataset, options.workers or 0)
+    problems, warnings = check(workspace_of(options), options.dataset, options.workers)
     if problems:
         counted = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise DataError(counted, problems=[*warnings, *problems])

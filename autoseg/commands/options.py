@@ -43,7 +43,7 @@ def device_option(
 
 def workers_option(parser: argparse.ArgumentParser) -> None:
     """Add --workers."""
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: the cores)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: what pays)")
 
 
 def overwrite_option(parser: argparse._ActionsContainer) -> None:

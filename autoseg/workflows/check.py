@@ -12,21 +12,23 @@ from autoseg.errors import Problem
 from autoseg.files import write_json
 from autoseg.importing.check import Inspected, Report, conclude, inspect_case
 from autoseg.parallel import map_cases
+from autoseg.workflows.resources import workers_to_check
 from autoseg.workspace import Workspace
 
 
 def check(
-    workspace: Workspace, name: str | None = None, workers: int = 0
+    workspace: Workspace, name: str | None = None, workers: int | None = None
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """Return (problems, warnings) of a dataset in `raw/`, and write `prepared/<NAME>/check.json`.
 
-    Nothing in `raw/` is changed. Raises UsageError when there is no such dataset, DataError when
-    its `dataset.json` is not JSON.
+    Nothing in `raw/` is changed; `workers` None starts processes where they pay. Raises UsageError
+    when there is no such dataset, DataError when its `dataset.json` is not JSON.
     """
     name = workspace.find_raw(name)
     found = find_dataset(workspace.raw(name))
-    cases = inspect(found.dataset, workers) if found.dataset is not None else iter(())
-    report = conclude(found, chain(cases, inspect_incomplete(found, workers)))
+    processes = 0 if found.dataset is None else workers_to_check(workers, found.dataset)
+    cases = inspect(found.dataset, processes) if found.dataset is not None else iter(())
+    report = conclude(found, chain(cases, inspect_incomplete(found, processes)))
     save_report(workspace.prepared(name) / "check.json", report)
     return report.problems, report.warnings
 

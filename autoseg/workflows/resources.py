@@ -83,6 +83,12 @@ def choose_workers(wanted: int | None, large: bool, bytes_each: int) -> int:
     return workers if workers > 1 else 0
 
 
+def workers_to_check(wanted: int | None, dataset: Dataset) -> int:
+    """Return how many processes to start for reading and checking every case."""
+    large = is_large(dataset)
+    return choose_workers(wanted, large, bytes_to_check(scans_of(dataset)) if large else 0)
+
+
 def bytes_to_check(scans: Sequence[Scan]) -> int:
     """Return the memory that checking and measuring the largest scan takes, in bytes."""
     # The file, its decoded voxels and their copy; masks of the foreground.

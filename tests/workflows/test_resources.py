@@ -56,6 +56,15 @@ def test_small_data_are_not_worth_a_process(dataset, monkeypatch):
     assert resources.choose_workers(None, False, GB) == 0
 
 
+def test_a_check_of_large_data_starts_processes(dataset, monkeypatch):
+    monkeypatch.setattr(resources, "cores", lambda: 8)
+    monkeypatch.setattr(resources, "available_bytes", lambda: 3 * (resources.PROCESS + 11_000))
+    assert resources.workers_to_check(None, dataset) == 0
+    monkeypatch.setattr(resources, "PAYS_FROM", 100)
+    assert resources.workers_to_check(None, dataset) == 3
+    assert resources.workers_to_check(2, dataset) == 2
+
+
 @pytest.mark.parametrize(
     ("available", "workers"),
     [(100 * GB, 8), (5 * GB, 4), (2.1 * GB, 0), (0.5 * GB, 0), (0, 8)],  # 0: not known
