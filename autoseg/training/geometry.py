@@ -175,3 +175,13 @@ def places_along_axes(
         rows.append(offsets[:, None] * (2 * matrix[:, axis] / size))
     rows[0] += (2 * np.asarray(centre) + 1) / size - 1
     return np.concatenate(rows)[:, ::-1].astype(np.float32)
+
+
+def first_slice_of(matrix: np.ndarray, centre: np.ndarray, patch_size: Triple) -> int | None:
+    """Return which slice of what was read slice 0 of the patch is, below 0 if it was not read.
+
+    None where voxels of a slice come from several. `centre` as for `places_along_axes`.
+    """
+    apart = matrix[0, 0] == 1 and not matrix[0, 1:].any() and not matrix[1:, 0].any()
+    first = float(centre[0]) - (patch_size[0] - 1) / 2
+    return int(first) if apart and first.is_integer() else None

@@ -26,7 +26,12 @@ from autoseg.plan import Design, Triple
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training.distortion import distort
 from autoseg.training.distributed import ALONE, Ranks
-from autoseg.training.geometry import draw_transform, places_along_axes, transforms_of
+from autoseg.training.geometry import (
+    draw_transform,
+    first_slice_of,
+    places_along_axes,
+    transforms_of,
+)
 from autoseg.training.patches import Patch, choose_place, read_patch
 from autoseg.training.sampling import Choice, Pool, annotated_in, choose_cases, make_pool
 
@@ -42,6 +47,7 @@ class Warp:
     target: Tensor  # (*Q) value indices
     places: Tensor  # (Z + Y + X of the batch, 3) float32, see `geometry.places_along_axes`
     previous: Tensor | None = None  # (*Q) value indices
+    first_slice: int | None = None  # of what was read, where slices stay whole: `first_slice_of`
 
 
 @dataclass(frozen=True)
@@ -224,7 +230,10 @@ def _stack(
             whole[sample].zero_()
         found = [_copy(part, room(part.shape, whole.dtype)) for whole, part in parts]
         places = places_along_axes(patch.matrix, patch.centre, size, patch.labels.shape)
-        warps.append(Warp(sample, found[0], found[1], torch.from_numpy(places), *found[2:]))
+        first = first_slice_of(patch.matrix, patch.centre, size)
+        before = found[2] if len(found) > 2 else None
+        rows = torch.from_numpy(places)
+        warps.append(Warp(sample, found[0], found[1], rows, before, first))
     return image, target, previous, tuple(warps)
 
 

@@ -1,11 +1,14 @@
 """Rotated and scaled samples: every voxel at its place, image and labels aligned."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from autoseg.training.geometry import places_along_axes, rotation
-from autoseg.training.loader import Warp
+from autoseg.training.geometry import first_slice_of, places_along_axes, rotation
+from autoseg.training.loader import Warp, _stack
+from autoseg.training.patches import Patch
 from autoseg.training.warps import apply_warps
 from tests.training.batches import batch_of, blobs, warp_of
 
@@ -60,3 +63,42 @@ def test_samples_without_a_warp_are_left_alone() -> None:
     assert torch.equal(found.image[[0, 2]], image[[0, 2]])
     torch.testing.assert_close(found.image[1], torch.ones(1, 4, 4, 4))
     assert found.target.sum(dim=(1, 2, 3)).tolist() == [0, 64, 0]
+
+
+@pytest.mark.parametrize("centre_z", [11.5, 2.5, 21.5, -20.5])  # within, and over either end
+def test_whole_slices_move_as_they_do_in_space(centre_z: float) -> None:
+    matrix = rotation(np.array([0.7, 0.0, 0.0]))
+    matrix[1:] *= 1.2
+    found = warp_of(blobs(), matrix, (centre_z, 12.3, 13.1))
+    (warp,) = found.warps
+    read = max(0, int(centre_z - 5.5))
+    first = first_slice_of(matrix, np.array([centre_z - read, 0, 0]), (12, 14, 16))
+    assert first == centre_z - 5.5 - read
+    assert first_slice_of(rotation(np.array([0.7, 0.1, 0])), np.zeros(3), (3, 4, 4)) is None
+    assert first_slice_of(np.eye(3) * 1.1, np.zeros(3), (3, 4, 4)) is None
+    assert first_slice_of(np.eye(3), np.full(3, 2.25), (3, 4, 4)) is None
+    twice = torch.cat([warp.image, 3 * warp.image])  # two channels
+    warp = dataclasses.replace(warp, image=twice, previous=warp.target)
+    batch = dataclasses.replace(
+        found, image=found.image.repeat(1, 2, 1, 1, 1), previous=found.target.clone()
+    )
+    space = apply_warps(dataclasses.replace(batch, warps=(warp,)))
+    flat = dataclasses.replace(warp, first_slice=first)
+    slices = apply_warps(dataclasses.replace(batch, warps=(flat,)))
+    torch.testing.assert_close(slices.image, space.image, atol=1e-4, rtol=0)
+    assert slices.previous is not None
+    for label_map in (slices.target, slices.previous):
+        assert (label_map != space.target).float().mean() < 1e-3
+    assert space.target.any() == (centre_z > 0)
+
+
+def test_the_loader_says_where_slices_stay_whole() -> None:
+    patches = [
+        Patch(np.zeros((1, 6, 9, 9), np.float32), np.zeros((6, 9, 9), np.uint8), matrix, centre)
+        for matrix, centre in (
+            (rotation(np.array([0.3, 0, 0])), np.array([2.5, 4, 4])),
+            (rotation(np.array([0.3, 0.2, 0])), np.array([2.5, 4, 4])),
+        )
+    ]
+    *_, warps = _stack(patches, (6, 8, 8), pinned=False)
+    assert [warp.first_slice for warp in warps] == [0, None]
