@@ -29,10 +29,15 @@ class Bright(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels, self.voxels = channels, 0
+        self.channels = channels
+        self.seen: list[int] = []  # several threads append; a sum they would add to wrongly
+
+    @property
+    def voxels(self) -> int:
+        return sum(self.seen)
 
     def forward(self, tiles):
-        self.voxels += tiles[:, 0].numel()
+        self.seen.append(tiles[:, 0].numel())
         sure = 10 * (tiles[:, :1] - 1)
         first = [-sure, sure] if self.channels == 3 else [sure]
         return [torch.cat([*first, -20 * torch.ones_like(sure)], 1)]
