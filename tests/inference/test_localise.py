@@ -168,10 +168,12 @@ def test_exclusive_targets_are_likely_together():
 class Seen(nn.Module):
     """A network whose scores are the masks of the previous stage; it counts its voxels."""
 
-    voxels = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
 
     def forward(self, tiles):
-        self.voxels += tiles[:, 0].numel()
+        self.seen.append(tiles[:, 0].numel())
         masks = tiles[:, 1:]
         return [20 * torch.cat([1 - masks.sum(1, keepdim=True), masks], 1)]
 
@@ -185,11 +187,11 @@ def test_the_second_stage_of_a_cascade_looks_where_the_first_one_found_something
     _, box = predict_localised(predict, array, frame_of())
     assert box == NOWHERE
     array[(1, *BLOB)] = 2
-    predict.networks[0].voxels = 0
+    predict.networks[0].seen.clear()
     scores, box = predict_localised(predict, array, frame_of())
     assert box == ((17, 33), (34, 58), (2, 26))
     assert np.array_equal(scores.argmax(0).numpy(), array[1])
     assert (
-        predict.networks[0].voxels
+        sum(predict.networks[0].seen)
         == predict.tiles((16, 24, 24)) * math.prod(predict.tile_size((16, 24, 24))) * 4
     )
