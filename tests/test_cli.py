@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import hashlib
 import logging
 import os
 import re
@@ -122,6 +123,21 @@ def test_a_missing_dataset_exits_2_and_says_what_to_run(words, message, tmp_path
     line = last_line(capsys.readouterr().err)
     assert line.startswith("autoseg: error: ")
     assert message in line
+
+
+def test_files_are_compared_with_their_sums(tmp_path, capsys):
+    for name in ("a.zip", "b.zip"):
+        (tmp_path / name).write_bytes(b"x")
+    digest = hashlib.sha256(b"x").hexdigest()
+    listed = tmp_path / "x.sha256"
+    listed.write_text(f"{digest}  a.zip\n{digest} *b.zip\n")
+    assert main(["check", "--manifest", str(listed)]) == 0
+    assert capsys.readouterr().out == "a.zip: OK\nb.zip: OK\n2 files as listed\n"
+    (tmp_path / "b.zip").write_bytes(b"y")
+    assert main(["check", "--manifest", str(listed)]) == 3
+    err = capsys.readouterr().err
+    assert "b.zip: is not as listed" in err
+    assert "1 of 2 files are not as x.sha256 says" in last_line(err)
 
 
 def test_a_mistake_is_answered_before_torch_is_loaded(tmp_path):

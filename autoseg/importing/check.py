@@ -7,7 +7,6 @@ pass; `conclude` adds what only the whole dataset shows.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,11 @@ from autoseg.case_files import some
 from autoseg.dataset import Case, Dataset, Found
 from autoseg.errors import DataError, Problem
 from autoseg.image import Geometry, Image, grid_differences
+from autoseg.importing.duplicates import Content, content_of, find_same
 from autoseg.io import read_image, read_labels, stack_channels
 from autoseg.labels import Labels
 
 LARGEST_VALUE = 1e30  # squares and sums stay finite in float32 statistics
-VOXELS_COMPARED = 1 << 22  # of an image, spread over it, when looking for identical ones
 IMAGE_LIKE = 1000  # undeclared values in a label map that is none
 SHOWN_VALUES = 10
 SHOWN_DECLARED = 30
@@ -38,7 +37,7 @@ class Inspected:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     values: Mapping[int, int] = field(default_factory=dict)  # label value -> voxels
-    digest: str = ""  # equal for images with equal voxels; "" for unread or constant ones
+    content: Content | None = None  # to find the same voxels again; None: unread or constant
 
     def without_arrays(self) -> Inspected:
         """Return the findings alone: small enough to keep for every case, or to send home."""
@@ -70,10 +69,10 @@ def inspect_case(case: Case, dataset: Dataset, complete: bool = True) -> Inspect
             problems += _bad_numbers(image.array, _place(path, dataset))
             images.append(image)
             grid_of = grid_of or path
-    stacked, digest = None, ""
+    stacked, content = None, None
     if complete and len(images) == len(case.images):
-        digest = _digest(images)
-        if not digest:
+        content = content_of(images)
+        if content is None:
             fact = "every voxel has the same value"
             warnings.append(Problem(_place(case.images[0], dataset), fact))
         try:
@@ -93,7 +92,7 @@ def inspect_case(case: Case, dataset: Dataset, complete: bool = True) -> Inspect
         warnings += _not_annotated(case, values, place, dataset.labels)
         if len(problems) > before:
             labels = None
-    return Inspected(case, stacked, labels, tuple(problems), tuple(warnings), values, digest)
+    return Inspected(case, stacked, labels, tuple(problems), tuple(warnings), values, content)
 
 
 def conclude(found: Found, inspected: Iterable[Inspected]) -> Report:
@@ -106,11 +105,10 @@ def conclude(found: Found, inspected: Iterable[Inspected]) -> Report:
     for one in cases:
         problems += one.problems
         warnings += one.warnings
-    for same, is_leak in _identical(cases):
-        first, second = (_place(one.case.images[0], dataset) for one in same)
-        remedy = "remove one, or give both the same group under cases in dataset.json"
-        finding = Problem(second, f"the same voxels as {first}", "different scans", remedy)
-        (problems if is_leak else warnings).append(finding)
+    for first, second, how in find_same([one.content for one in cases]):
+        a, b = cases[first].case, cases[second].case
+        together = a.group is not None and a.group == b.group  # in one fold, that is
+        (warnings if together else problems).append(_twice(a, b, how, dataset))
     if cases and not any(one.problems for one in cases):
         problems += _no_foreground(cases, dataset.labels)
         warnings += _never_seen(cases, dataset)
@@ -237,29 +235,10 @@ def _not_annotated(
     ]
 
 
-def _digest(images: list[Image]) -> str:
-    """Return a hash of voxels spread over the images, or "" when all are the same value."""
-    digest = hashlib.blake2b(digest_size=16)
-    constant = True
-    for image in images:
-        flat = image.array.reshape(-1)
-        constant = constant and bool((flat == flat[0]).all())
-        step = max(1, flat.size // VOXELS_COMPARED) | 1  # odd: no stripes along a row of 2^n
-        digest.update(f"{image.array.shape} {image.array.dtype}".encode())
-        digest.update(np.ascontiguousarray(flat[::step]).view(np.uint8).data)
-    return "" if constant else digest.hexdigest()
-
-
-def _identical(cases: list[Inspected]) -> list[tuple[tuple[Inspected, Inspected], bool]]:
-    """Return pairs of cases with the same voxels, and whether they can fall into two folds."""
-    first: dict[str, Inspected] = {}
-    pairs = []
-    for one in cases:
-        other = first.setdefault(one.digest, one) if one.digest else one
-        if other is not one:
-            grouped = one.case.group is not None and one.case.group == other.case.group
-            pairs.append(((other, one), not grouped))
-    return pairs
+def _twice(first: Case, second: Case, how: str, dataset: Dataset) -> Problem:
+    place, other = _place(second.images[0], dataset), _place(first.images[0], dataset)
+    remedy = "remove one, or give both the same group under cases in dataset.json"
+    return Problem(place, f"{how} {other}", "different scans", remedy)
 
 
 def _targets_in(one: Inspected, labels: Labels) -> set[int]:

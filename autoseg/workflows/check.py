@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,7 @@ from autoseg.errors import Problem
 from autoseg.files import write_json
 from autoseg.importing.check import Inspected, Report, conclude, inspect_case
 from autoseg.parallel import map_cases
+from autoseg.workflows.plan_folds import find_leaks
 from autoseg.workflows.resources import workers_to_check
 from autoseg.workspace import Workspace
 
@@ -29,6 +31,9 @@ def check(
     processes = 0 if found.dataset is None else workers_to_check(workers, found.dataset)
     cases = inspect(found.dataset, processes) if found.dataset is not None else iter(())
     report = conclude(found, chain(cases, inspect_incomplete(found, processes)))
+    if found.dataset is not None:
+        leaks = find_leaks(workspace.raw(name), workspace.folds(name), found.dataset.cases)
+        report = replace(report, problems=(*report.problems, *leaks))
     save_report(workspace.prepared(name) / "check.json", report)
     return report.problems, report.warnings
 

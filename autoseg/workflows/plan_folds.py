@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.dataset import Case, Dataset
@@ -83,6 +83,26 @@ def choose_folds(
     if made:
         _keep_aside(path, old, "the data changed: new folds")
     return own or by_rule
+
+
+def find_leaks(raw: Path, path: Path, cases: Sequence[Case]) -> list[Problem]:
+    """Return what is wrong with folds of the user's: the file in `raw`, or `path` where edited.
+
+    Edited folds of cases that are gone are left to planning, which makes new ones.
+    """
+    there = {case.id for case in cases}
+    problems = []
+    try:
+        read_own_folds(None, raw, cases)
+        if path.exists() and (is_edited(path) or source_of(path)):
+            folds = load_folds(path)
+            if {i for fold in folds for i in (*fold.train, *fold.validation)} <= there:
+                _refuse_problems(path, folds, cases)
+    except DataError as error:
+        name = Path(error.place).name
+        problems = [replace(one, place=f"{name}, {one.place}") for one in error.problems]
+        problems = problems or [Problem(name, error.fact, error.expected, error.remedy)]
+    return problems
 
 
 def _is_kept(path: Path, own: ChosenFolds) -> bool:

@@ -8,7 +8,8 @@ import pytest
 from autoseg.dataset import load_dataset
 from autoseg.errors import UsageError
 from autoseg.image import Geometry, Image
-from autoseg.io import write_image, write_labels
+from autoseg.io import read_image, write_image, write_labels
+from autoseg.planning.folds import Fold, save_folds
 from autoseg.workflows.check import check, inspect
 from autoseg.workspace import Workspace
 
@@ -44,6 +45,47 @@ def test_names_and_contents_are_reported_together(workspace):
     text = json.loads((workspace.prepared("D") / "check.json").read_text())
     assert text["problems"][0]["found"] == "has no labels"
     assert sorted(path.name for path in raw.iterdir()) == ["dataset.json", "imagesTr", "labelsTr"]
+
+
+def test_a_patient_on_both_sides_of_folds_of_ones_own_is_told(workspace):
+    raw, path = workspace.raw("D"), workspace.folds("D")
+    declared = json.loads((raw / "dataset.json").read_text())
+    declared["cases"] = {"c0": {"group": "anna"}, "c2": {"group": "anna"}}
+    (raw / "dataset.json").write_text(json.dumps(declared))
+    leak = "trains on 'c2' and validates on 'c0', both of group 'anna'"
+    splits = raw / "splits_final.json"
+    splits.write_text(json.dumps([{"train": ["c1", "c2"], "val": ["c0"]}]))
+    assert [str(p) for p in check(workspace, "D")[0]] == [f"splits_final.json, fold 0: {leak}"]
+    splits.unlink()
+    save_folds(path, [Fold(("c1",), ("c0", "c2"))])
+    assert check(workspace, "D") == ((), ())
+    edited = json.loads(path.read_text())
+    edited["folds"] = [{"train": ["c1", "c2"], "validation": ["c0"]}]
+    path.write_text(json.dumps(edited))
+    assert [str(p) for p in check(workspace, "D")[0]] == [f"folds.json, fold 0: {leak}"]
+    edited["folds"][0]["train"] = ["c1", "gone"]  # planning makes new ones when the data changed
+    path.write_text(json.dumps(edited))
+    assert check(workspace, "D") == ((), ())
+
+
+def test_a_scan_that_was_imported_twice_under_two_names_is_told(workspace):
+    """A11: turned and mirrored, as another program may have stored it."""
+    raw = workspace.raw("D")
+    scan = read_image(raw / "imagesTr" / "c1.mha").array
+    turned = np.flip(scan.transpose(0, 3, 1, 2), 2).astype(np.float32)
+    grid = Geometry(turned.shape[1:])
+    write_image(raw / "imagesTr" / "kits_7.mha", Image(turned, grid))
+    write_labels(raw / "labelsTr" / "kits_7.mha", (turned[0] > 50).astype(np.uint8), grid)
+    told = (
+        "imagesTr/kits_7.mha: the same voxels, turned or mirrored, as imagesTr/c1.mha, expected "
+        "different scans -> remove one, or give both the same group under cases in dataset.json"
+    )
+    assert [str(problem) for problem in check(workspace, "D")[0]] == [told]
+    declared = json.loads((raw / "dataset.json").read_text())
+    declared["cases"] = {"c1": {"group": "anna"}, "kits_7": {"group": "anna"}}
+    (raw / "dataset.json").write_text(json.dumps(declared))
+    problems, warnings = check(workspace, "D")
+    assert (problems, [str(warning) for warning in warnings]) == ((), [told])
 
 
 def test_workers_report_the_same(workspace):
