@@ -65,7 +65,5 @@ def _compare(name: str, folder: Path, expected: str) -> Problem | None:
         return Problem(name, f"cannot be read: {error.strerror or error}")
     if found == expected:
         return None
-    fact = (
-        f"is another file than was listed: SHA-256 {found[:12]}..., {path.stat().st_size:,} bytes"
-    )
+    fact = f"is not as listed: SHA-256 {found[:12]}..., {path.stat().st_size:,} bytes"
     return Problem(name, fact, f"{expected[:12]}...", "copy or download it again")
