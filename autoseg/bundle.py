@@ -25,6 +25,7 @@ from autoseg.files import fingerprint_of, from_json, read_json, sha256, to_json
 from autoseg.image import CANONICAL
 from autoseg.members import is_full
 from autoseg.plan import Configuration, Design, Plan, load_plan
+from autoseg.registry import is_foreign
 
 if TYPE_CHECKING:
     import torch
@@ -140,7 +141,8 @@ def model_id(
     Folds with the same id may be averaged. `previous` is the `stage_id` of a cascade's first stage.
     """
     settings = to_json(plan.configuration(configuration))
-    del settings["sizes"]
+    for name in ("sizes", "preset", "train"):  # how it came about and how to learn
+        del settings[name]
     # The names once more: the hash sorts keys, but the order of targets is that of the channels.
     names = plan.labels.names
     shared: tuple[Any, ...] = (
@@ -310,7 +312,7 @@ def _choose_folds(
 def _refuse_foreign_code(info: BundleInfo) -> None:
     settings = info.plan.configuration(info.configuration)
     for name in (info.design.network.name, *settings.normalizers):
-        if ":" in name:
+        if is_foreign(name):
             raise CorruptError(
                 f"the model asks to import '{name}'",
                 place=str(info.folder),

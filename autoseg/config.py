@@ -109,6 +109,15 @@ def override(record: Record, assignments: Iterable[str]) -> Record:
     return record
 
 
+def spell_settings(values: Mapping[str, Any]) -> list[str]:
+    """Return settings of a file as the assignments that `override` takes.
+
+    >>> spell_settings({"optimizer": "adam", "steps": 100, "mirror_axes": []})
+    ['optimizer=adam', 'steps=100', 'mirror_axes=[]']
+    """
+    return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in values.items()]
+
+
 def _assign(value: Any, path: list[str], text: str, whole: str) -> Any:
     head, rest = path[0], path[1:]
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from autoseg.case_files import PICTURES
 from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
@@ -18,6 +19,7 @@ from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.labels import Labels
 
 FORMAT = "autoseg-plan-1"
+PRESET = "preset"  # the one size of a configuration that a preset made
 SLIPS = 0.1  # of the cases: so many may differ from what all others show
 COARSE_NAMES = ("3d_lowres", "3d_cascade_fullres")  # not planned where a patch sees enough
 ASK_FOR_COARSE = "autoseg_plan --set 3d_lowres.spacing=Z,Y,X (mm) plans it all the same"
@@ -119,7 +121,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One row of the plan: "2d", "3d_lowres", "3d_fullres" or "3d_cascade_fullres"."""
+    """One row of the plan: "2d", "3d_lowres", "3d_fullres", "3d_cascade_fullres", or a preset."""
 
     name: str
     spacing: tuple[float | None, float, float]  # mm, plan axis order; None: each scan keeps its own
@@ -129,6 +131,8 @@ class Configuration:
     batch_dice: bool
     sizes: Mapping[str, Design]
     previous: str | None = None  # its prediction is an extra input (cascade)
+    preset: str = ""  # that this configuration was made by
+    train: Mapping[str, Any] = field(default_factory=dict)  # settings its trainings begin with
 
     @property
     def is_2d(self) -> bool:

@@ -9,6 +9,15 @@ from typing import Any
 from autoseg.errors import CorruptError, UsageError, suggest
 
 
+def is_foreign(name: str) -> bool:
+    """Tell whether a name is one that would be imported: "package.module:function".
+
+    >>> is_foreign("my_lab.scaling:unit"), is_foreign("window:-400,400"), is_foreign("ct")
+    (True, False, False)
+    """
+    return name.partition(":")[2].isidentifier()
+
+
 def resolve(kind: str, name: str, table: Mapping[str, Any], trust: bool = True) -> Any:
     """Return `table[name]`, or import "package.module:attribute" when `trust` allows it.
 

@@ -8,7 +8,7 @@ import pytest
 
 from autoseg.config import PredictConfig, TrainConfig, override
 from autoseg.errors import UsageError
-from autoseg.presets import load_preset, preset_names
+from autoseg.presets import load_preset, preset_names, training_settings
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,20 @@ def test_a_dotted_path_reaches_into_mappings():
         override({"a": {"b": 1}}, ["a.bb=2"])
 
 
-@pytest.mark.parametrize("name", preset_names())
-def test_every_preset_is_a_set_of_known_settings(name):
-    assert override(TrainConfig(), load_preset(name)) != TrainConfig()
+@pytest.mark.parametrize("name", [n for n in preset_names() if load_preset(n).plan is None])
+def test_a_preset_without_a_plan_is_a_set_of_known_settings(name):
+    assert override(TrainConfig(), training_settings(name)) != TrainConfig()
 
 
 def test_an_unknown_preset_is_answered_with_the_near_one():
     with pytest.raises(UsageError, match="unknown preset 'smok' -> did you mean 'smoke'"):
         load_preset("smok")
+
+
+def test_a_preset_with_a_plan_is_planned_first():
+    words = "'kits-res3d' is a configuration of its own -> autoseg_plan --preset kits-res3d, then"
+    with pytest.raises(UsageError, match=words):
+        training_settings("kits-res3d")
 
 
 def test_every_setting_of_a_training_is_in_the_documentation():

@@ -32,6 +32,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folds.json, splits_final.json or a .csv: case,fold",
     )
     parser.add_argument(
+        "--preset", nargs="+", action="extend", default=[], metavar="NAME",
+        help="plan these recipes as well, each as a configuration of its own",
+    )  # fmt: skip
+    parser.add_argument(
         "--plan-from",
         type=Path,
         metavar="PLAN",
@@ -54,6 +58,7 @@ def run(options: argparse.Namespace) -> str:
         settings=options.settings,
         folds=options.folds,
         plan_from=options.plan_from,
+        presets=options.preset,
         workers=options.workers,
     )
     return "\n".join(made.reasons)

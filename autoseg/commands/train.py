@@ -106,9 +106,9 @@ def _refuse_training_options(options: argparse.Namespace) -> None:
 
 def _train_settings(options: argparse.Namespace) -> list[str]:
     """Return all settings, weakest first: preset, then --recipe and --seed, then --set."""
-    from autoseg.presets import load_preset
+    from autoseg.presets import training_settings
 
-    settings = load_preset(options.preset) if options.preset else []
+    settings = training_settings(options.preset) if options.preset else []
     if options.recipe is not None:
         settings.append(f"recipe={options.recipe}")
     if options.seed is not None:

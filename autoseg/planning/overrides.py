@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
@@ -10,9 +11,10 @@ from autoseg.config import override
 from autoseg.errors import CorruptError, UsageError, suggest
 from autoseg.plan import Configuration, Design, Fingerprint, Plan, check_plan
 from autoseg.planning.planner import SAME, make_plan, output_count
+from autoseg.planning.presets import add_presets, presets_of
 from autoseg.planning.sizes import Task, budget_of, make_design
 from autoseg.planning.spacing import times
-from autoseg.preprocessing.normalize import NORMALIZERS
+from autoseg.preprocessing.intensity import check_normalizers, split_names
 
 SPACING, COARSE = "3d_fullres.spacing", "3d_lowres.spacing"
 BY_HAND = "Set by hand: "
@@ -62,11 +64,13 @@ def _set(plan: Plan, fingerprint: Fingerprint, name: str, value: str) -> Plan:
         if field:
             remedy = suggest(size, known.sizes)
             raise UsageError(f"--set {name}: no size '{size}' is planned", remedy=remedy)
+        if size == "normalizers" and not value.startswith("["):  # whose numbers have commas
+            value = json.dumps(split_names(value))
         return override(plan, [f"configurations.{name}={value}"])
     changed = override(plan, [f"configurations.{configuration}.sizes.{rest}={value}"])
     reasons = spell_out(plan.reasons, configuration, list(known.sizes), size)
     changed = replace(changed, reasons=reasons)
-    if field != "patch_size":
+    if field != "patch_size" or known.preset:  # whose network is what its name says
         return changed
     wanted = changed.configurations[configuration].sizes[size].patch_size
     design, reason = _design_for_patch(plan, fingerprint, known, size, wanted)
@@ -139,7 +143,7 @@ def _replanned(plan: Plan, fingerprint: Fingerprint, table: Mapping[str, str]) -
     if coarse is not None and prod(coarse) <= prod(spacing or fine):
         raise UsageError(f"--set {COARSE}={table[COARSE]}", expected="coarser than 3d_fullres")
     memories = [size for c in plan.configurations.values() for size in c.sizes if "GB" in size]
-    return make_plan(
+    anew = make_plan(
         fingerprint,
         plan.labels,
         plan.dataset,
@@ -148,6 +152,7 @@ def _replanned(plan: Plan, fingerprint: Fingerprint, table: Mapping[str, str]) -
         spacing=spacing,
         coarse_spacing=coarse,
     )
+    return add_presets(anew, fingerprint, presets_of(plan))
 
 
 def _canonical_spacing(
@@ -188,10 +193,11 @@ def _shared(plan: Plan, table: Mapping[str, str]) -> Plan:
 
 def _check_normalizers(plan: Plan) -> None:
     for name, configuration in plan.configurations.items():
-        for normalizer in configuration.normalizers:
-            if normalizer not in NORMALIZERS and ":" not in normalizer:
-                fact = f"--set {name}.normalizers: no normaliser is called '{normalizer}'"
-                raise UsageError(fact, remedy=suggest(normalizer, NORMALIZERS))
+        try:
+            check_normalizers(configuration.normalizers)
+        except UsageError as error:
+            fact = f"--set {name}.normalizers: {error.fact}"
+            raise UsageError(fact, expected=error.expected, remedy=error.remedy) from error
 
 
 def _check(plan: Plan, assignments: Iterable[str]) -> None:

@@ -25,11 +25,10 @@ from autoseg.image import Geometry, Image, Orientation, orientation_of, reorient
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, IntensityStats, Plan
 from autoseg.preprocessing.crop import Box, crop, inside_mask, nonzero_box
-from autoseg.preprocessing.normalize import NORMALIZERS
+from autoseg.preprocessing.intensity import find_normalizer
 from autoseg.preprocessing.operators import operators
 from autoseg.preprocessing.resample import resample, resampled_shape
 from autoseg.preprocessing.resample_labels import resample_labels
-from autoseg.registry import resolve
 
 OUTSIDE = 1e4  # score, with this sign or the other, where nothing was predicted
 NO_STATS = IntensityStats(0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
@@ -128,7 +127,7 @@ def _make_frame(image: Image, plan: Plan, configuration: Configuration) -> tuple
 def _normalize(array: np.ndarray, plan: Plan, configuration: Configuration, trust: bool) -> None:
     inside = inside_mask(array) if any(configuration.mask_normalization) else None
     for channel, name in enumerate(configuration.normalizers):
-        normalizer = resolve("normaliser", name, NORMALIZERS, trust)
+        normalizer = find_normalizer(name, trust)
         stats = plan.intensities[channel] if channel < len(plan.intensities) else NO_STATS
         masked = configuration.mask_normalization[channel]
         array[channel] = normalizer(array[channel], stats, inside if masked else None)

@@ -25,7 +25,8 @@ MODE_BIN = 50.0
 NARROWEST_HU = 100.0  # between the lowest and highest value of a scan
 # Scans of one channel whose values spread over so many times more than others' differ in scale.
 MOST_SPREAD = 20.0
-ABSOLUTE = ("ct", "rgb", "none")  # normalisers for which a scan's own numbers must be right
+# Normalisers for which a scan's own numbers must be right.
+ABSOLUTE = ("ct", "rgb", "none", "window", "ct_clip")
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,9 @@ def _not_as_expected(scan: ScanUnits, units: ChannelUnits, normalizer: str) -> s
         return f"numbers from about {range_}, not on a CT"
     width = max(units.highest - units.lowest, 1e-12)
     ratio = (scan.highest - scan.lowest) / width
-    absolute = normalizer in ABSOLUTE and not 1 / MOST_SPREAD < ratio < MOST_SPREAD
-    return f"numbers from about {range_}" * absolute
+    absolute = normalizer.partition(":")[0] in ABSOLUTE
+    strange = absolute and not 1 / MOST_SPREAD < ratio < MOST_SPREAD
+    return f"numbers from about {range_}" * strange
 
 
 def _remembered(name: str, intensities: Sequence[IntensityStats]) -> ChannelUnits | None:

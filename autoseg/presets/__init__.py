@@ -1,14 +1,61 @@
-"""Named sets of settings, one small JSON file each: {setting: value}."""
+"""Named recipes, one small JSON file each: how to plan a configuration, and how to train it.
+
+A file holds a `Preset`. With a `plan` it is one more configuration of a data set, planned by
+`autoseg_plan --preset`, whose trainings begin with `train`; without one it is a set of settings for
+any configuration, `autoseg_train --preset`.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from autoseg.config import spell_settings
 from autoseg.errors import UsageError, suggest
-from autoseg.files import read_json
+from autoseg.files import from_json, read_json
 
 FOLDER = Path(__file__).parent
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class PresetNetwork:
+    """A network in short; what is None is the usual of a U-Net (`planning/presets.py`)."""
+
+    name: str
+    features: tuple[int, ...]  # finest stage first
+    encoder_blocks: tuple[int, ...] | None = None
+    decoder_blocks: tuple[int, ...] | None = None
+    strides: tuple[Triple, ...] | None = None
+    kernels: tuple[Triple, ...] | None = None
+
+
+@dataclass(frozen=True)
+class PresetPlan:
+    """What a preset plans otherwise than the configuration it is based on."""
+
+    base: str  # "2d" or "3d_fullres"
+    patch_size: Triple  # voxels, plan axis order; (1, Y, X) in 2-D
+    batch_size: int
+    network: PresetNetwork
+    normalizer: str | None = None  # of every channel; None: as planned
+    plane: int | None = None  # pixels that the longer side of the median slice gets
+    spacing: tuple[float, float, float] | None = None  # mm, coarsest axis first
+    batch_dice: bool = False
+    passes: float | None = None  # over all slices (2-D) or cases (3-D): the length of a training
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe by name."""
+
+    about: str  # one sentence
+    differences: tuple[str, ...] = ()  # from the recipe as its authors ran it
+    plan: PresetPlan | None = None
+    train: Mapping[str, Any] = field(default_factory=dict)  # settings; weights by target name
 
 
 def preset_names() -> list[str]:
@@ -16,10 +63,19 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
-def load_preset(name: str) -> list[str]:
-    """Return the settings of a preset as "name=value"; raise UsageError when there is none."""
+def load_preset(name: str) -> Preset:
+    """Return a preset by name; raise UsageError when there is none."""
     names = preset_names()
     if name not in names:
         raise UsageError(f"unknown preset '{name}'", remedy=suggest(name, names))
-    settings = read_json(FOLDER / f"{name}.json")
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    path = FOLDER / f"{name}.json"
+    return from_json(Preset, read_json(path), str(path))
+
+
+def training_settings(name: str) -> list[str]:
+    """Return the settings of a preset that fits any configuration as "name=value"."""
+    preset = load_preset(name)
+    if preset.plan is not None:
+        remedy = f"autoseg_plan --preset {name}, then autoseg_train {name} 0"
+        raise UsageError(f"preset '{name}' is a configuration of its own", remedy=remedy)
+    return spell_settings(preset.train)

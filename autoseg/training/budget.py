@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 
+LENGTHS = ("epochs", "steps")  # settings that say how long to train
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 CALIBRATION = (5, 0.02)  # first look at the pace: after five steps and 2 % of the time budget
 LOOK_EVERY = 0.05  # of the time budget: how often the pace is compared with the deadline
@@ -58,7 +59,7 @@ def share(budget: Budget, spent_s: float, parts: int) -> Budget:
 
 def refuse_two_lengths(budget: str | None, config: TrainConfig) -> None:
     """Raise UsageError when --budget and a setting both say how long to train."""
-    lengths = {"epochs": config.epochs, "steps": config.steps}
+    lengths = {name: getattr(config, name) for name in LENGTHS}
     said = [f"{name}={value}" for name, value in lengths.items() if value is not None]
     if budget is not None and said:
         fact = f"--budget {budget} and {' '.join(said)} both say how long to train"

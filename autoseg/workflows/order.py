@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 
 from autoseg.bundle import BundleInfo, model_id, stage_id, trained_design
-from autoseg.config import TrainConfig, override
+from autoseg.config import TrainConfig, override, spell_settings
 from autoseg.device import pick_device
 from autoseg.errors import DataError, UsageError
 from autoseg.members import FULL, member_name, split_member
-from autoseg.plan import Configuration, Design, Plan, load_plan
+from autoseg.plan import PRESET, Configuration, Design, Plan, load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
-from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
+from autoseg.training.budget import LENGTHS, Budget, parse_budget, refuse_two_lengths
 from autoseg.training.settings import LARGEST_SEED
 from autoseg.workflows.initial_weights import InitialWeights, find_weights
 from autoseg.workflows.method import check_method
@@ -103,10 +103,10 @@ def read_orders(
     plan = load_plan(workspace.plan(name))
     chosen = plan.configuration(configuration)
     where = pick_device(device)
-    size, why = choose_size(size, where)
+    size, why = choose_size(size, chosen, where)
     length = parse_budget(budget)
-    config = override(TrainConfig(), settings)
-    refuse_two_lengths(budget, config)
+    config = configure(chosen, settings, budget)
+    refuse_two_lengths(budget, override(TrainConfig(), settings))
     if length.epochs is not None:
         config = dataclasses.replace(config, epochs=length.epochs, steps=None)
     initial = None if weights is None else find_weights(weights)
@@ -158,10 +158,28 @@ def refuse_twice(seed: int, further: Sequence[int]) -> None:
         raise UsageError(f"--seed {told}", expected=expected)
 
 
-def choose_size(size: str | None, device: torch.device) -> tuple[str, str]:
+def configure(
+    configuration: Configuration, settings: Sequence[str], budget: str | None
+) -> TrainConfig:
+    """Return what the plan says about trainings of `configuration`, then `settings` on top.
+
+    A length that the user names, by a budget or a setting, replaces the plan's.
+    """
+    asked = override(TrainConfig(), settings)
+    planned = dict(configuration.train)
+    if budget is not None or asked.steps is not None or asked.epochs is not None:
+        planned = {name: value for name, value in planned.items() if name not in LENGTHS}
+    return override(TrainConfig(), [*spell_settings(planned), *settings])
+
+
+def choose_size(
+    size: str | None, configuration: Configuration, device: torch.device
+) -> tuple[str, str]:
     """Return the size to train and why: M on a GPU, S without one."""
     if size is not None:
         return size, "as asked"
+    if configuration.preset:
+        return PRESET, f"as preset {configuration.preset} has it"
     if device.type == "cuda":
         return "M", "the default on a GPU"
     return "S", f"the default on a {'CPU' if device.type == 'cpu' else 'small GPU'}"

@@ -22,8 +22,10 @@ from autoseg.planning.folds import (
 from autoseg.planning.overrides import BY_HAND, apply_settings
 from autoseg.planning.plan_from import adopt_plan
 from autoseg.planning.planner import make_plan
+from autoseg.planning.presets import add_presets, presets_of
 from autoseg.preprocessing.manifest import home_of
 from autoseg.preprocessing.spool import spool
+from autoseg.presets import load_preset
 from autoseg.workflows.card import keep_about
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.plan_folds import FOLDS, ChosenFolds, choose_folds, read_own_folds
@@ -47,6 +49,7 @@ def plan(
     settings: Sequence[str] = (),
     folds: Path | None = None,
     plan_from: Path | None = None,
+    presets: Sequence[str] = (),
     workers: int | None = None,
 ) -> Plan:
     """Return the plan of a dataset in `raw/`, everything written to `prepared/<NAME>`.
@@ -55,7 +58,8 @@ def plan(
     start anew. A plan edited by hand is respected as long as the data stay the same. `only` names
     the configurations to prepare; `workers` None starts processes where they pay. `folds` is a
     file with folds (`planning/fold_files.py`), `plan_from` the plan of another data set, or a
-    folder that holds one, whose decisions are taken over, and followed from then on.
+    folder that holds one, whose decisions are taken over, and followed from then on. `presets` are
+    recipes to plan as configurations of their own, from then on.
     Raises DataError listing all problems of all files; UsageError for unknown names.
     """
     for setting in settings:
@@ -66,6 +70,8 @@ def plan(
     other = None if plan_from is None else _read_other(plan_from)
     if other is not None and memory_gb is not None:
         raise UsageError("--memory-gb and --plan-from both say which sizes there are")
+    for preset in presets:
+        load_preset(preset)  # a slip is told before any file is read
     name = workspace.find_raw(name)
     folder = workspace.prepared(name)
     with (
@@ -79,7 +85,7 @@ def plan(
         fingerprint, changed = measure_dataset(folder, found, workers, decoded)
         assert dataset is not None  # or measuring had raised
         planned = _decide(
-            workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings, other
+            workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings, other, presets
         )
         names = _to_prepare(planned, only)
         chosen = choose_folds(workspace.folds(name), dataset, changed, own, folds is not None)
@@ -128,6 +134,7 @@ def _decide(
     memory_gb: float | None,
     settings: Sequence[str],
     other: Plan | None,
+    presets: Sequence[str],
 ) -> Plan:
     """Return the plan: the one edited by hand where there is one, else what the rules say.
 
@@ -142,10 +149,12 @@ def _decide(
         memory_gb=memory_gb or _memory_of(old),
     )
     fresh = _follow_other(path.with_name(PLAN_FROM), fresh, fingerprint, other)
+    fresh = add_presets(fresh, fingerprint, [*presets_of(old), *presets])
     if old is None:
         return _signed(apply_settings(fresh, fingerprint, settings))
     by_rule = _with_former_settings(fresh, fingerprint, old.overrides)
     before = old if memory_gb is None else _with_new_sizes(old, by_rule)
+    before = add_presets(before, fingerprint, presets)
     if _without_words(before) == _without_words(by_rule):
         return _signed(apply_settings(by_rule, fingerprint, settings))
     edited = old.digest != _digest(old)
@@ -204,6 +213,10 @@ def _digest(plan: Plan) -> str:
     words = to_json(_without_words(plan))
     if not plan.units:  # plans of older versions, which did not note them, keep their digest
         del words["units"]
+    for configuration in words["configurations"].values():
+        for name in ("preset", "train"):
+            if not configuration[name]:
+                del configuration[name]
     return fingerprint_of([words, plan.labels.names])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from autoseg.bundle import BundleInfo, describe, open_bundle
 from autoseg.errors import UsageError, suggest
 from autoseg.files import from_json, read_json
+from autoseg.plan import PRESET
 from autoseg.postprocess import Rules, read_rules
 from autoseg.results import Choice
 from autoseg.workspace import Workspace
@@ -105,8 +106,8 @@ def _choose_names(
     asked = [
         name
         for name in trained
-        if configuration in (None, name.rpartition("-")[0], _configuration_of(name))
-        and size in (None, name[len(_configuration_of(name)) + 1 :])
+        if configuration in (None, name.rpartition("-")[0], split_model(name)[0])
+        and size in (None, split_model(name)[1])
     ]
     if configuration is None and size is None:
         best = _best_choice(workspace.best(dataset), trained)
@@ -130,9 +131,16 @@ def _choose_names(
     )
 
 
-def _configuration_of(model: str) -> str:
-    # Sizes may hold a hyphen ("M-residual"), configurations do not.
-    return model.partition("-")[0]
+def split_model(model: str) -> tuple[str, str]:
+    """Return configuration and size of "3d_fullres-M-residual" or "segthor-enet-preset".
+
+    Sizes may hold a hyphen, and so may the names of presets, which have a single size.
+    """
+    head, _, last = model.rpartition("-")
+    if last == PRESET:
+        return head, last
+    configuration, _, size = model.partition("-")
+    return configuration, size
 
 
 def _best_choice(path: Path, trained: list[str]) -> Choice | None:

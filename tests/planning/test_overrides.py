@@ -63,7 +63,7 @@ def test_normalisers_can_be_named():
 
 
 def test_a_normaliser_that_is_not_there_is_refused_with_the_nearest():
-    with pytest.raises(UsageError, match=r"no normaliser is called 'zscroe'.*'zscore'"):
+    with pytest.raises(UsageError, match=r"unknown normaliser 'zscroe'.*'zscore'"):
         apply_settings(PLAN, DATA, ["3d_fullres.normalizers=zscroe"])
 
 

@@ -1,0 +1,168 @@
+"""Recipes as configurations of a plan: a preset says what differs from the one it is based on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from autoseg.config import TrainConfig, override, spell_settings
+from autoseg.errors import UsageError
+from autoseg.labels import Labels
+from autoseg.plan import PRESET, Configuration, Design, Fingerprint, NetworkSpec, Plan, Triple
+from autoseg.planning.spacing import median_resampled_shape, times
+from autoseg.presets import Preset, PresetNetwork, PresetPlan, load_preset
+
+TRAINED_ON = 4 / 5  # of the cases, in a fold
+BY_TARGET = ("target_weights", "target_sampling")  # settings that name targets
+BACKGROUND = "background"
+
+
+def presets_of(plan: Plan | None) -> list[str]:
+    """Return the names of the presets that are planned."""
+    return [c.preset for c in plan.configurations.values() if c.preset] if plan else []
+
+
+def add_presets(plan: Plan, fingerprint: Fingerprint, names: Iterable[str]) -> Plan:
+    """Return `plan` with a configuration for each of these presets that it does not have yet.
+
+    Raises UsageError for a preset that is unknown, plans nothing, or does not fit the data.
+    """
+    for name in names:
+        if name not in plan.configurations:
+            plan = _with_preset(plan, fingerprint, name, load_preset(name))
+    return plan
+
+
+def _with_preset(plan: Plan, fingerprint: Fingerprint, name: str, preset: Preset) -> Plan:
+    part = preset.plan
+    if part is None:
+        raise UsageError(
+            f"preset '{name}' plans nothing, it holds settings of a training",
+            remedy=f"autoseg_train CONFIG FOLD --preset {name}",
+        )
+    if part.base not in plan.configurations:
+        known = ", ".join(plan.configurations)
+        fact = f"preset '{name}' is based on {part.base}, which is not planned for these data"
+        raise UsageError(fact, expected=f"a preset based on one of: {known}")
+    base = plan.configurations[part.base]
+    spacing, shape, grid = _grid(part, base, plan, fingerprint)
+    design = Design(part.patch_size, part.batch_size, expand(part.network, part.patch_size[0] == 1))
+    train, reasons = _settings(preset, plan.labels)
+    if part.passes is not None:
+        train["steps"], why = _steps(part, preset.train, shape, len(fingerprint.cases), base.is_2d)
+        reasons.append(why)
+    settings = spell_settings(train)
+    override(TrainConfig(), settings)  # a file that names no setting is told now
+    normalizers = (part.normalizer,) * len(plan.channels) if part.normalizer else base.normalizers
+    configuration = replace(
+        base,
+        name=name,
+        spacing=spacing,
+        median_shape=shape,
+        normalizers=normalizers,
+        mask_normalization=(False,) * len(plan.channels),
+        batch_dice=part.batch_dice,
+        sizes={PRESET: design},
+        preset=name,
+        train=train,
+    )
+    features = "-".join(map(str, design.network.features))
+    first = 1 if base.is_2d else 0
+    told = [
+        preset.about,
+        f"{grid}; normaliser {' '.join(sorted(set(normalizers)))}; patch "
+        f"{times(design.patch_size[first:])}, batch {design.batch_size}; {design.network.name}, "
+        f"features {features}.",
+        *reasons,
+        f"Trained with {', '.join(settings)}, unless autoseg_train --set says otherwise.",
+        *[f"Otherwise than as its authors ran it: {'; '.join(preset.differences)}."]
+        * bool(preset.differences),
+    ]
+    return replace(
+        plan,
+        configurations={**plan.configurations, name: configuration},
+        reasons=(*plan.reasons, *(f"{name}: {sentence}" for sentence in told)),
+    )
+
+
+def _grid(
+    part: PresetPlan, base: Configuration, plan: Plan, fingerprint: Fingerprint
+) -> tuple[tuple[float | None, float, float], Triple, str]:
+    """Return spacing in mm and the median shape, plan axis order, and the words for them."""
+    spacing, why = base.spacing, f"as {base.name}"
+    if part.spacing is not None:
+        spacing, why = part.spacing, "as it says"
+    if part.plane is not None:
+        _, y, x = base.spacing
+        longest = max(base.median_shape[1] * y, base.median_shape[2] * x)
+        edge = longest / part.plane
+        spacing, why = (
+            (base.spacing[0], edge, edge),
+            (f"so that the longer side of the median slice has {part.plane} pixels"),
+        )
+    if spacing == base.spacing:
+        shape = base.median_shape
+    else:
+        shape = _median_shape(spacing, base, plan, fingerprint)
+    grid = times([edge for edge in spacing if edge is not None])
+    return spacing, shape, f"{grid} mm, {why}"
+
+
+def _median_shape(
+    spacing: tuple[float | None, float, float], base: Configuration, plan: Plan, data: Fingerprint
+) -> Triple:
+    order = list(plan.axis_order)
+    canonical = [1.0, 1.0, 1.0]
+    for axis, edge in zip(order, spacing, strict=True):
+        canonical[axis] = 1.0 if edge is None else edge
+    shape = median_resampled_shape(data, (canonical[0], canonical[1], canonical[2]))[order]
+    depth, height, width = (max(1, round(edge)) for edge in shape.tolist())
+    return (base.median_shape[0] if base.is_2d else depth), height, width
+
+
+def expand(network: PresetNetwork, flat: bool) -> NetworkSpec:
+    """Return a network in full: kernels of 3, each stage halved, two convolutions a stage."""
+    stages = len(network.features)
+    kernel, half = ((1, 3, 3), (1, 2, 2)) if flat else ((3, 3, 3), (2, 2, 2))
+    return NetworkSpec(
+        network.name,
+        network.features,
+        network.strides or ((1, 1, 1), *(half,) * (stages - 1)),
+        network.kernels or (kernel,) * stages,
+        network.encoder_blocks or (2,) * stages,
+        network.decoder_blocks or (2,) * (stages - 1),
+    )
+
+
+def _settings(preset: Preset, labels: Labels) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings for these targets, and what was left out of those by name."""
+    train, reasons = dict(preset.train), []
+    for setting in BY_TARGET:
+        weights = train.pop(setting, None)
+        if isinstance(weights, str):
+            train[setting] = weights
+        elif weights is not None:
+            background = setting == "target_weights" and labels.exclusive
+            known = (*labels.names, *[BACKGROUND] * background)
+            ours = [f"{target}={weights[target]:g}" for target in weights if target in known]
+            if any(target in weights for target in labels.names):
+                train[setting] = ",".join(ours)
+            else:
+                named = ", ".join(target for target in weights if target != BACKGROUND)
+                reasons.append(f"no {setting}, as no target here is called {named}.")
+    return train, reasons
+
+
+def _steps(
+    part: PresetPlan, train: Mapping[str, Any], shape: Triple, cases: int, flat: bool
+) -> tuple[int, str]:
+    """Return the steps of a training that sees every slice or case so many times, and why."""
+    passes = part.passes or 0.0
+    seen = TRAINED_ON * cases * (shape[0] if flat else 1)
+    samples = part.batch_size * int(train.get("accumulate", 1))
+    steps = max(1, round(passes * seen / samples))
+    what = "slices" if flat else "cases"
+    return steps, (
+        f"{steps:,} steps: {passes:g} times the {seen:,.0f} {what} of a fold, {samples} a step."
+    )
