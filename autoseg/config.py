@@ -36,11 +36,13 @@ class TrainConfig:
     weight_decay: float | None = None
     momentum: float = 0.99  # sgd only, Nesterov
     betas: tuple[float, float] = (0.9, 0.999)  # of the averages of Adam and its kin
-    schedule: str | None = None  # "poly", "cosine", "linear", "step", "constant"
+    schedule: str | None = None  # "poly", "cosine", "linear", "step", "plateau", "constant"
     poly_power: float = 0.9
     cosine_cycles: float = 0.5  # half a swing: down to zero
     step_every: float = 1 / 3  # of the training
-    step_factor: float = 0.2
+    step_factor: float = 0.2  # of schedules step and plateau
+    plateau_epochs: int = 3  # without a lower validation loss, after which the rate falls
+    rate_floor: float = 0.0  # share of the rate to which schedules fall
     warmup: float | None = None  # fraction of the steps
     gradient_norm: float = 12.0  # at most; 0: no limit
     ema: float | None = None  # decay of the averaged weights per step; 0: off
@@ -63,6 +65,7 @@ class TrainConfig:
     augmentation: str = "default"  # "light", "strong", "none", or package.module:function
     augmentation_strength: float = 1.0  # times each probability, mirroring apart
     augmentation_without: tuple[str, ...] = ()  # kinds of change left out: "rotation", "gamma", ...
+    augmentation_with: tuple[str, ...] = ()  # kinds added: "quarter_turns", "salt_and_pepper=0.2"
     dummy_2d: bool | None = None  # change slices by themselves; None: where the patch is flat
     cascade_augmentation: bool = True  # change what the previous stage predicted as well
     mirror_axes: tuple[int, ...] | None = None  # of prepared arrays; None: all spatial axes
@@ -74,6 +77,8 @@ class TrainConfig:
         None  # torch.compile; None: where a training is long enough to gain by it
     )
     patience: int | None = None  # epochs without progress, then the end begins; None: off
+    patience_gain: float = 1e-3  # of Dice, and of the loss as a share of it: less is no progress
+    target_dice: float | None = None  # of the validation patches: then the end begins; None: off
     keep_every: int | None = None  # epochs between two snapshots of the weights; None: no snapshots
     weights: str | None = None  # SHA-256 of those it began with (--weights); None: drawn
     freeze_encoder: int = 0  # first epochs in which the encoder stays as --weights brought it

@@ -28,7 +28,8 @@ from autoseg.labels import Labels
 from autoseg.plan import Design
 from autoseg.registry import resolve
 from autoseg.training import intensities, strong
-from autoseg.training.geometry import keeps_slices_apart, kinds_of
+from autoseg.training.geometry import KINDS as TRANSFORM_KINDS
+from autoseg.training.geometry import added_kinds, keeps_slices_apart, kinds_of
 from autoseg.training.intensities import Draw, Step
 from autoseg.training.loader import Batch
 from autoseg.training.warps import apply_warps
@@ -82,6 +83,12 @@ CHANGES: dict[str, tuple[Change, ...]] = {
         Change("sharpening", 0.2, strong.sharpen),
     ),
 }
+# What `augmentation_with` may add: kinds of the sets above, the first set that has one says how
+# likely it is, and these.
+FURTHER = (Change("salt_and_pepper", 0.1, intensities.add_salt_and_pepper),)
+KINDS = {change.name: change for changes in reversed(CHANGES.values()) for change in changes} | {
+    change.name: change for change in FURTHER
+}
 
 
 def build_augmentation(
@@ -93,6 +100,8 @@ def build_augmentation(
     sides.
     """
     make = resolve("augmentation", config.augmentation, AUGMENTATIONS)
+    if config.augmentation == "none" and config.augmentation_with:
+        make = make_chain
     augmentation: Augmentation = make(design, config, labels, left_right_axis)
     return augmentation if config.augmentation in AUGMENTATIONS else of_each_rank(augmentation)
 
@@ -118,8 +127,7 @@ def make_chain(
     """Rotate and scale as the loader has drawn it, change intensities, mirror."""
     steps = [
         (min(1.0, change.probability * config.augmentation_strength), change.step)
-        for change in CHANGES[config.augmentation]
-        if change.name not in config.augmentation_without
+        for change in changes_of(config)
     ]
     axes = mirrored_axes(config, design)
     apart = keeps_slices_apart(config, design)
@@ -151,6 +159,19 @@ def make_chain(
     return augment
 
 
+def changes_of(config: TrainConfig) -> list[Change]:
+    """Return the changes of intensities that `config` asks for, in the order of the sets."""
+    added = added_kinds(config)
+    without = {*config.augmentation_without, *added}
+    changes = [c for c in CHANGES.get(config.augmentation, ()) if c.name not in without]
+    for name, probability in added.items():
+        if name in KINDS:
+            known = KINDS[name]
+            chance = known.probability if probability is None else probability
+            changes.append(dataclasses.replace(known, probability=chance))
+    return changes
+
+
 def make_none(
     design: Design, config: TrainConfig, labels: Labels, left_right_axis: int | None
 ) -> Augmentation:
@@ -169,6 +190,11 @@ def check_augmentation(config: TrainConfig) -> None:
     resolve("augmentation", config.augmentation, AUGMENTATIONS)
     if config.augmentation not in AUGMENTATIONS:
         return
+    known = {*KINDS, *TRANSFORM_KINDS}
+    for name in added_kinds(config):
+        if name not in known:
+            remedy = suggest(name, known)
+            raise UsageError(f"augmentation_with={name}: there is no such kind", remedy=remedy)
     known = {change.name for change in CHANGES.get(config.augmentation, ())}
     known |= set(kinds_of(config.augmentation))
     for name in config.augmentation_without:

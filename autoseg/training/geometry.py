@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from autoseg.config import TrainConfig
+from autoseg.errors import UsageError
 from autoseg.plan import Design, Triple
 
 ALIKE = 1.1  # spacings of two axes between which a quarter turn may lead
@@ -38,6 +40,28 @@ TRANSFORMS = {
 KINDS = ("rotation", "scaling", "quarter_turns")
 
 
+# With `augmentation_with`, where the augmentation has none.
+ADDED = dataclasses.replace(TRANSFORMS["default"], quarter_turns=0.5)
+
+
+def added_kinds(config: TrainConfig) -> dict[str, float | None]:
+    """Return the kinds of change in `augmentation_with`, and their probability where it is said.
+
+    Raises UsageError for a probability that cannot be one.
+    """
+    found: dict[str, float | None] = {}
+    for entry in config.augmentation_with:
+        name, separator, text = entry.partition("=")
+        try:
+            chance = float(text) if separator else None
+        except ValueError:
+            chance = -1.0
+        if chance is not None and not 0 <= chance <= 1:
+            raise UsageError(f"augmentation_with={entry}", expected="a probability from 0 to 1")
+        found[name.strip()] = chance
+    return found
+
+
 def kinds_of(augmentation: str) -> tuple[str, ...]:
     """Return the kinds of transforms that an augmentation has."""
     transforms = TRANSFORMS.get(augmentation)
@@ -52,16 +76,19 @@ def keeps_slices_apart(config: TrainConfig, design: Design) -> bool:
 def transforms_of(config: TrainConfig, design: Design) -> Transforms | None:
     """Return what `draw_transform` is to do; None where the augmentation does without."""
     known = TRANSFORMS.get(config.augmentation)
-    if known is None:
+    added = added_kinds(config)
+    if known is None and not set(added) & set(KINDS):
         return None
-    chances = {
-        kind: min(1.0, getattr(known, kind) * config.augmentation_strength)
-        * (kind not in config.augmentation_without)
-        for kind in KINDS
-    }
+    chances: dict[str, Any] = {}
+    for kind in KINDS:
+        chance = getattr(known, kind) if known and kind not in config.augmentation_without else 0.0
+        if kind in added:
+            own = added[kind]
+            chance = getattr(ADDED, kind) if own is None else own
+        chances[kind] = min(1.0, chance * config.augmentation_strength)
     apart = keeps_slices_apart(config, design)
     return dataclasses.replace(
-        known,
+        known or ADDED,
         **chances,
         flat=apart or design.is_2d,
         rotation_degrees=_rotation_degrees(design, apart),

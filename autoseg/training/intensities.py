@@ -53,6 +53,17 @@ def add_noise(x: Tensor, draw: Draw) -> Tensor:
     return x.addcmul_(noise, strength)
 
 
+def add_salt_and_pepper(x: Tensor, draw: Draw, most: float = 0.02) -> Tensor:
+    """Put the highest or the lowest value of its channel into up to `most` of the voxels."""
+    share = parameters(draw.uniform(0, most, 1), x)
+    noise = torch.rand((draw.count, *x.shape[1:]), generator=draw.noise, device=x.device)
+    if len(x) < draw.count:
+        noise = noise[send(draw.here, x.device)]
+    low, high = x.amin((2, 3, 4), keepdim=True), x.amax((2, 3, 4), keepdim=True)
+    x = torch.where(noise < share / 2, low, x)
+    return torch.where(noise > 1 - share / 2, high, x)
+
+
 def blur(x: Tensor, draw: Draw, least: float = 0.5, most: float = 1.0) -> Tensor:
     """Smooth half of the channels with a Gaussian of `least` to `most` voxels, drawn per axis."""
     radius = math.ceil(BLUR_REACH * most)

@@ -11,14 +11,15 @@ from autoseg.errors import UsageError
 ABOVE_ZERO = (
     "steps_per_epoch", "epochs", "steps", "batch_size", "learning_rate", "accumulate", "patience",
     "keep_every", "focal_tversky_gamma", "boundary_sigma_mm", "poly_power", "cosine_cycles",
+    "plateau_epochs",
 )  # fmt: skip
 ZERO_OR_MORE = (
     "weight_decay", "freeze_encoder", "gradient_norm", "dice_smooth", "focal_gamma",
-    "tversky_alpha", "tversky_beta", "augmentation_strength",
+    "tversky_alpha", "tversky_beta", "augmentation_strength", "patience_gain",
 )  # fmt: skip
 LARGEST_SEED = 2**32 - 1
 BELOW_ONE = ("ema", "warmup", "momentum", "label_smoothing")
-SHARES = ("foreground_fraction", "control_fraction")
+SHARES = ("foreground_fraction", "control_fraction", "rate_floor", "target_dice")
 
 RULES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (ABOVE_ZERO, lambda value: value > 0, "more than zero"),

@@ -25,7 +25,7 @@ from autoseg.training.counts import hard_counts
 from autoseg.training.feed import make_feed
 from autoseg.training.graph import choose_step
 from autoseg.training.loader import Batch
-from autoseg.training.patience import ending_from, stale_epochs
+from autoseg.training.patience import ending_from, reason_to_end
 from autoseg.training.schedules import learning_rate
 from autoseg.training.state import (
     Task,
@@ -88,7 +88,7 @@ def train(
             training.waited_s += feed.take_waited_s()
             finish_epoch(training, task, pace)
             report(training.history)
-            end_when_stale(training, task)
+            end_early(training, task)
             said = time.monotonic()
         elif time.monotonic() - said >= SAID_EVERY_S:
             log.info("%s", describe_progress(training, pace))
@@ -114,7 +114,8 @@ def stopped(signal_number: int, step: int) -> Stopped:
 def update(training: Training, task: Task, batch: Batch, learn: Step) -> None:
     """Do one step with a prepared batch, and count its loss and whether it failed."""
     config, network = task.config, training.network
-    set_rate(training.optimizer, learning_rate(config, training.length.progress(training.step)))
+    progress = training.length.progress(training.step)
+    set_rate(training.optimizer, learning_rate(config, progress, training.history))
     network.train()
     if config.freeze_encoder:
         hold_encoder(network, training.step < config.freeze_encoder * config.steps_per_epoch)
@@ -187,18 +188,17 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
     training.waited_s = 0.0
 
 
-def end_when_stale(training: Training, task: Task) -> None:
-    """Let the ending begin when the validation patches showed no progress for `patience` epochs."""
-    patience = task.config.patience
-    if patience is None or stale_epochs(training.history) < patience:
+def end_early(training: Training, task: Task) -> None:
+    """Let the ending begin when the validation patches show that enough is learnt, or no more."""
+    why = reason_to_end(training.history, task.config)
+    if why is None:
         return
     length = ending_from(training.length, training.step, task.config.steps_per_epoch)
     if length is None:
         return
     log.info(
-        "no progress for %d epochs: the rate falls to zero over the next %s steps, so %s in all "
-        "instead of %s",
-        patience, f"{length.steps - training.step:,}", f"{length.steps:,}",
+        "%s: the rate comes to its end over the next %s steps, so %s in all instead of %s",
+        why, f"{length.steps - training.step:,}", f"{length.steps:,}",
         f"{training.length.steps:,}",
     )  # fmt: skip
     training.length = length

@@ -119,9 +119,11 @@ def read_orders(
         fact = f"fold {fold} names its seed, and --seed names several"
         raise UsageError(fact, expected="one of them")
     refuse_twice(config.seed, further_seeds if seed is None else [seed])
-    if config.patience is not None and any(not cases.validation for cases in folds.values()):
-        fact = f"patience={config.patience} looks at validation cases, and fold {fold} has none"
-        raise UsageError(fact, remedy="leave it out, or train a fold of the cross-validation")
+    for setting in ("patience", "target_dice"):
+        value = getattr(config, setting)
+        if value is not None and any(not cases.validation for cases in folds.values()):
+            fact = f"{setting}={value} looks at validation cases, and fold {fold} has none"
+            raise UsageError(fact, remedy="leave it out, or train a fold of the cross-validation")
     previous = None
     if chosen.previous is not None:
         every = {case for cases in folds.values() for case in cases.train + cases.validation}

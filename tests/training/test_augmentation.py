@@ -1,6 +1,7 @@
 """Augmentation: aligned, reproducible, per sample, within its ranges; and sides."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -222,3 +223,42 @@ def test_a_transform_of_batchgenerators_is_plugged_in_by_name() -> None:
     assert torch.equal(found.image, again.image)
     assert not torch.equal(found.image, other.image)
     assert torch.equal(found.target, batch.target)
+
+
+def test_kinds_are_added_to_a_set_with_their_probability_or_ones_own() -> None:
+    config = TrainConfig(
+        augmentation="light",
+        augmentation_with=("salt_and_pepper", "blur=0.7", "noise=0.5"),
+        augmentation_without=("contrast",),
+    )
+    found = {change.name: change.probability for change in aug.changes_of(config)}
+    assert found == {"brightness": 0.15, "salt_and_pepper": 0.1, "blur": 0.7, "noise": 0.5}
+    nothing = TrainConfig(augmentation="none", augmentation_with=("sharpening=1",))
+    assert [change.name for change in aug.changes_of(nothing)] == ["sharpening"]
+    batch = batch_of(torch.rand(4, 1, 8, 8, 8), torch.ones(4, 8, 8, 8, dtype=torch.uint8))
+    augment = aug.build_augmentation(CUBE, nothing, LABELS, 2)
+    assert not torch.equal(augment(batch, generator(1)).image, batch.image)
+
+
+def test_quarter_turns_by_themselves_turn_image_and_labels_together() -> None:
+    cases = [make_case("a", blobs())]
+    flat = make_design((1, 8, 8), batch_size=8)
+    config = TrainConfig(augmentation="none", augmentation_with=("quarter_turns=1",))
+    batch = make_batch(cases, make_pool(cases, LABELS, config), flat, config, LABELS, 0)
+    found = aug.build_augmentation(flat, config, LABELS, 2)(batch, generator(0))
+    assert len(batch.warps) == 8
+    assert torch.equal(found.image[:, 0].round().to(found.target.dtype), found.target)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("salt", "augmentation_with=salt: there is no such kind"),
+        ("quarter_turn", "-> did you mean 'quarter_turns'"),
+        ("blur=2", "augmentation_with=blur=2, expected a probability from 0 to 1"),
+        ("blur=often", "augmentation_with=blur=often, expected a probability"),
+    ],
+)
+def test_kinds_that_are_not_there_cannot_be_added(kind: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        aug.check_augmentation(TrainConfig(augmentation_with=(kind,)))

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from autoseg.training import intensities as steps
-from autoseg.training.augmentation import CHANGES
+from autoseg.training.augmentation import CHANGES, FURTHER
 from autoseg.training.intensities import Step
 from tests.training.batches import draw_for
 
-KINDS = [(f"{name}-{c.name}", c.step) for name, changes in CHANGES.items() for c in changes]
+SETS = {**CHANGES, "further": FURTHER}
+KINDS = [(f"{name}-{c.name}", c.step) for name, changes in SETS.items() for c in changes]
 
 
 @pytest.mark.parametrize("step", [step for _, step in KINDS], ids=[name for name, _ in KINDS])
@@ -69,3 +70,17 @@ def test_a_rank_without_a_chosen_sample_draws_as_the_others_do(step: Step) -> No
     step(torch.randn(3, 2, 4, 8, 9), whole)
     assert step(torch.randn(0, 2, 4, 8, 9), none).shape == (0, 2, 4, 8, 9)
     assert whole.rng.random() == none.rng.random()
+
+
+def test_salt_and_pepper_are_the_extremes_of_a_channel_in_few_voxels() -> None:
+    image = torch.rand(20, 2, 4, 16, 16)
+    image[:, 1] += 5
+    found = steps.add_salt_and_pepper(image.clone(), draw_for(20))
+    changed = found != image
+    low, high = image.amin((2, 3, 4), keepdim=True), image.amax((2, 3, 4), keepdim=True)
+    salt, pepper = changed & (found == high), changed & (found == low)
+    assert torch.equal(changed, salt | pepper)
+    shares = changed.float().mean((1, 2, 3, 4))
+    assert 0.015 < shares.max() < 0.025  # up to two of a hundred
+    assert shares.min() < 0.005
+    assert 0.8 < salt.sum() / pepper.sum() < 1.25

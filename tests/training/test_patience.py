@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from autoseg.config import TrainConfig
 from autoseg.training.budget import Length
-from autoseg.training.patience import ending_from, stale_epochs
+from autoseg.training.patience import ending_from, reason_to_end, stale_epochs
 from autoseg.training.tracking import Epoch
 
 
@@ -60,3 +61,25 @@ def test_an_ending_is_never_made_longer():
     assert ending_from(Length(2100), 2000, 50) is None
     assert ending_from(Length(2200, 2000, 0.2, ending=True), 2100, 50) is None
     assert Length(2200, 2000, 0.2, ending=True).replanned(2100, 2150).ending
+
+
+def test_what_counts_as_a_gain_is_a_setting():
+    creeping = history([0.5 - 1e-4 * n for n in range(20)])  # 2e-4 of itself an epoch
+    assert stale_epochs(creeping) > 0
+    assert stale_epochs(creeping, least_gain=1e-5) == 0
+    config = TrainConfig(patience=3, patience_gain=1e-5)
+    assert reason_to_end(creeping, config) is None
+    flat = history([0.5] * 10)
+    assert reason_to_end(flat, config) == "no progress for 3 epochs"
+    assert reason_to_end(flat, TrainConfig()) is None
+
+
+def test_enough_is_the_mean_dice_of_five_epochs():
+    config = TrainConfig(target_dice=0.8)
+    rising: list[float | None] = [0.0, 0.7, 0.75, 0.8, 0.85, 0.9]  # the last five: 0.8
+    losses: list[float | None] = [0.5] * 6
+    assert reason_to_end(history(losses[:5], rising[:5]), config) is None
+    assert reason_to_end(history(losses, rising), config) == (
+        "mean Dice of 5 epochs is 0.800, 0.8 is asked"
+    )
+    assert reason_to_end(history(losses[:4], [0.9] * 4), config) is None  # too few to tell

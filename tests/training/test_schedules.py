@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from autoseg.config import TrainConfig
-from autoseg.training.schedules import learning_rate
+from autoseg.training.schedules import count_plateaus, learning_rate
+from autoseg.training.tracking import Epoch
 
 
 def rates(*progress: float, **changes: object) -> list[float]:
@@ -44,6 +46,34 @@ def test_steps_multiply_after_each_share():
     assert found == pytest.approx([2, 2, 0.4, 0.4, 0.08, 0.08])
     tenths = rates(0.29, 0.3, schedule="step", step_every=0.1, step_factor=0.5)
     assert tenths == pytest.approx([0.5, 0.25])
+
+
+def epochs(losses: list[float | None], train_loss: float | None = 9.0) -> list[Epoch]:
+    return [Epoch(n + 1, n, train_loss, loss, {}, 0.1, 1.0) for n, loss in enumerate(losses)]
+
+
+def test_the_rate_falls_after_each_plateau_as_pytorch_has_it():
+    losses = [1.0, 0.5, 0.6, 0.5, 0.55, 0.49999, 0.7, 0.4, 0.41, 0.42, 0.43, 0.44, 0.45, 0.46, 0.47]
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=2.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
+    config = TrainConfig(learning_rate=2.0, schedule="plateau", step_factor=0.5, plateau_epochs=2)
+    for number, loss in enumerate(losses):
+        theirs.step(loss)
+        ours = learning_rate(config, 0.3, epochs(losses[: number + 1]))
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert ours == 2.0 / 2**3
+
+
+def test_without_validation_the_plateau_is_that_of_the_training():
+    assert count_plateaus(epochs([None] * 9, train_loss=0.5), 3) == 2
+    assert count_plateaus(epochs([None] * 9, train_loss=None), 3) == 2
+    assert count_plateaus([], 3) == 0
+
+
+def test_a_floor_is_where_a_schedule_ends():
+    assert rates(0, 0.5, 1, schedule="cosine", rate_floor=0.5) == pytest.approx([2, 1.5, 1])
+    assert rates(0, 1, schedule="poly", rate_floor=0.1) == pytest.approx([2, 0.2])
+    assert rates(1, schedule="constant", rate_floor=0.5) == [2]
 
 
 def test_constant_stays_after_its_warm_up():

@@ -282,7 +282,7 @@ def test_patience_ends_a_training_that_makes_no_progress_with_its_rate_at_zero(
     assert training.length.ending
     assert training.history[-2].learning_rate > training.history[-1].learning_rate
     assert training.length.progress(training.step) == 1
-    assert "no progress for 4 epochs: the rate falls to zero over the next 5 steps, so 30" in (
+    assert "no progress for 4 epochs: the rate comes to its end over the next 5 steps, so 30" in (
         caplog.text
     )
 
