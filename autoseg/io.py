@@ -159,9 +159,12 @@ def write_labels(
     _write(path, array[None], geometry, like)
 
 
-def write_image(path: Path, image: Image) -> None:
-    """Write an image (C, Z, Y, X), atomically, in the file type that the suffix of `path` names."""
-    _write(path, image.array, image.geometry, None)
+def write_image(path: Path, image: Image, like: Path | None = None) -> None:
+    """Write an image (C, Z, Y, X), atomically, in the file type that the suffix of `path` names.
+
+    `like` is the file it was read from, see `write_labels`.
+    """
+    _write(path, image.array, image.geometry, like)
 
 
 def _write(path: Path, array: np.ndarray, geometry: Geometry, like: Path | None) -> None:

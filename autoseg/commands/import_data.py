@@ -6,45 +6,81 @@ import argparse
 from pathlib import Path
 from shlex import quote
 
-from autoseg.commands.options import overwrite_option, workspace_of, workspace_option
+from autoseg.commands.options import (
+    overwrite_option,
+    workers_option,
+    workspace_of,
+    workspace_option,
+)
 from autoseg.errors import UsageError
 
-FOR_DATA = ("dataset", "images", "labels", "channels", "classes")
-FOR_MODELS = ("output", "folds", "checkpoint", "overwrite", "trust")
+PATTERNS = ("images", "labels", "controls", "tests")
+FROM_PATTERNS = ("dataset", "images", "labels", "channels")  # without these there is nothing to do
+FROM_LAYOUT = ("dataset", "layout", "src")
+MEANING = (
+    "channels", "classes", "label_map", "subjects", "gt", "spacing", "structures", "annotated",
+    "absent_means_unannotated", "fix_geometry", "link",
+)  # fmt: skip
+FOR_MODELS = ("output", "folds", "checkpoint", "trust")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("-d", "--dataset", metavar="NAME", help="its name in raw/")
     workspace_option(parser)
-    parser.add_argument("--images", metavar="PATTERN", help="e.g. 'scans/{case}_{channel}.nii.gz'")
-    parser.add_argument("--labels", metavar="PATTERN", help="e.g. 'masks/{case}.nii.gz'")
-    parser.add_argument(
-        "--channels",
-        nargs="+",
-        metavar="NAME",
-        help="CT, or T1=t1n where files say t1n",
+    overwrite_option(parser)
+    workers_option(parser)
+
+    files = parser.add_argument_group("where the files are")
+    files.add_argument(
+        "--layout", metavar="LAYOUT",
+        help="segthor, kits19, totalsegmentator, pku, abdomenct1k, mip-pet, msd or nnunet",
+    )  # fmt: skip
+    files.add_argument("--src", type=Path, metavar="DIR", help="the folder with that layout")
+    files.add_argument("--images", metavar="PATTERN", help="e.g. 'scans/{case}_{channel}.nii.gz'")
+    files.add_argument(
+        "--labels", metavar="PATTERN",
+        help="e.g. 'masks/{case}.nii.gz', 'masks/{case}/{class}.nii.gz', 'gt/{case}_{slice}.png'",
+    )  # fmt: skip
+    files.add_argument("--controls", metavar="PATTERN", help="images without any target")
+    files.add_argument("--tests", metavar="PATTERN", help="images to predict, for imagesTs")
+    files.add_argument("--subjects", default="", metavar="FIRST-LAST", help="e.g. s0000-s0100")
+    files.add_argument(
+        "--gt", default="", metavar="FILE", help="name of the label files, e.g. GT_fixed.nii.gz"
     )
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="for 1, 2, ...; or kidney=1,2")
-    parser.add_argument(
+    files.add_argument(
+        "--spacing", type=Path, metavar="FILE", help="what slices were cut from: .json or .pkl"
+    )
+
+    meaning = parser.add_argument_group("what they mean")
+    meaning.add_argument(
+        "--channels", nargs="+", default=[], metavar="NAME",
+        help="CT, or T1=t1n where files say t1n",
+    )  # fmt: skip
+    meaning.add_argument(
+        "--classes", nargs="+", default=[], metavar="NAME",
+        help="for 1, 2, ...; or kidney=1,2; or a file that lists them",
+    )  # fmt: skip
+    meaning.add_argument(
         "--label-map", nargs="+", default=[], metavar="FROM:TO", help="values to change, e.g. 255:1"
     )
-    parser.add_argument(
-        "--structures",
-        nargs="+",
-        default=[],
-        metavar="CLASS=NAME,...",
+    meaning.add_argument(
+        "--structures", nargs="+", default=[], metavar="CLASS=NAME,...",
         help="what a class is called in RTSTRUCT or DICOM-SEG files, where not by its name",
-    )
-    parser.add_argument(
-        "--annotated",
-        nargs="+",
-        default=[],
-        metavar="CASES=CLASS,...",
+    )  # fmt: skip
+    meaning.add_argument(
+        "--annotated", nargs="+", default=[], metavar="CASES=CLASS,...",
         help="what is annotated in cases where not all is, e.g. 'siteA_*=liver,spleen'",
-    )
-    parser.add_argument("--controls", metavar="PATTERN", help="images without any target")
-    parser.add_argument("--link", action="store_true", help="link the files instead of copying")
+    )  # fmt: skip
+    meaning.add_argument(
+        "--absent-means-unannotated", nargs="+", default=[], metavar="CLASS",
+        help="classes that are not annotated in cases in which they do not occur",
+    )  # fmt: skip
+    meaning.add_argument(
+        "--fix-geometry", choices=("image",),
+        help="labels get the grid of their image, whatever their own header says",
+    )  # fmt: skip
+    meaning.add_argument("--link", action="store_true", help="link the files instead of copying")
 
     models = parser.add_argument_group("a trained model instead of data")
     models.add_argument(
@@ -63,14 +99,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     models.add_argument(
         "--trust", action="store_true", help="let a model import functions that its author named"
     )
-    overwrite_option(models)
 
 
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     if options.model is not None:
         return _import_model(options)
-    missing = [_spelled(name) for name in FOR_DATA if not getattr(options, name)]
+    needed = FROM_LAYOUT if options.layout or options.src else FROM_PATTERNS
+    missing = [_spelled(name) for name in needed if not getattr(options, name)]
     if missing:
         raise UsageError(
             f"the following arguments are required: {', '.join(missing)}",
@@ -84,22 +120,29 @@ def run(options: argparse.Namespace) -> str:
     import_data(
         workspace_of(options),
         options.dataset,
-        images=options.images,
-        labels=options.labels,
+        **{name: getattr(options, name) or "" for name in PATTERNS},
+        layout=options.layout or "",
+        source=options.src,
         channels=options.channels,
         classes=options.classes,
         label_map=options.label_map,
-        controls=options.controls,
+        subjects=options.subjects,
+        label_file=options.gt,
+        spacings=options.spacing,
         structures=options.structures,
         annotated=options.annotated,
+        absent=options.absent_means_unannotated,
+        fix_geometry=bool(options.fix_geometry),
         link=options.link,
+        overwrite=options.overwrite,
+        workers=options.workers,
     )
     elsewhere = f" -w {quote(str(options.workspace))}" if options.workspace != Path() else ""
     return f"next: autoseg_plan{elsewhere} -d {quote(options.dataset)}"
 
 
 def _import_model(options: argparse.Namespace) -> str:
-    names = (*FOR_DATA[1:], "label_map", "annotated", "controls", "link")
+    names = ("layout", "src", *PATTERNS, *MEANING, "workers")
     strange = [_spelled(name) for name in names if getattr(options, name)]
     if strange:
         raise UsageError(f"{' '.join(strange)} with --model", expected="-d, -o and -f only")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
+from autoseg.case_files import stem_of
 from autoseg.errors import UsageError, suggest
+from autoseg.files import read_json
 
 
 def parse_classes(classes: Sequence[str]) -> dict[str, int | list[int]]:
@@ -27,6 +30,27 @@ def parse_classes(classes: Sequence[str]) -> dict[str, int | list[int]]:
     if not labels:
         raise UsageError("no classes", remedy="name what is segmented: --classes liver spleen")
     return labels
+
+
+def read_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return `classes`, or where the only one is a file, those that it lists.
+
+    A text file has one on each line; JSON has a list, or names (of files) -> index from 0, which
+    become `name=index + 1`.
+    """
+    if len(classes) != 1 or not Path(classes[0]).is_file():
+        return tuple(classes)
+    path = Path(classes[0])
+    if path.suffix != ".json":
+        return tuple(path.read_text(encoding="utf-8-sig").split())
+    listed = read_json(path)
+    if isinstance(listed, dict) and all(type(index) is int for index in listed.values()):
+        ordered = sorted(listed.items(), key=lambda item: item[1])
+        return tuple(f"{stem_of(Path(name))}={index + 1}" for name, index in ordered)
+    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
+        return tuple(listed)
+    expected = 'a list of names, or {"name.nii.gz": 0, ...}'
+    raise UsageError("lists no classes", place=str(path), expected=expected)
 
 
 def parse_label_map(entries: Sequence[str] | Mapping[int, int]) -> dict[int, int]:
@@ -66,6 +90,14 @@ def parse_annotated(
                 raise UsageError(f"--annotated {text}: '{name}'", remedy=suggest(name, classes))
         parsed.append((pattern, names))
     return tuple(parsed)
+
+
+def known_classes(names: Sequence[str], classes: Collection[str]) -> tuple[str, ...]:
+    """Return `names`; raise UsageError for one that is no class."""
+    for name in names:
+        if name not in classes:
+            raise UsageError(f"--absent-means-unannotated {name}", remedy=suggest(name, classes))
+    return tuple(names)
 
 
 def annotated_of(
@@ -115,3 +147,30 @@ def order_channels(found: set[str], channels: Mapping[str, str]) -> dict[str, in
         expected=f"the channels {', '.join(channels.values())}",
         remedy="say which is which: --channels T1=t1n T2=t2w",
     )
+
+
+def parse_subjects(text: str) -> tuple[str, str] | None:
+    """Return the first and the last case of `first-last`, None for no text.
+
+    >>> parse_subjects("s0000-s0100"), parse_subjects("site-1-site-9")
+    (('s0000', 's0100'), ('site-1', 'site-9'))
+    """
+    parts = text.split("-")
+    middle = len(parts) // 2
+    if text and (len(parts) % 2 or not all(parts)):
+        raise UsageError(f"--subjects {text}", expected="FIRST-LAST, such as s0000-s0100")
+    return ("-".join(parts[:middle]), "-".join(parts[middle:])) if text else None
+
+
+def is_between(case: str, subjects: tuple[str, str] | None) -> bool:
+    """Tell whether a case is one of `subjects`, both ends included; numbers count as numbers."""
+    if subjects is None:
+        return True
+    first, last = subjects
+    return _in_order(first) <= _in_order(case) <= _in_order(last)
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Return the key by which s9 comes before s10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

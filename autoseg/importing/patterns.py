@@ -1,17 +1,21 @@
-"""Find files by patterns: `patients/{case}/{channel}.nii.gz`, with `*` for what does not matter."""
+"""Find files by patterns: `patients/{case}/{channel}.nii.gz`, with `*` for what does not matter.
+
+`{class}` is for one binary file per structure, `{slice}` for volumes that are kept slice by slice.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.dicom_files import is_series
 from autoseg.errors import UsageError, suggest
 
-PLACEHOLDERS = ("case", "channel")
-_MARK = re.compile(r"\{([^{}]*)\}")
+# What may stand in braces, and where a match keeps it.
+MARKS = {"case": "case", "channel": "channel", "class": "target", "slice": "slice"}
+MARK = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -19,22 +23,28 @@ class Match:
     """One file that fits a pattern, and what stood in place of its marks ("" for an absent one)."""
 
     path: Path
-    case: str
+    case: str = ""
     channel: str = ""
+    target: str = ""
+    slice: str = ""
 
 
-def find_matches(pattern: str, channels: Sequence[str] = ()) -> list[Match]:
+def find_matches(
+    pattern: str, channels: Sequence[str] = (), below: Path | None = None
+) -> list[Match]:
     """Return the files that fit `pattern`, sorted by path; hidden files never do.
 
-    A folder that holds a DICOM series counts as a file.
+    A relative pattern starts `below` a folder, or where the user stands. A folder that holds a
+    DICOM series counts as a file.
 
-    `{case}` stands for one or more characters without a slash, and for the same ones each time;
-    `{channel}` for one of `channels` if it can, else for characters other than `/`, `.` and `_`.
+    `{case}` and `{class}` stand for one or more characters without a slash, and for the same ones
+    each time; `{channel}` for one of `channels` if it can, else for characters other than `/`, `.`
+    and `_`; `{slice}` for digits.
     Raises UsageError for a pattern without `{case}`, or when there is no such file.
     """
     _check_marks(pattern)
     path = Path(pattern).expanduser()
-    found = [Match(Path(path.anchor), "")]
+    found = [Match(Path(path.anchor) if below is None else below / path.anchor)]
     parts = path.parts[1:] if path.is_absolute() else path.parts
     for position, part in enumerate(parts):
         is_file = position == len(parts) - 1
@@ -46,11 +56,13 @@ def find_matches(pattern: str, channels: Sequence[str] = ()) -> list[Match]:
 
 
 def _check_marks(pattern: str) -> None:
-    marks = _MARK.findall(pattern)
+    marks = MARK.findall(pattern)
     for mark in marks:
-        if mark not in PLACEHOLDERS:
-            remedy = suggest(mark, PLACEHOLDERS)
+        if mark not in MARKS:
+            remedy = suggest(mark, MARKS)
             raise UsageError(f"unknown mark {{{mark}}}", place=pattern, remedy=remedy)
+    if "class" in marks and "slice" in marks:
+        raise UsageError("a pattern with both {class} and {slice}", place=pattern, expected="one")
     if "case" not in marks:
         remedy = "write {case} where the name of the case stands, as in 'scans/{case}.nii.gz'"
         raise UsageError("a pattern without {case}", place=pattern, remedy=remedy)
@@ -60,8 +72,7 @@ def _step(match: Match, part: str, is_file: bool, channels: Sequence[str]) -> li
     """Return the continuations of `match` by one part of the path."""
     if not ("{" in part or "*" in part):
         path = match.path / part
-        fits = _is_wanted(path, is_file)
-        return [Match(path, match.case, match.channel)] if fits else []
+        return [replace(match, path=path)] if _is_wanted(path, is_file) else []
     expression = _expression(part, match, channels)
     following = []
     for path in match.path.iterdir():
@@ -69,8 +80,8 @@ def _step(match: Match, part: str, is_file: bool, channels: Sequence[str]) -> li
             continue
         fit = expression.fullmatch(path.name)
         if fit and _is_wanted(path, is_file):
-            groups = {"case": match.case, "channel": match.channel} | fit.groupdict()
-            following.append(Match(path, groups["case"], groups["channel"]))
+            marks = {MARKS[mark]: text for mark, text in fit.groupdict().items()}
+            following.append(replace(match, path=path, **marks))
     return following
 
 
@@ -82,14 +93,15 @@ def _is_wanted(path: Path, is_file: bool) -> bool:
 
 def _expression(part: str, match: Match, channels: Sequence[str]) -> re.Pattern[str]:
     known = "|".join(re.escape(name) for name in sorted(channels, key=len, reverse=True))
-    free = {"case": r"[^/]+", "channel": rf"(?i:{known})|[^/._]+" if known else r"[^/._]+"}
-    bound = {"case": match.case, "channel": match.channel}
+    channel = rf"(?i:{known})|[^/._]+" if known else r"[^/._]+"
+    free = {"case": r"[^/]+", "channel": channel, "class": r"[^/]+", "slice": r"\d+"}
     text, end = "", 0
-    for mark in _MARK.finditer(part):
+    for mark in MARK.finditer(part):
         text += _literal(part[end : mark.start()])
         name, end = mark[1], mark.end()
-        if bound[name]:
-            text += re.escape(bound[name])
+        bound = getattr(match, MARKS[name])
+        if bound:
+            text += re.escape(bound)
         elif f"(?P<{name}>" in text:
             text += f"(?P={name})"
         else:

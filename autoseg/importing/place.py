@@ -1,35 +1,28 @@
-"""Put the files of one case into a dataset's folder: copied, linked, or label values exchanged.
+"""Put the files of one case into a dataset's folder: copied, linked, or written anew.
 
-Voxels are never resampled, turned or scaled; a label file is written anew only to change its
-values. DICOM series and the structures drawn on them become NIfTI files on the series' own grid.
+Voxels are never resampled, turned or scaled; files are written anew only to change label values, to
+make one file of several or several of one. DICOM series, and slices, become NIfTI files.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from autoseg.case_files import PICTURES, ending_of
-from autoseg.dicom import read_series
-from autoseg.errors import DataError, Problem, ResourceError
-from autoseg.files import write_atomically
-from autoseg.importing.check import count_values
-from autoseg.importing.gather import Source
-from autoseg.importing.structures import Wanted, is_structures, read_structures
-from autoseg.io import (
-    read_header,
-    read_image,
-    read_labels,
-    write_image,
-    write_labels,
-)
-from autoseg.pictures import sidecar_of
+from autoseg.dicom_files import files_of
+from autoseg.errors import DataError, Problem
+from autoseg.files import sha256
+from autoseg.image import Geometry, Image
+from autoseg.importing.bring import bring
+from autoseg.importing.gather import File, Source, paths_of
+from autoseg.importing.stacks import Stack, read_stack
+from autoseg.importing.structures import Wanted
+from autoseg.io import read_header, read_image, write_image, write_labels
 
 LOSSY = (".jpg", ".jpeg", ".bmp")  # label maps beside such images are written as PNG
 
@@ -43,131 +36,95 @@ class Manner:
     declared: tuple[int, ...] = ()  # label values besides 0
     channels: int = 1
     structures: tuple[Wanted, ...] = ()  # targets by the names they have in DICOM label files
+    values: Mapping[str, int | list[int]] = field(default_factory=dict)  # of the classes
+    grids: Mapping[str, Geometry] = field(default_factory=dict)  # case -> what was cut into slices
+    one_channel: bool = False  # colour pictures are stored with one channel, or refused
+    split: bool = False  # images with several channels become one file per channel
+    trusted: bool = False  # labels get the grid of their image whatever their own header says
+    absent: tuple[str, ...] = ()  # classes that are not annotated where they do not occur
 
 
 @dataclass(frozen=True)
 class Placed:
-    """What is wrong with the labels of a case, and which targets they have (None: all)."""
+    """What is wrong with a case, which targets it has (None: all), and what is to be recorded."""
 
     problems: tuple[Problem, ...] = ()
     annotated: tuple[str, ...] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
-def place_case(source: Source, folder: Path, manner: Manner) -> Placed:
-    """Put images and labels of `source` under `folder`; return what is wrong with its labels.
-
-    Images without labels go to `imagesTs`; a control gets an empty label file on its own grid.
+def place_images(source: Source, folder: Path, manner: Manner) -> Geometry:
+    """Put the images of `source` into `imagesTr`, or `imagesTs` without labels; return their
+    grid.
     """
     images = folder / ("imagesTr" if source.labels or source.control else "imagesTs")
-    for index, path in enumerate(source.images):
+    geometry = None
+    for index, file in enumerate(source.images):
         # nnU-Net's name; one file that holds several channels keeps the plain one.
         number = f"_{index:04d}" if len(source.images) == manner.channels else ""
-        target = images / f"{source.case}{number}{stored_ending(path)}"
-        if path.is_dir():
-            write_image(target, read_image(path))
-        else:
-            bring(path, target, manner.link)
-    if source.control:
-        _write_empty(source, folder / "labelsTr")
-    if source.labels is None:
-        return Placed()
-    if is_structures(source.labels):
-        return _place_structures(source, folder / "labelsTr", manner)
-    target = folder / "labelsTr" / f"{source.case}{ending_of(source.labels)}"
-    if manner.changes:
-        declared = {0, *manner.declared}
-        return Placed(tuple(_convert(source.labels, target, dict(manner.changes), declared)))
-    bring(source.labels, target, manner.link)
-    return Placed()
+        target = images / f"{source.case}{number}{stored_ending(file)}"
+        found = _place_image(file, target, source, manner)
+        geometry = geometry or found
+    assert geometry is not None  # a source has an image
+    return geometry
 
 
-def stored_ending(path: Path) -> str:
-    """Return the file type in which an image is kept: its own, NIfTI for a DICOM series."""
-    return ".nii.gz" if path.is_dir() else ending_of(path)
-
-
-def _place_structures(source: Source, folder: Path, manner: Manner) -> Placed:
-    """Write the structures of an RTSTRUCT or DICOM-SEG as a label map on the series' grid."""
-    assert source.labels is not None
+def place_empty(source: Source, folder: Path, grid: Geometry) -> None:
+    """Write a label map of zeros for a control."""
     image = source.images[0]
-    if not image.is_dir():
-        fact = f"structures in DICOM, but the image is {image.name}"
-        expected = "the DICOM series that they were drawn on"
-        raise DataError(fact, place=str(source.labels), expected=expected)
-    series = read_series(image)
-    label_map, present = read_structures(source.labels, series, manner.structures)
-    write_labels(folder / f"{source.case}.nii.gz", label_map, series.geometry)
-    return Placed((), None if len(present) == len(manner.structures) else present)
+    ending = stored_ending(image)
+    target = folder / f"{source.case}{'.png' if ending in LOSSY else ending}"
+    like = image if isinstance(image, Path) and image.is_file() else None
+    write_labels(target, np.zeros(grid.shape, np.uint8), grid, like)
 
 
-def bring(path: Path, target: Path, link: str = "") -> None:
-    """Copy or link one file, and the JSON file with its voxel size if it is a picture with one.
-
-    Raises DataError when its voxels are in another file, ResourceError when the disk refuses.
-    """
-    _refuse_detached(path)
-    _bring_one(path, target, link)
-    sidecar = sidecar_of(path) if ending_of(path) in PICTURES else None
-    if sidecar is not None:
-        stem = target.name[: -len(ending_of(target))]
-        _bring_one(sidecar, target.with_name(f"{stem}.json"), link)
-
-
-def _bring_one(path: Path, target: Path, link: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if not link:
-            with path.open("rb") as stream:
-                # Not flushed to the disk one by one: dataset.json, written last, vouches for all.
-                write_atomically(target, lambda out: shutil.copyfileobj(stream, out), False)
-        else:
-            target.unlink(missing_ok=True)
-            (os.link if link == "hard" else os.symlink)(path.resolve(), target)
-    except FileNotFoundError as error:
-        raise DataError("file not found", place=str(path)) from error
-    except OSError as error:
-        remedy = "hard links stay on one disk; use symlink" if error.errno == errno.EXDEV else ""
-        fact = f"cannot be brought in: {error.strerror or error}"
-        raise ResourceError(fact, place=str(path), remedy=remedy) from error
+def checksums(source: Source) -> dict[str, dict[str, str]]:
+    """Return path -> SHA-256 of the images, and of the labels if there are any."""
+    groups = {
+        "images": [path for image in source.images for path in paths_of(image)],
+        "labels": list(paths_of(source.labels)),
+    }
+    return {
+        name: {str(file): sha256(file) for path in paths for file in files_of(path)}
+        for name, paths in groups.items()
+        if paths
+    }
 
 
-def _refuse_detached(path: Path) -> None:
-    if ending_of(path) not in (".mha", ".mhd", ".nrrd"):
-        return
-    with path.open("rb") as stream:
-        start = stream.read(4096)
-    header = start.partition(b"\n\n")[0].lower() if start.startswith(b"NRRD") else start
-    detached = b"data file:" in header or b"datafile:" in header
-    if ending_of(path) != ".nrrd":
-        detached = b"LOCAL" not in start.partition(b"ElementDataFile")[2][:20]
-    if detached:
-        remedy = "save it as one file, .mha or .nrrd"
-        raise DataError("its voxels are in another file", place=str(path), remedy=remedy)
+def stored_ending(file: File) -> str:
+    """Return the file type in which an image is kept: its own, NIfTI for a series or slices."""
+    return ".nii.gz" if isinstance(file, Stack) or file.is_dir() else ending_of(file)
 
 
-def _write_empty(source: Source, folder: Path) -> None:
-    image = source.images[0]
-    ending = ".png" if ending_of(image) in LOSSY else stored_ending(image)
-    grid = read_header(image).geometry
-    write_labels(folder / f"{source.case}{ending}", np.zeros(grid.shape, np.uint8), grid, image)
+def _place_image(file: File, target: Path, source: Source, manner: Manner) -> Geometry:
+    if isinstance(file, Stack):
+        image = read_stack(file, manner.grids.get(source.case))
+        write_image(target, image)
+        return image.geometry
+    if file.is_dir():
+        image = read_image(file)
+        write_image(target, image)
+        return image.geometry
+    if manner.one_channel and ending_of(file) in PICTURES:
+        image = read_image(file)
+        if len(image.array) != 1:
+            fact = "its colours differ"
+            raise DataError(fact, place=str(file), expected="a grey picture (R = G = B)")
+        write_image(target, image)
+        return image.geometry
+    if manner.split and len(source.images) == 1 and manner.channels > 1:
+        return _split(file, target.parent, source.case, manner.channels)
+    bring(file, target, manner.link)
+    return read_header(file).geometry
 
 
-def _convert(
-    path: Path, target: Path, changes: Mapping[int, int], declared: Collection[int]
-) -> list[Problem]:
-    """Write the label file with its values changed, on its own grid and under its own header."""
-    image = read_labels(path)
-    found = count_values(image.array)
-    expected = f"{', '.join(map(str, changes))} as in the label map, or a declared value"
-    problems = [
-        Problem(str(path), f"label value {value} in {count:,} voxels", expected)
-        for value, count in found.items()
-        if changes.get(value, value) not in declared
-    ]
-    if problems:
-        return problems
-    changed = np.zeros(image.array.shape[1:], np.min_scalar_type(max(declared)))
-    for value in found:
-        changed[image.array[0] == value] = changes.get(value, value)
-    write_labels(target, changed, image.geometry, like=path)
-    return []
+def _split(path: Path, folder: Path, case: str, channels: int) -> Geometry:
+    """Write every channel of an image as a file of its own."""
+    image = read_image(path)
+    if len(image.array) != channels:
+        fact = f"holds {len(image.array)} channels"
+        raise DataError(fact, place=str(path), expected=f"{channels} as declared")
+    for index in range(channels):
+        target = folder / f"{case}_{index:04d}{ending_of(path)}"
+        write_image(target, Image(image.array[index : index + 1], image.geometry), like=path)
+    return image.geometry

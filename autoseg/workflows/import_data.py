@@ -13,20 +13,36 @@ from typing import Any
 
 import numpy as np
 
+from autoseg.case_files import some
 from autoseg.dataset import Dataset, load_dataset
-from autoseg.dicom_files import files_of
 from autoseg.errors import DataError, Problem, UsageError, suggest
-from autoseg.files import fingerprint_of, locked, read_json, write_json
+from autoseg.files import locked, write_json
+from autoseg.hardware import cores
 from autoseg.importing.arguments import (
     annotated_of,
+    known_classes,
     parse_annotated,
-    parse_channels,
-    parse_classes,
     parse_label_map,
+    parse_subjects,
 )
-from autoseg.importing.gather import Source, gather
-from autoseg.importing.place import Manner, Placed, place_case, stored_ending
+from autoseg.importing.gather import Source
+from autoseg.importing.layouts import Layout, find_layout, with_label_file
+from autoseg.importing.masks import Masks
+from autoseg.importing.notes import notes_of
+from autoseg.importing.place import Manner, Placed
+from autoseg.importing.place_labels import place_case
+from autoseg.importing.record import (
+    LABEL_MAP,
+    RECORD,
+    RECORDS,
+    case_record,
+    declaration,
+    file_order,
+    read_record,
+    stamp_of,
+)
 from autoseg.importing.structures import parse_structures
+from autoseg.importing.survey import survey
 from autoseg.parallel import Outcome, map_cases
 from autoseg.workspace import Workspace
 
@@ -40,89 +56,177 @@ def import_data(
     workspace: Workspace,
     name: str,
     *,
-    images: str,
-    labels: str,
-    channels: Sequence[str],
-    classes: Sequence[str],
+    images: str = "",
+    labels: str = "",
+    layout: str = "",
+    source: Path | None = None,
+    channels: Sequence[str] = (),
+    classes: Sequence[str] = (),
     label_map: Sequence[str] | Mapping[int, int] = (),
     controls: str | None = None,
+    tests: str = "",
+    subjects: str = "",
+    label_file: str = "",
+    spacings: Path | None = None,
     structures: Sequence[str] = (),
     annotated: Sequence[str] = (),
+    absent: Sequence[str] = (),
+    fix_geometry: bool = False,
     link: bool | str = False,
-    workers: int = 0,
+    overwrite: bool = False,
+    workers: int | None = None,
 ) -> Dataset:
-    """Copy or link the files that the patterns find into `raw/<name>` and return the dataset.
+    """Copy or link files into `raw/<name>` and return the dataset.
+
+    The files are those that the patterns `images`, `labels`, `controls` and `tests` find, or those
+    of a known `layout` in the folder `source`, whose channels, classes and label map may be
+    replaced. `subjects` ("s0000-s0100") are the first and the last case; `label_file` is the name
+    of the label files where the layout has another; `spacings` a table of what slices were cut
+    from.
 
     `link`: False copies, True or "symlink" links, "hard" makes hard links. With a `label_map` the
     label files are written anew on their own grid; controls get empty ones and the tag "control".
-    Images without labels go to `imagesTs`. DICOM series become NIfTI files, and RTSTRUCT or
+    Images without labels go to `imagesTs`. One mask per {class} becomes one label map, {slice}s
+    one volume. DICOM series become NIfTI files, and RTSTRUCT or
     DICOM-SEG label files label maps: `structures` ("kidney=Niere*") says what a class is called
     there; a class that a file does not have is not annotated in that case. `annotated`
-    ("siteA_*=liver") says of cases by their name what is annotated in them, where not all is.
+    ("siteA_*=liver") says of cases by their name what is annotated in them, where not all is;
+    the classes in `absent` are not annotated in the cases in which they do not occur.
+    Labels off the grid of their image by up to 1e-3 mm are put on it; more is a DataError unless
+    `fix_geometry`.
 
     The same import again does nothing, an unfinished one is done again, another one into the same
-    name raises UsageError.
+    name raises UsageError unless `overwrite`.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         expected = "letters, digits, and _ . - after the first"
         raise UsageError(f"'{name}' cannot name a dataset", expected=expected)
-    named, values = parse_channels(channels), parse_classes(classes)
-    changes = parse_label_map(label_map)
-    manner = _manner(link, changes, values, len(named))
-    manner = replace(manner, structures=parse_structures(structures, values))
-    sources = gather(images, labels, named, controls)
-    if not any(source.labels for source in sources):
-        raise UsageError("no image has labels", place=labels, remedy="compare the two patterns")
+    where = _layout(layout, source, label_file, images, labels, controls or "", tests)
+    where = replace(
+        where,
+        channels=tuple(channels) or where.channels,
+        classes=tuple(classes) or where.classes,
+        spacings=str(spacings.resolve()) if spacings else where.spacings,
+    )
+    found = survey(where, parse_subjects(subjects))
+    changes = parse_label_map(label_map or where.label_map)
+    targets = [target for target in found.values if target != "ignore"]
+    manner = Manner(
+        link=_kind_of_link(link),
+        changes=tuple(changes.items()),
+        declared=_numbers(found.values),
+        channels=len(found.channels),
+        structures=parse_structures(structures, found.values),
+        values=found.values,
+        grids=found.grids,
+        one_channel=where.one_channel,
+        split=where.declared,
+        trusted=fix_geometry,
+        absent=known_classes(absent, targets),
+    )
+    entries = parse_annotated(annotated, targets)
+    labelled = [source.case for source in found.sources if source.labels or source.control]
+    said = annotated_of(labelled, entries)
+    options: dict[str, Any] = {
+        "channels": found.channels, "classes": found.values, "link": manner.link
+    }  # fmt: skip
+    told = {
+        "structures": list(structures),
+        "annotated": list(annotated),
+        "absent": list(absent),
+        "layout": layout,
+        "fix_geometry": fix_geometry,
+        "grids": found.grids,
+    }
+    options |= {key: value for key, value in told.items() if value}
+    record = {"stamp": stamp_of(found.sources, options, changes), **options}
+    record |= {"label_map": {str(value): changed for value, changed in changes.items()}}
     folder = workspace.raw(name)
-    options = {"channels": named, "classes": values, "link": manner.link}
-    options |= {"structures": list(structures)} if structures else {}
-    options |= {"annotated": list(annotated)} if annotated else {}
-    entries = parse_annotated(annotated, [target for target in values if target != "ignore"])
-    said = annotated_of([s.case for s in sources if s.labels or s.control], entries)
-    record = _record(sources, options, changes)
     _refuse_foreign(folder)
     with locked(folder, f"autoseg import -d {name}"):
-        if _is_done(folder, record):
+        if _is_done(folder, record, overwrite):
             log.info("%s: imported already, nothing to do", name)
             return load_dataset(folder)
-        for leftover in FOLDERS:  # of an import that did not end
-            shutil.rmtree(folder / leftover, ignore_errors=True)
-        write_json(folder / "import.json", record)
+        _clear(folder)
+        write_json(folder / RECORD, record)
         place = partial(place_case, folder=folder, manner=manner)
         cases = map_cases(
-            place, sources, workers=workers, title="import", name=lambda source: source.case
+            place,
+            found.sources,
+            workers=_workers(found.sources) if workers is None else workers,
+            title="import",
+            name=lambda source: source.case,
         )
-        partly = _annotated(list(cases)) | said
+        placed = _without_problems(list(cases))
+        records = {case: case_record(one.record, where.root) for case, one in placed.items()}
+        notes = notes_of(found.sources, records)
+        write_json(folder / RECORD, {**record, "warnings": notes, "cases": records})
+        if any(isinstance(source.labels, Masks) for source in found.sources):
+            write_json(folder / LABEL_MAP, file_order(found))
+        partly = {c: one.annotated for c, one in placed.items() if one.annotated is not None}
         # Last: a folder without dataset.json is not a dataset yet.
-        write_json(folder / "dataset.json", _declaration(name, sources, named, values, partly))
-    _tell(name, sources)
+        write_json(folder / "dataset.json", declaration(name, found, partly | said))
+    _tell(name, found.sources, notes, where)
     return load_dataset(folder)
 
 
-def _manner(
-    link: bool | str, changes: Mapping[int, int], values: Mapping[str, Any], channels: int
-) -> Manner:
+def _layout(
+    name: str,
+    source: Path | None,
+    label_file: str,
+    images: str,
+    labels: str,
+    controls: str,
+    tests: str,
+) -> Layout:
+    """Return the layout `name` in the folder `source`, or what the patterns say."""
+    patterns = [pattern for pattern in (images, labels, controls, tests) if pattern]
+    if not name:
+        if label_file:
+            raise UsageError("a label file's name without a layout", remedy="write it in --labels")
+        return Layout(images=images, labels=labels, controls=controls, tests=(tests,) * bool(tests))
+    if patterns:
+        expected = "patterns, or a layout that has its own"
+        raise UsageError(f"layout {name} with the pattern {patterns[0]}", expected=expected)
+    if source is None:
+        raise UsageError(f"layout {name}", expected="the folder of the data, --src DIR")
+    return with_label_file(find_layout(name, source), label_file)
+
+
+def _kind_of_link(link: bool | str) -> str:
     kind = link if isinstance(link, str) else "symlink" * link
     if kind and kind not in LINKS:
         raise UsageError(f"unknown kind of link '{kind}'", remedy=suggest(kind, LINKS))
+    return kind
+
+
+def _numbers(values: Mapping[str, int | list[int]]) -> tuple[int, ...]:
     declared = np.unique(np.hstack([np.ravel(numbers) for numbers in values.values()]))
-    numbers = tuple(int(value) for value in declared)
-    return Manner(kind, tuple(changes.items()), numbers, channels)
+    return tuple(int(value) for value in declared)
+
+
+def _workers(sources: Sequence[Source]) -> int:
+    """Return as many processes as there are cores where files are made, not copied."""
+    made = any(not isinstance(source.labels, Path | None) for source in sources)
+    return cores() if made and len(sources) > 1 else 0
 
 
 def _refuse_foreign(folder: Path) -> None:
     """Raise UsageError when `folder` holds files that no import wrote."""
-    if (folder / "import.json").exists() or not folder.exists():
+    if not folder.exists() or read_record(folder) is not None:
         return
     if any(not path.name.startswith(".") for path in folder.iterdir()):
         raise _taken(folder)
 
 
-def _is_done(folder: Path, record: Mapping[str, Any]) -> bool:
+def _is_done(folder: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
     if not (folder / "dataset.json").exists():
         return False
-    if read_json(folder / "import.json").get("stamp") == record["stamp"]:
+    before = read_record(folder) or {}
+    if before.get("stamp") == record["stamp"]:
         return True
+    if overwrite:
+        return False
     raise _taken(folder)
 
 
@@ -131,79 +235,51 @@ def _taken(folder: Path) -> UsageError:
     return UsageError("holds another dataset", place=str(folder), remedy=remedy)
 
 
-def _annotated(outcomes: Sequence[Outcome[Source, Placed]]) -> dict[str, tuple[str, ...]]:
-    """Return the targets that the cases have, of those that lack some.
+def _clear(folder: Path) -> None:
+    """Remove what an import left that did not end, or shall be replaced; dataset.json first."""
+    (folder / "dataset.json").unlink(missing_ok=True)
+    for leftover in FOLDERS:
+        shutil.rmtree(folder / leftover, ignore_errors=True)
+    for leftover in (*RECORDS, LABEL_MAP):
+        (folder / leftover).unlink(missing_ok=True)
+
+
+def _without_problems(outcomes: Sequence[Outcome[Source, Placed]]) -> dict[str, Placed]:
+    """Return what was placed of each case.
 
     Raises DataError with the problems of every case, or the first error of another kind.
     """
     problems: list[Problem] = []
-    annotated = {}
+    placed = {}
     for outcome in outcomes:
         if isinstance(outcome.error, DataError):
             error = outcome.error
             problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
         else:
-            placed = outcome.result()
-            problems += placed.problems
-            if placed.annotated is not None:
-                annotated[outcome.item.case] = placed.annotated
+            placed[outcome.item.case] = outcome.result()
+            problems += placed[outcome.item.case].problems
     if problems:
         count = len(problems)
         raise DataError(f"{count} problem{'s' * (count != 1)} with the files", problems=problems)
-    return annotated
+    return placed
 
 
-def _record(
-    sources: Sequence[Source], options: Mapping[str, Any], changes: Mapping[int, int]
-) -> dict[str, Any]:
-    """Return what `import.json` holds: where each file came from, and how it was changed."""
-    cases: dict[str, dict[str, Any]] = {}
-    stamps = []
-    for source in sources:
-        paths = [*source.images, *([source.labels] if source.labels else [])]
-        files = [file for path in paths for file in files_of(path)]
-        stamps += [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-        cases[source.case] = {"images": [str(path.resolve()) for path in source.images]}
-        if source.labels:
-            cases[source.case]["labels"] = str(source.labels.resolve())
-    label_map = {str(value): changed for value, changed in changes.items()}
-    stamp = fingerprint_of([stamps, options, label_map])
-    return {"stamp": stamp, **options, "label_map": label_map, "cases": cases}
-
-
-def _declaration(
-    name: str,
-    sources: Sequence[Source],
-    channels: Mapping[str, str],
-    values: Mapping[str, Any],
-    annotated: Mapping[str, tuple[str, ...]],
-) -> dict[str, Any]:
-    """Return `dataset.json` as nnU-Net reads it; tags and annotated targets under `cases`."""
-    training = [source for source in sources if source.labels or source.control]
-    declaration: dict[str, Any] = {
-        "name": name,
-        "channel_names": {str(index): channel for index, channel in enumerate(channels)},
-        "labels": {"background": 0, **values},
-        "numTraining": len(training),
-        "file_ending": stored_ending(training[0].images[0]),
-    }
-    if any(isinstance(value, list) for value in values.values()):
-        declaration["regions_class_order"] = [
-            value[0] if isinstance(value, list) else value
-            for target, value in values.items()
-            if target != "ignore"
-        ]
-    cases: dict[str, Any] = {
-        source.case: {"tags": ["control"]} for source in training if source.control
-    }
-    for case, targets in annotated.items():
-        cases[case] = {**cases.get(case, {}), "annotated": list(targets)}
-    return declaration | ({"cases": cases} if cases else {})
-
-
-def _tell(name: str, sources: Sequence[Source]) -> None:
+def _tell(name: str, sources: Sequence[Source], notes: Sequence[str], layout: Layout) -> None:
     controls = sum(source.control for source in sources)
     to_predict = sum(not source.labels and not source.control for source in sources)
     log.info("%s: %d cases, %d of them controls", name, len(sources) - to_predict, controls)
+    for note in notes:
+        log.info("%s: %s", name, note)
     if to_predict:
         log.warning("%s: %d images without labels, now in imagesTs", name, to_predict)
+    better = [
+        source.case
+        for source in sources
+        if layout.repaired
+        and isinstance(source.labels, Path)
+        and source.labels.name != layout.repaired
+        and source.labels.with_name(layout.repaired).exists()
+    ]
+    if better:
+        log.warning("%s: beside the labels of %s lies %s; --gt %s takes it",
+                    name, some(better), layout.repaired, layout.repaired)  # fmt: skip

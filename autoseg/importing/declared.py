@@ -1,0 +1,54 @@
+"""Data sets that say themselves what they are: a folder with `dataset.json`, MSD's or nnU-Net's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoseg.dataset import Dataset, find_cases, load_dataset
+from autoseg.files import read_json
+from autoseg.importing.arguments import is_between
+from autoseg.importing.gather import Source
+
+# What else is taken over from the old dataset.json.
+KEPT = (
+    "description", "intended_use", "author", "contact", "reference", "licence", "license",
+    "release", "citation", "nsd_tolerance_mm", "pairs",
+)  # fmt: skip
+
+
+def gather_declared(folder: Path, subjects: tuple[str, str] | None) -> tuple[Dataset, list[Source]]:
+    """Return what `folder` declares, and its cases; images of `imagesTs` have no labels.
+
+    Raises DataError listing every problem of the files' names.
+    """
+    dataset = load_dataset(folder)
+    entries = read_json(folder / "dataset.json").get("cases", {})
+    sources = [
+        Source(case.id, case.images, case.labels, about=entries.get(case.id, {}))
+        for case in dataset.cases
+        if is_between(case.id, subjects)
+    ]
+    tests = folder / "imagesTs"
+    if tests.is_dir() and any(tests.iterdir()):
+        known = {source.case for source in sources}
+        for case in find_cases(tests, len(dataset.channels), dataset.file_ending):
+            if case.id not in known and is_between(case.id, subjects):
+                sources.append(Source(case.id, case.images, None))
+    return dataset, sorted(sources, key=lambda source: source.case)
+
+
+def declared_classes(dataset: Dataset) -> dict[str, int | list[int]]:
+    """Return name -> value(s) of the targets, and of `ignore`, as `dataset.json` spells them."""
+    classes: dict[str, int | list[int]] = {
+        name: list(values) if len(values) > 1 else values[0]
+        for name, values in dataset.labels.targets.items()
+    }
+    return classes | ({} if dataset.labels.ignore is None else {"ignore": dataset.labels.ignore})
+
+
+def kept_facts(folder: Path) -> Mapping[str, Any]:
+    """Return what the old `dataset.json` says that stays true."""
+    facts = read_json(folder / "dataset.json")
+    return {key: facts[key] for key in KEPT if key in facts}

@@ -1,0 +1,55 @@
+"""What is told at the end of an import, and kept as warnings in its record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autoseg.case_files import some
+from autoseg.importing.gather import Source
+from autoseg.importing.masks import Masks
+
+Records = Mapping[str, Mapping[str, Any]]  # case -> what was recorded of it
+
+
+def notes_of(sources: Sequence[Source], records: Records) -> list[str]:
+    """Return sentences about masks, overlaps and grids, most telling first."""
+    notes = []
+    masked = [source.case for source in sources if isinstance(source.labels, Masks)]
+    if masked:
+        notes += _overlaps({case: records[case] for case in masked})
+        notes += _empty({case: records[case] for case in masked})
+    for case, record in records.items():
+        if record.get("missing"):
+            missing = record["missing"]
+            notes.append(f"{case}: no file for {some(missing)}: not annotated there")
+    gaps = {
+        case: record["snapped_mm"] for case, record in records.items() if "snapped_mm" in record
+    }
+    if gaps:
+        largest = max(gaps.values())
+        count = f"{len(gaps)} label file{'s' * (len(gaps) != 1)}"
+        notes.append(f"{count} off the grid of the image by up to {largest:.2g} mm: put on it")
+    return notes
+
+
+def _overlaps(records: Records) -> list[str]:
+    pairs: Counter[str] = Counter()
+    for record in records.values():
+        pairs.update(record.get("overlaps", {}))
+    if not pairs:
+        return ["no voxel belongs to two structures"]
+    most, count = pairs.most_common(1)[0]
+    total = f"{sum(pairs.values()):,} voxels belong to two structures"
+    return [f"{total}, most of them ({count:,}) to {most}: the smaller structure has them"]
+
+
+def _empty(records: Records) -> list[str]:
+    empty = [set(record.get("empty", ())) for record in records.values()]
+    always = sorted(set.intersection(*empty))
+    if not always:
+        return []
+    where = "every case" if len(empty) > 1 else "the case"
+    are = "is" if len(always) == 1 else "are"
+    return [f"{len(always)} structures {are} empty in {where}: {some(always)}"]

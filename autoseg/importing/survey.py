@@ -1,0 +1,81 @@
+"""What an import will bring in: cases, channels and classes, before any file is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autoseg.case_files import some
+from autoseg.errors import UsageError, suggest
+from autoseg.image import Geometry
+from autoseg.importing.arguments import parse_channels, parse_classes, read_classes
+from autoseg.importing.declared import declared_classes, gather_declared, kept_facts
+from autoseg.importing.facts import read_facts
+from autoseg.importing.gather import Source, gather
+from autoseg.importing.layouts import Layout
+from autoseg.importing.masks import Masks
+from autoseg.importing.spacings import read_grids
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The cases of an import and what is in them."""
+
+    sources: tuple[Source, ...]
+    channels: Mapping[str, str]  # name -> what stands for {channel}
+    values: Mapping[str, int | list[int]]  # of the classes
+    facts: Mapping[str, Any]  # what an old dataset.json says besides
+    grids: Mapping[str, Geometry]  # case -> the grid its slices were cut from
+
+
+def survey(layout: Layout, subjects: tuple[str, str] | None = None) -> Survey:
+    """Return what the files of `layout` are, from their names and the tables beside them alone.
+
+    Raises UsageError when nothing is found or named, DataError with every problem of the names.
+    """
+    if layout.declared and layout.root is not None:
+        return _declared(layout, layout.root, subjects)
+    channels = parse_channels(layout.channels)
+    sources = gather(layout, channels, subjects)
+    if not any(source.labels for source in sources):
+        raise UsageError(
+            "no image has labels", place=layout.labels, remedy="compare the two patterns"
+        )
+    classes = read_classes(layout.classes)
+    structures = {t for s in sources if isinstance(s.labels, Masks) for t in s.labels.files}
+    values = _of_masks(classes, structures) if structures else parse_classes(classes)
+    root = layout.root or Path()
+    if layout.records:
+        facts = read_facts(root / layout.records, layout.record_key)
+        sources = [
+            replace(source, about={**source.about, "meta": facts[source.case]})
+            if source.case in facts
+            else source
+            for source in sources
+        ]
+    grids = read_grids(root / layout.spacings, layout.original) if layout.spacings else {}
+    return Survey(tuple(sources), channels, values, {}, grids)
+
+
+def _declared(layout: Layout, root: Path, subjects: tuple[str, str] | None) -> Survey:
+    dataset, sources = gather_declared(root, subjects)
+    names = {name: name for name in dataset.channels}
+    channels = parse_channels(layout.channels) if layout.channels else names
+    classes = read_classes(layout.classes)
+    values = parse_classes(classes) if classes else declared_classes(dataset)
+    return Survey(tuple(sources), channels, values, kept_facts(root), {})
+
+
+def _of_masks(classes: Sequence[str], found: set[str]) -> dict[str, int | list[int]]:
+    """Return structure -> value: those of `classes`, or all that were `found`, by name."""
+    values = parse_classes(classes or sorted(found))
+    for name, value in values.items():
+        if name not in found:
+            raise UsageError(f"no case has a file for '{name}'", remedy=suggest(name, found))
+        if isinstance(value, list):
+            raise UsageError(f"--classes {name}={value}", expected="one value for one file")
+    if len(set(map(str, values.values()))) < len(values):
+        raise UsageError(f"--classes {some(classes)}", expected="a value of its own for each file")
+    return values
