@@ -49,6 +49,7 @@ from autoseg.workspace import Workspace
 log = logging.getLogger(__name__)
 
 LINKS = ("symlink", "hard")
+CASES_FOR_WORKERS = 8  # with fewer, one process is done before others have started
 FOLDERS = ("imagesTr", "labelsTr", "imagesTs")
 
 
@@ -206,9 +207,9 @@ def _numbers(values: Mapping[str, int | list[int]]) -> tuple[int, ...]:
 
 
 def _workers(sources: Sequence[Source]) -> int:
-    """Return as many processes as there are cores where files are made, not copied."""
-    made = any(not isinstance(source.labels, Path | None) for source in sources)
-    return cores() if made and len(sources) > 1 else 0
+    """Return as many processes as there are cores where many files are made, not copied."""
+    made = sum(not isinstance(source.labels, Path | None) for source in sources)
+    return cores() if made >= CASES_FOR_WORKERS else 0
 
 
 def _refuse_foreign(folder: Path) -> None:
