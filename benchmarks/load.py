@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -218,9 +219,12 @@ def _limited(words: list[str], megabytes: int) -> list[str]:
     group = CGROUPS / ("memory/autoseg_benchmark" if first else "autoseg_benchmark")
     group.mkdir(exist_ok=True)
     limit = group / ("memory.limit_in_bytes" if first else "memory.max")
-    limit.write_text(str(megabytes << 20))
     os.sync()
+    # What an earlier run left, processes and cache, counts against the limit.
+    for process in (group / "cgroup.procs").read_text().split():
+        os.kill(int(process), signal.SIGKILL)
     Path("/proc/sys/vm/drop_caches").write_text("3")
+    limit.write_text(str(megabytes << 20))
     into = f'echo $$ > {group}/cgroup.procs && exec "$@"'
     return ["bash", "-c", into, "bash", *words]
 
