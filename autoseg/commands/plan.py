@@ -26,11 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-prepare", action="store_true", help="stop after plan and folds")
     parser.add_argument(
-        "--folds",
-        type=Path,
-        metavar="FILE",
-        help="folds.json, splits_final.json or a .csv: case,fold",
-    )
+        "--folds", type=_folds, metavar="FILE",
+        help="folds.json, splits_final.json or a .csv: case,fold; or their number (default: 5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--val-tags", nargs="*", metavar="TAG",
+        help="validate cases with these tags only, train on the others in every fold",
+    )  # fmt: skip
     parser.add_argument(
         "--preset", nargs="+", action="extend", default=[], metavar="NAME",
         help="plan these recipes as well, each as a configuration of its own",
@@ -57,8 +59,13 @@ def run(options: argparse.Namespace) -> str:
         prepare=not options.no_prepare,
         settings=options.settings,
         folds=options.folds,
+        validation_tags=options.val_tags,
         plan_from=options.plan_from,
         presets=options.preset,
         workers=options.workers,
     )
     return "\n".join(made.reasons)
+
+
+def _folds(text: str) -> Path | int:
+    return int(text) if text.isdigit() and not Path(text).exists() else Path(text)

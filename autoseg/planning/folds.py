@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case
-from autoseg.errors import CorruptError, DataError, UsageError, by_hand
+from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
 from autoseg.files import fingerprint_of, from_json, read_json, to_json, write_json
 from autoseg.members import FULL
 
@@ -36,14 +36,27 @@ class Folds:
     folds: tuple[Fold, ...]
 
 
-def make_folds(cases: Sequence[Case]) -> tuple[tuple[Fold, ...], str]:
-    """Return the folds (none for a single case or group), and the sentence that explains them."""
+@dataclass(frozen=True)
+class Rule:
+    """How folds are made where nobody lists them."""
+
+    count: int = FOLDS
+    validation_tags: tuple[str, ...] = ()  # only cases with one of these are validated; (): all
+
+
+def make_folds(cases: Sequence[Case], rule: Rule = Rule()) -> tuple[tuple[Fold, ...], str]:
+    """Return the folds (none for a single case or group), and the sentence that explains them.
+
+    Cases that the rule keeps from validation are trained on in every fold, except in the one that
+    validates their group. Raises UsageError for a tag that no case has.
+    """
+    everyone, cases = cases, _validated(cases, rule)
     grouped = any(case.group for case in cases)
     tagged = any(case.tags for case in cases)
     partial = any(case.annotated is not None for case in cases)
     ids = sorted(case.id for case in cases)
     units = len({_group_of(case) for case in cases})
-    count = min(FOLDS, units)
+    count = min(rule.count, units)
     if count < 2:
         what = "group of cases" if grouped else "case"
         return (), f"Folds: none, as there is only one {what}; train fold 'full'."
@@ -59,12 +72,31 @@ def make_folds(cases: Sequence[Case]) -> tuple[tuple[Fold, ...], str]:
     else:
         validations = _shuffled(ids, count)
         how = f"shuffled with seed {SEED}" + (", as nnU-Net does" if count == FOLDS else "")
-    folds = tuple(
-        Fold(tuple(i for i in ids if i not in held_out), tuple(sorted(held_out)))
-        for held_out in map(frozenset, validations)
-    )
-    few = f"; one per {'group' if grouped else 'case'}" if count < FOLDS else ""
-    return folds, f"Folds: {count} of {len(ids)} cases{few}, {how}."
+    folds = tuple(_fold(everyone, frozenset(held_out)) for held_out in validations)
+    few = f"; one per {'group' if grouped else 'case'}" if count < rule.count else ""
+    if rule.validation_tags:
+        sizes = "/".join(str(len(fold.validation)) for fold in folds)
+        tags = " or ".join(rule.validation_tags)
+        others = len(everyone) - len(ids)
+        how += f"; validated {sizes}: {tags} only, {others} others are trained on in every fold"
+    return folds, f"Folds: {count} of {len(everyone)} cases{few}, {how}."
+
+
+def _validated(cases: Sequence[Case], rule: Rule) -> Sequence[Case]:
+    """Return the cases that may be validated."""
+    known = {tag for case in cases for tag in case.tags}
+    for tag in rule.validation_tags:
+        if tag not in known:
+            raise UsageError(f"no case has the tag '{tag}'", remedy=suggest(tag, known))
+    wanted = set(rule.validation_tags)
+    return [case for case in cases if wanted & set(case.tags)] if wanted else cases
+
+
+def _fold(cases: Sequence[Case], held_out: frozenset[str]) -> Fold:
+    """Return the fold that validates `held_out` and trains on all but their groups."""
+    groups = {_group_of(case) for case in cases if case.id in held_out}
+    train = sorted(case.id for case in cases if _group_of(case) not in groups)
+    return Fold(tuple(train), tuple(sorted(held_out)))
 
 
 def explain_annotated(cases: Sequence[Case], names: Sequence[str]) -> list[str]:
@@ -143,14 +175,24 @@ def choose_folds(name: str, folds: Sequence[Fold], place: str = "") -> dict[str,
     return {name: known[name]}
 
 
-def save_folds(path: Path, folds: Sequence[Fold], source: str = "") -> None:
+def save_folds(
+    path: Path, folds: Sequence[Fold], source: str = "", rule: Rule | None = None
+) -> None:
     """Write `folds.json`, atomically; its digest will tell whether it was edited.
 
-    `source` is the name of the file that they were read from.
+    `source` is the name of the file that they were read from, `rule` one that was asked for.
     """
     stamp = {"format": FORMAT, "digest": fingerprint_of(folds)}
     origin = {"source": source} if source else {}
+    origin |= {"rule": to_json(rule)} if rule else {}
     write_json(path, stamp | origin | {"folds": to_json(folds)})
+
+
+def rule_of(path: Path) -> Rule | None:
+    """Return the rule that was asked for when a file of `save_folds` was written, if one was."""
+    load_folds(path)  # or its errors
+    rule = read_json(path).get("rule")
+    return None if rule is None else from_json(Rule, rule, str(path))
 
 
 def source_of(path: Path) -> str:

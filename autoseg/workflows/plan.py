@@ -12,10 +12,12 @@ from autoseg.dataset import Dataset, find_dataset
 from autoseg.errors import UsageError
 from autoseg.files import fingerprint_of, from_json, locked, to_json
 from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
+from autoseg.planning.fold_table import tabulate_folds
 from autoseg.planning.folds import (
     ANNOTATED,
     explain_annotated,
     load_folds,
+    rule_of,
     save_folds,
     source_of,
 )
@@ -28,7 +30,13 @@ from autoseg.preprocessing.spool import spool
 from autoseg.presets import load_preset
 from autoseg.workflows.card import keep_about
 from autoseg.workflows.measure import measure_dataset
-from autoseg.workflows.plan_folds import FOLDS, ChosenFolds, choose_folds, read_own_folds
+from autoseg.workflows.plan_folds import (
+    FOLDS,
+    ChosenFolds,
+    asked_rule,
+    choose_folds,
+    read_own_folds,
+)
 from autoseg.workflows.prepare import prepare_dataset
 from autoseg.workflows.resources import bytes_to_prepare, choose_workers, is_large, require_disk
 from autoseg.workspace import Workspace
@@ -47,7 +55,8 @@ def plan(
     memory_gb: float | None = None,
     prepare: bool = True,
     settings: Sequence[str] = (),
-    folds: Path | None = None,
+    folds: Path | int | None = None,
+    validation_tags: Sequence[str] | None = None,
     plan_from: Path | None = None,
     presets: Sequence[str] = (),
     workers: int | None = None,
@@ -57,9 +66,11 @@ def plan(
     What is finished is kept: a second run does nothing, an interrupted one continues, changed data
     start anew. A plan edited by hand is respected as long as the data stay the same. `only` names
     the configurations to prepare; `workers` None starts processes where they pay. `folds` is a
-    file with folds (`planning/fold_files.py`), `plan_from` the plan of another data set, or a
-    folder that holds one, whose decisions are taken over, and followed from then on. `presets` are
-    recipes to plan as configurations of their own, from then on.
+    file with folds (`planning/fold_files.py`), or their number; with `validation_tags` only cases
+    with one of these tags are validated; both hold until they are said anew. `plan_from` is the
+    plan of another data set, or a folder that holds one, whose decisions are taken over, and
+    followed from then on. `presets` are recipes to plan as configurations of their own, from then
+    on.
     Raises DataError listing all problems of all files; UsageError for unknown names.
     """
     for setting in settings:
@@ -81,19 +92,25 @@ def plan(
         found = find_dataset(workspace.raw(name))
         dataset = found.dataset
         # Before all files are read: a slip in a list is soon told.
-        own = read_own_folds(folds, workspace.raw(name), dataset.cases) if dataset else None
+        given = folds if isinstance(folds, Path) else None
+        cases = dataset.cases if dataset else ()
+        rule = asked_rule(workspace.folds(name), folds, validation_tags, cases)
+        own = read_own_folds(given, workspace.raw(name), cases) if dataset else None
         fingerprint, changed = measure_dataset(folder, found, workers, decoded)
         assert dataset is not None  # or measuring had raised
         planned = _decide(
             workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings, other, presets
         )
         names = _to_prepare(planned, only)
-        chosen = choose_folds(workspace.folds(name), dataset, changed, own, folds is not None)
+        chosen = choose_folds(workspace.folds(name), dataset, changed, own, given is not None, rule)
         others = [r for r in planned.reasons if not r.startswith((BY_HAND, ANNOTATED, FOLDS))]
         others += explain_annotated(dataset.cases, dataset.labels.names)
         by_hand = [r for r in planned.reasons if r.startswith(BY_HAND)]
         planned = replace(planned, reasons=(*others, chosen.reason, *by_hand))
         _save(workspace, planned, chosen)
+        table = tabulate_folds(chosen.folds, dataset.cases)
+        if table:
+            log.info("%s", table)
         keep_about(workspace.raw(name), folder)
         if prepare:
             require_disk(folder, dataset, planned, names)
@@ -262,6 +279,6 @@ def _save(workspace: Workspace, planned: Plan, chosen: ChosenFolds) -> None:
     """Write what differs from the files; the time of plan.json says which dataset came last."""
     path = workspace.folds(planned.dataset)
     same = path.exists() and load_folds(path) == chosen.folds
-    if not same or source_of(path) != chosen.source:
-        save_folds(path, chosen.folds, chosen.source)
+    if not same or (source_of(path), rule_of(path)) != (chosen.source, chosen.rule):
+        save_folds(path, chosen.folds, chosen.source, chosen.rule)
     save_plan(workspace.plan(planned.dataset), planned)

@@ -12,9 +12,11 @@ from autoseg.errors import DataError, Problem, UsageError
 from autoseg.planning.fold_files import SPLITS, find_problems, read_folds
 from autoseg.planning.folds import (
     Fold,
+    Rule,
     is_edited,
     load_folds,
     make_folds,
+    rule_of,
     save_folds,
     source_of,
 )
@@ -31,6 +33,7 @@ class ChosenFolds:
     folds: tuple[Fold, ...]
     reason: str
     source: str = ""  # "": made by the rules, or by hand
+    rule: Rule | None = None  # that was asked for, now or before
 
 
 def read_own_folds(given: Path | None, raw: Path, cases: Sequence[Case]) -> ChosenFolds | None:
@@ -52,18 +55,55 @@ def read_own_folds(given: Path | None, raw: Path, cases: Sequence[Case]) -> Chos
     return ChosenFolds(folds, f"{FOLDS}{len(folds)}, from {path.name}, {where}.", source)
 
 
+def asked_rule(
+    path: Path,
+    folds: Path | int | None,
+    validation_tags: Sequence[str] | None,
+    cases: Sequence[Case],
+) -> Rule | None:
+    """Return the rule that is asked for now, what is not said as it was in `path`; or None.
+
+    Raises UsageError for less than two folds, a tag that no case has, a file together with a rule.
+    """
+    if isinstance(folds, Path) and validation_tags is not None:
+        expected = "one of them: a file says itself which cases are validated"
+        raise UsageError("--folds FILE with --val-tags", expected=expected)
+    if isinstance(folds, Path) or (folds is None and validation_tags is None):
+        return None
+    if folds is not None and folds < 2:
+        raise UsageError(f"--folds {folds}", expected="2 or more, or a file")
+    former = (rule_of(path) if path.exists() else None) or Rule()
+    tags = former.validation_tags if validation_tags is None else tuple(validation_tags)
+    rule = Rule(folds or former.count, tags)
+    make_folds(cases, rule)  # a tag that no case has is told before any file is read
+    return rule
+
+
 def choose_folds(
-    path: Path, dataset: Dataset, changed: bool, own: ChosenFolds | None, given: bool
+    path: Path,
+    dataset: Dataset,
+    changed: bool,
+    own: ChosenFolds | None,
+    given: bool,
+    rule: Rule | None = None,
 ) -> ChosenFolds:
     """Return the folds to write to `path`; what a user made is kept while the data stay the same.
 
-    Folds that were `given` now go before everything. Raises DataError when folds edited by hand
-    cannot be trained on.
+    Folds that were `given` now go before everything, then those of a `rule` that is asked for now;
+    one that was asked for before goes before a file that lies with the data. Raises DataError when
+    folds edited by hand cannot be trained on.
     """
-    by_rule = ChosenFolds(*make_folds(dataset.cases))
+    kept = rule_of(path) if path.exists() else None
+    wanted = rule or kept
+    by_rule = ChosenFolds(*make_folds(dataset.cases, wanted or Rule()), rule=wanted)
+    own = own if given or wanted is None else None
     if not path.exists():
         return own or by_rule
     old, edited = load_folds(path), is_edited(path)
+    if rule is not None:
+        if old != by_rule.folds:
+            _keep_aside(path, old, "new folds, as asked for")
+        return by_rule
     ours = own if own is not None and (given or not _is_kept(path, own)) else None
     if ours is not None:
         if old != ours.folds:
@@ -78,7 +118,7 @@ def choose_folds(
         _refuse_problems(path, old, dataset.cases)
         by_hand = " (edited by hand)" if edited else f" (from {source_of(path)})" * made
         return ChosenFolds(
-            old, f"{FOLDS}{len(old)}, as folds.json has them{by_hand}.", source_of(path)
+            old, f"{FOLDS}{len(old)}, as folds.json has them{by_hand}.", source_of(path), kept
         )
     if made:
         _keep_aside(path, old, "the data changed: new folds")

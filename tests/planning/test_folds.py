@@ -9,10 +9,13 @@ from autoseg.dataset import Case
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.planning.folds import (
     Fold,
+    Rule,
     choose_folds,
     explain_annotated,
+    is_edited,
     load_folds,
     make_folds,
+    rule_of,
     save_folds,
 )
 
@@ -105,3 +108,48 @@ def test_folds_are_chosen_by_number_or_all_and_full_needs_none():
         choose_folds("2", folds)
     with pytest.raises(UsageError, match="there is no fold 'all', expected one of full"):
         choose_folds("all", ())
+
+
+def control_or_patient(number, controls):
+    return ("control",) if number < controls else ("patient",)
+
+
+def test_controls_are_trained_on_in_every_fold_and_patients_spread_over_four():
+    """C20: the 182 patients of the tumour challenge, 46/46/45/45."""
+    everyone = cases(608, tags=lambda i: control_or_patient(i, 426))
+    folds, reason = make_folds(everyone, Rule(4, ("patient",)))
+    assert [len(fold.validation) for fold in folds] == [46, 46, 45, 45]
+    controls = {case.id for case in everyone if "control" in case.tags}
+    validated = [i for fold in folds for i in fold.validation]
+    assert sorted(validated) == sorted({case.id for case in everyone} - controls)
+    for fold in folds:
+        assert controls <= set(fold.train)
+        assert not set(fold.train) & set(fold.validation)
+    assert reason == (
+        "Folds: 4 of 608 cases, tags are spread evenly; validated 46/46/45/45: patient only, "
+        "426 others are trained on in every fold."
+    )
+
+
+def test_a_control_scan_of_a_validated_patient_is_not_trained_on_in_that_fold():
+    everyone = cases(12, group=lambda i: f"p{i % 6}", tags=lambda i: control_or_patient(i, 6))
+    folds, _ = make_folds(everyone, Rule(3, ("patient",)))
+    assert [len(fold.validation) for fold in folds] == [2, 2, 2]
+    for fold in folds:
+        held_out = {int(i[1:]) % 6 for i in fold.validation}
+        assert {int(i[1:]) % 6 for i in fold.train} == set(range(6)) - held_out
+        assert len(fold.train) == 8
+
+
+def test_a_rule_travels_with_its_folds(tmp_path):
+    folds, _ = make_folds(cases(7), Rule(3))
+    save_folds(tmp_path / "folds.json", folds, rule=Rule(3))
+    assert rule_of(tmp_path / "folds.json") == Rule(3)
+    assert not is_edited(tmp_path / "folds.json")
+    save_folds(tmp_path / "folds.json", folds)
+    assert rule_of(tmp_path / "folds.json") is None
+
+
+def test_a_tag_that_no_case_has_is_told():
+    with pytest.raises(UsageError, match=r"no case has the tag 'patints' -> did you mean 'patien"):
+        make_folds(cases(8, tags=lambda i: control_or_patient(i, 3)), Rule(4, ("patints",)))

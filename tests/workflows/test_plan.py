@@ -366,6 +366,49 @@ def test_given_folds_go_before_everything_and_stay(workspace, tmp_path, caplog):
         plan(workspace, "TINY", workers=0, folds=tmp_path / "none.csv")
 
 
+def tag_scans(workspace, tags):
+    path = workspace.raw("TINY") / "dataset.json"
+    entries = {f"scan_{i}": {"tags": [tag]} for i, tag in enumerate(tags)}
+    write_json(path, read_json(path) | {"cases": entries})
+
+
+def test_controls_stay_out_of_validation_until_something_else_is_asked_for(workspace, caplog):
+    caplog.set_level("INFO")
+    path = workspace.folds("TINY")
+    tag_scans(workspace, ["control", "patient", "patient", "patient", "patient", "control"])
+    by_rule = {"workers": 0, "prepare": False}
+    plan(workspace, "TINY", **by_rule, folds=2, validation_tags=["patient"])
+    assert [len(fold.validation) for fold in load_folds(path)] == [2, 2]
+    assert all({"scan_0", "scan_5"} <= set(fold.train) for fold in load_folds(path))
+    assert read_json(path)["rule"] == {"count": 2, "validation_tags": ["patient"]}
+    assert "fold  train  validate  control  patient\n0         4         2        0" in caplog.text
+    former = load_folds(path)
+    made = plan(workspace, "TINY", **by_rule)  # and so it stays
+    assert load_folds(path) == former
+    assert "2/2: patient only, 2 others are trained on in every fold." in made.reasons[-1]
+    write_case(workspace.raw("TINY"), "scan_6", 6)
+    tag_scans(workspace, ["control", "patient", "patient", "patient", "patient", "control"] * 2)
+    plan(workspace, "TINY", **by_rule)  # also for other data
+    assert sorted(len(fold.validation) for fold in load_folds(path)) == [2, 2]
+    assert all("scan_6" in fold.train for fold in load_folds(path))
+    plan(workspace, "TINY", **by_rule, validation_tags=[])  # still two
+    assert sorted(len(fold.validation) for fold in load_folds(path)) == [3, 4]
+    assert len(load_folds(path.with_name("folds.before.json"))) == 2
+
+
+def test_a_rule_for_folds_that_cannot_be_meant_is_told_before_anything_is_read(workspace, tmp_path):
+    tag_scans(workspace, ["control", "patient"] * 3)
+    (tmp_path / "mine.csv").write_text("case,fold\n")
+    for words, told in (
+        ({"folds": 1}, "--folds 1, expected 2 or more, or a file"),
+        ({"validation_tags": ["pateint"]}, "no case has the tag 'pateint' -> did you mean 'patie"),
+        ({"folds": tmp_path / "mine.csv", "validation_tags": []}, "--folds FILE with --val-tags"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            plan(workspace, "TINY", workers=0, **words)
+    assert not (workspace.prepared("TINY") / "fingerprint.json").exists()
+
+
 def test_given_folds_are_checked_before_anything_is_read(workspace, tmp_path):
     path = tmp_path / "s.json"
     path.write_text('[{"train": ["nobody"], "val": []}]')
