@@ -25,6 +25,7 @@ _HOMES = {
     "evaluate": "autoseg.workflows.evaluate:evaluate",
     "compare": "autoseg.workflows.compare:compare",
     "overlay": "autoseg.workflows.overlay:overlay",
+    "statistics": "autoseg.workflows.statistics:statistics",
     "Predictor": "autoseg.inference.predictor:Predictor",
     "Bundle": "autoseg.bundle:Bundle",
     "load_bundle": "autoseg.bundle:load_bundle",
@@ -39,6 +40,7 @@ _HOMES = {
     "TrainConfig": "autoseg.config:TrainConfig",
     "PredictConfig": "autoseg.config:PredictConfig",
     "Summary": "autoseg.results:Summary",
+    "DatasetStatistics": "autoseg.results:DatasetStatistics",
     "Workspace": "autoseg.workspace:Workspace",
     "AutosegError": "autoseg.errors:AutosegError",
 }

@@ -121,3 +121,83 @@ class Choice:
     rules: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # `postprocess.rules_json`
     trials: tuple[RuleTrial, ...] = ()
     estimate: Estimate | None = None
+
+
+# --- what a dataset is like ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """Intensities of some voxels in one channel, in the units of the files."""
+
+    mean: float
+    std: float  # of these voxels, not an estimate for others
+    minimum: float
+    p10: float
+    median: float
+    p90: float
+    maximum: float
+    exact: bool = True  # False: p10, median and p90 come from 4096 quantiles of each case
+
+
+@dataclass(frozen=True)
+class Range:
+    """One number over cases."""
+
+    minimum: float
+    median: float
+    maximum: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class TargetInCase:
+    """A target that was annotated in a case; without voxels there are no intensities."""
+
+    voxels: int
+    volume_ml: float
+    slices: int  # axial ones that hold some of it
+    intensities: Mapping[str, Intensities]  # by channel
+
+
+@dataclass(frozen=True)
+class CaseStatistics:
+    """The size of a scan, its intensities, and its targets."""
+
+    case: str
+    shape: tuple[int, int, int]  # voxels (Z, Y, X), as stored
+    spacing: tuple[float, float, float]  # mm
+    slices: int  # axial
+    voxels: int
+    intensities: Mapping[str, Intensities]  # of the whole scan, by channel
+    targets: Mapping[str, TargetInCase]
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TargetStatistics:
+    """A target over all cases in which it was annotated."""
+
+    annotated: int  # cases
+    cases: int  # of these hold it
+    voxels: int
+    share: float  # of all voxels of the cases in which it was annotated
+    slices: int  # axial ones that hold it
+    of_slices: int
+    volume_ml: Range | None  # over the cases that hold it
+    intensities: Mapping[str, Intensities]  # of all its voxels together, by channel
+
+
+@dataclass(frozen=True)
+class DatasetStatistics:
+    """What `statistics.json` holds."""
+
+    dataset: str
+    channels: tuple[str, ...]
+    labels: Mapping[str, tuple[int, ...]]
+    cases: tuple[CaseStatistics, ...]
+    shape: tuple[Range | None, ...]  # (Z, Y, X)
+    spacing: tuple[Range | None, ...]
+    slices: Range | None
+    targets: Mapping[str, TargetStatistics]

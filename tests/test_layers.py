@@ -48,7 +48,9 @@ HOMES = {  # library: the only places that may import it
     "nnunetv2": (),
     "pickle": ("importing.spacings",),  # an unpickler that builds plain numbers only
 }
-WITHOUT_TORCH = ("ensemble", "plan", "check", "import_data", "evaluate", "compare")
+WITHOUT_TORCH = (
+    "ensemble", "plan", "check", "import_data", "evaluate", "compare", "statistics",
+)  # fmt: skip
 
 
 def name_of(path):

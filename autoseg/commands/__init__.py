@@ -22,6 +22,7 @@ from autoseg.commands import (
     overlay,
     plan,
     predict,
+    statistics,
     train,
     verify,
 )
@@ -64,6 +65,11 @@ COMMANDS = {
         "is a model intact, and right on this machine?", verify.add_options, verify.run
     ),
     "check": Command("list every problem of a dataset", check.add_options, check.run),
+    "statistics": Command(
+        "sizes, volumes and intensities of a dataset, by case and target",
+        statistics.add_options,
+        statistics.run,
+    ),
     "overlay": Command(
         "draw label maps over their scans, one picture a case", overlay.add_options, overlay.run
     ),

@@ -1,0 +1,248 @@
+"""What the scans and labels of a dataset are like, in numbers: sizes, volumes, intensities.
+
+`measure` looks at one case; `summarise` puts the cases together. Intensities are those of the
+files, before any preparation. Of numbers that repeat, as the integers of a CT do, everything is
+exact; of more than `KEPT` different ones the quantiles over all cases come from `THINNED` evenly
+spaced quantiles of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from autoseg.dataset import Case, Dataset
+from autoseg.image import Image, canonical_orientation
+from autoseg.labels import Labels
+from autoseg.results import (
+    CaseStatistics,
+    DatasetStatistics,
+    Intensities,
+    Range,
+    TargetInCase,
+    TargetStatistics,
+)
+
+KEPT = 1 << 16  # different values of a distribution: all that 16-bit integers can have
+THINNED = 1 << 12
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Different values, ascending, and how many voxels have each."""
+
+    values: np.ndarray  # (n,) float64
+    counts: np.ndarray  # (n,) float64: whole numbers unless thinned
+    total: float = 0.0  # sum of all voxels
+    squares: float = 0.0  # sum of their squares
+    exact: bool = True
+
+    @property
+    def voxels(self) -> int:
+        """How many voxels there are."""
+        return round(float(self.counts.sum()))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One case: its numbers, and the distributions that go into those of the dataset."""
+
+    case: CaseStatistics
+    distributions: Mapping[str, tuple[Distribution, ...]]  # of each target with voxels, by channel
+
+
+def measure(case: Case, image: Image, label_map: np.ndarray, dataset: Dataset) -> Measured:
+    """Return what `image` (C, Z, Y, X) and `label_map` (Z, Y, X), file values, hold.
+
+    Slices are counted across the axis that lies nearest to the body's. Targets that are not
+    annotated in this case are left out. Each voxel is sorted to its target once, however many
+    targets there are.
+    """
+    labels, geometry = dataset.labels, image.geometry
+    indices = labels.encode(label_map)
+    groups = _Groups(indices, labels)
+    upright = canonical_orientation(geometry.direction_matrix)
+    held = _slices_of(upright.apply(indices), labels)
+    annotated = labels.names if case.annotated is None else case.annotated
+    voxel_ml = prod(geometry.spacing) / 1000
+    distributions: dict[str, tuple[Distribution, ...]] = {}
+    targets = {}
+    for name in labels.names:
+        if name not in annotated:
+            continue
+        voxels = groups.count(name)
+        if voxels:
+            distributions[name] = tuple(
+                distribution_of(groups.values(channel, name)) for channel in image.array
+            )
+        parts = distributions.get(name, ())
+        targets[name] = TargetInCase(
+            voxels, voxels * voxel_ml, held[name], _by_channel(dataset.channels, parts)
+        )
+    shape = upright.apply(indices).shape
+    whole = [distribution_of(channel) for channel in image.array]
+    statistics = CaseStatistics(
+        case.id, geometry.shape, geometry.spacing, shape[0], prod(geometry.shape),
+        _by_channel(dataset.channels, whole), targets, case.group, case.tags,
+    )  # fmt: skip
+    thin = {name: tuple(map(thinned, parts)) for name, parts in distributions.items()}
+    return Measured(statistics, thin)
+
+
+class _Groups:
+    """The voxels of a label map by value: sorted once, each target is then a few slices."""
+
+    def __init__(self, indices: np.ndarray, labels: Labels) -> None:
+        self.labels = labels
+        flat = indices.ravel()
+        places = np.flatnonzero((flat > 0) & (flat <= len(labels.values)))
+        inside = flat[places]
+        # Stable sorting of small integers takes one pass for each of their bytes.
+        self.places = places[np.argsort(inside, kind="stable")]
+        counts = np.bincount(inside, minlength=len(labels.values) + 1)
+        self.ends = np.cumsum(counts)
+
+    def _spans(self, target: str) -> Iterator[slice]:
+        for value in self.labels.targets[target]:
+            index = self.labels.index_of[value]
+            yield slice(int(self.ends[index - 1]), int(self.ends[index]))
+
+    def count(self, target: str) -> int:
+        return sum(span.stop - span.start for span in self._spans(target))
+
+    def values(self, channel: np.ndarray, target: str) -> np.ndarray:
+        """Return the intensities (n,) of a target in a channel (Z, Y, X)."""
+        flat = channel.reshape(-1)
+        return np.concatenate([flat[self.places[span]] for span in self._spans(target)])
+
+
+def _slices_of(indices: np.ndarray, labels: Labels) -> dict[str, int]:
+    """Return how many slices (first axis) of an upright map of value indices hold each target."""
+    there = np.zeros((len(indices), len(labels.values) + 1), bool)
+    for seen, plane in zip(there, indices, strict=True):
+        counts = np.bincount(plane.ravel(), minlength=there.shape[1])
+        seen[:] = counts[: there.shape[1]] > 0
+    columns = {
+        name: [labels.index_of[value] for value in values]
+        for name, values in labels.targets.items()
+    }
+    return {name: int(there[:, which].any(1).sum()) for name, which in columns.items()}
+
+
+# --- distributions -------------------------------------------------------------------------------
+
+
+def distribution_of(voxels: np.ndarray) -> Distribution:
+    """Return the distribution of an array of numbers, exact."""
+    ordered = np.sort(voxels, axis=None)
+    firsts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    counts = np.diff(np.r_[firsts, ordered.size]).astype(np.float64)
+    values = ordered[firsts].astype(np.float64)
+    return Distribution(values, counts, float(counts @ values), float(counts @ np.square(values)))
+
+
+def thinned(whole: Distribution) -> Distribution:
+    """Return a distribution of at most `KEPT` values: the same, or evenly spaced quantiles."""
+    if len(whole.values) <= KEPT:
+        return whole
+    share = (np.arange(THINNED) + 0.5) / THINNED
+    values = np.interp(share * whole.voxels, np.cumsum(whole.counts), whole.values)
+    # The ends stay what they are.
+    values[0], values[-1] = whole.values[0], whole.values[-1]
+    counts = np.full(THINNED, whole.voxels / THINNED)
+    return Distribution(values, counts, whole.total, whole.squares, exact=False)
+
+
+def pooled(one: Distribution, other: Distribution) -> Distribution:
+    """Return the distribution of the voxels of both."""
+    values, places = np.unique(np.r_[one.values, other.values], return_inverse=True)
+    counts = np.bincount(places, np.r_[one.counts, other.counts])
+    return thinned(
+        Distribution(
+            values, counts, one.total + other.total, one.squares + other.squares,
+            one.exact and other.exact,
+        )
+    )  # fmt: skip
+
+
+def intensities_of(found: Distribution) -> Intensities:
+    """Return mean, spread and quantiles; these are NumPy's (linear between neighbours)."""
+    voxels = found.voxels
+    mean = found.total / voxels
+    variance = found.squares / voxels - mean**2
+    ends = np.cumsum(found.counts)
+
+    def quantile(share: float) -> float:
+        rank = share * (voxels - 1)
+        below, above = np.searchsorted(ends, [np.floor(rank), np.ceil(rank)], side="right")
+        low, high = found.values[np.minimum([below, above], len(ends) - 1)]
+        return float(low + (high - low) * (rank % 1))
+
+    return Intensities(
+        mean, max(variance, 0.0) ** 0.5, float(found.values[0]), quantile(0.1), quantile(0.5),
+        quantile(0.9), float(found.values[-1]), found.exact,
+    )  # fmt: skip
+
+
+def _by_channel(channels: Sequence[str], parts: Sequence[Distribution]) -> dict[str, Intensities]:
+    return {name: intensities_of(part) for name, part in zip(channels, parts, strict=False)}
+
+
+# --- all cases -----------------------------------------------------------------------------------
+
+
+def summarise(measured: Iterable[Measured], dataset: Dataset) -> DatasetStatistics:
+    """Return the numbers of each case, sorted by name, and of all of them by target.
+
+    The cases are taken one by one; of each only its numbers are kept.
+    """
+    found: list[CaseStatistics] = []
+    together: dict[str, list[Distribution]] = {}
+    for one in measured:
+        found.append(one.case)
+        for name, parts in one.distributions.items():
+            known = together.get(name)
+            together[name] = list(parts) if known is None else list(map(pooled, known, parts))
+    cases = tuple(sorted(found, key=lambda case: case.case))
+    return DatasetStatistics(
+        dataset.name,
+        dataset.channels,
+        dataset.labels.targets,
+        cases,
+        tuple(_range([case.shape[axis] for case in cases]) for axis in range(3)),
+        tuple(_range([case.spacing[axis] for case in cases]) for axis in range(3)),
+        _range([case.slices for case in cases]),
+        {
+            name: _over_cases(name, cases, _by_channel(dataset.channels, together.get(name, ())))
+            for name in dataset.labels.names
+        },
+    )
+
+
+def _over_cases(
+    name: str, cases: Sequence[CaseStatistics], intensities: Mapping[str, Intensities]
+) -> TargetStatistics:
+    judged = [case for case in cases if name in case.targets]
+    held = [case.targets[name] for case in judged if case.targets[name].voxels]
+    voxels = sum(target.voxels for target in held)
+    return TargetStatistics(
+        annotated=len(judged),
+        cases=len(held),
+        voxels=voxels,
+        share=voxels / max(1, sum(case.voxels for case in judged)),
+        slices=sum(target.slices for target in held),
+        of_slices=sum(case.slices for case in judged),
+        volume_ml=_range([target.volume_ml for target in held]),
+        intensities=intensities,
+    )
+
+
+def _range(numbers: Sequence[float]) -> Range | None:
+    if not numbers:
+        return None
+    return Range(
+        float(min(numbers)), float(np.median(numbers)), float(max(numbers)), float(np.mean(numbers))
+    )
