@@ -44,6 +44,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validate", action="store_true", help="train nothing: predict and score the fold again"
     )
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="train nothing: tell network, length, rates, and what patches would be centred on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--slurm", nargs="*", metavar="FIELD=VALUE",
+        help="hand in a SLURM job for each fold, e.g. partition=gpu time=04:00:00",
+    )  # fmt: skip
+    parser.add_argument(
+        "--print",
+        dest="only_print",
+        action="store_true",
+        help="with --slurm: write and print the job files, hand in nothing",
+    )
     set_option(parser, "loss=dice_ce")
     device_option(
         parser,
@@ -61,6 +75,15 @@ def run(options: argparse.Namespace) -> str:
     workspace = workspace_of(options)
     if not _is_told_by_another():
         _refuse_unplanned(workspace, options, settings)
+    if options.slurm is not None:
+        return _hand_in(workspace, options, settings)
+    if options.dry_run:
+        from autoseg.workflows.rehearse import rehearse
+
+        return rehearse(
+            workspace, options.configuration, options.fold, dataset=options.dataset,
+            size=options.size, budget=options.budget, settings=settings, device=options.device,
+        )  # fmt: skip
     from autoseg.workflows.train import train
 
     summary = train(
@@ -81,6 +104,25 @@ def run(options: argparse.Namespace) -> str:
     return table_of(summary)
 
 
+def _hand_in(workspace: Workspace, options: argparse.Namespace, settings: list[str]) -> str:
+    """Write a job for each fold, and hand it in; return what was written."""
+    from autoseg.workflows.jobs import make_jobs
+
+    flags = {"--size": options.size, "--budget": options.budget, "--weights": options.weights}
+    words = [word for name, value in flags.items() if value for word in (name, value)]
+    words += ["--overwrite"] * options.overwrite + ["--validate"] * options.validate
+    if (options.seed or [])[1:]:
+        words += ["--seed", *map(str, options.seed)]
+    words += ["--set", *settings] * bool(settings)
+    files = make_jobs(
+        workspace, workspace.find_planned(options.dataset), options.configuration, options.fold,
+        options.slurm, words, only_write=options.only_print,
+    )  # fmt: skip
+    if options.only_print:
+        return "\n".join(f"{path}:\n{path.read_text(encoding='utf-8')}" for path in files)
+    return "\n".join(map(str, files))
+
+
 def _is_told_by_another() -> bool:
     """Tell whether this is one of several processes, and not the one that speaks."""
     from autoseg.training.launch import read_launch
@@ -99,6 +141,11 @@ def _refuse_training_options(options: argparse.Namespace) -> None:
         "--weights": options.weights,
     }  # fmt: skip
     said = [name for name, value in given.items() if value]
+    if options.only_print and options.slurm is None:
+        raise UsageError("--print without --slurm", remedy="add --slurm FIELD=VALUE ...")
+    if options.dry_run and (options.validate or options.slurm is not None):
+        other = "--validate" if options.validate else "--slurm"
+        raise UsageError(f"--dry-run and {other}", expected="one of them")
     if options.validate and said:
         fact = f"--validate trains nothing, so {', '.join(said)} cannot be meant"
         raise UsageError(fact, remedy="leave it out")
