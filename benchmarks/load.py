@@ -23,6 +23,7 @@ import tempfile
 from pathlib import Path
 
 from side_by_side import (
+    COPY_RATE,
     Cost,
     autoseg,
     common_options,
@@ -64,6 +65,7 @@ def used():
 
 AUTOSEG = (
     USED
+    + COPY_RATE
     + """
 import json, sys, time
 import torch
@@ -92,7 +94,10 @@ for step, made in enumerate(batches(cases, design, config, plan.labels)):
         break
 if device.type == "cuda":
     torch.cuda.synchronize()
-print(json.dumps([(time.perf_counter() - begin) / count, (used() - before) / count]))
+seconds, share = (time.perf_counter() - begin) / count, None
+if device.type == "cuda":  # each batch read and written once, against a copy's rate
+    share = 2 * (made.image.nbytes + made.target.nbytes) / seconds / copy_rate(device)
+print(json.dumps([seconds, (used() - before) / count, share]))
 """
 )
 
@@ -154,12 +159,14 @@ def main() -> None:
             task = (configuration, batch, patch, options.count, WARM)
             ours, theirs = [], []
             for _ in range(options.rounds):
-                ours.append(time_ours(folder, task, options))
+                cost, share = time_ours(folder, task, options)
+                ours.append(cost)
                 if peer:
                     theirs.append(time_theirs(folder, task, options))
             shape = "x".join(map(str, (batch, 1, *patch)))
             limit = f", {_sizes(folder)} in {options.limit_mb} MB" if options.limit_mb else ""
-            print_row(Comparison(f"a batch of {shape}{limit} (seconds a batch)", ours, theirs,
+            rate = f", {100 * share:.0f} % of the copy rate" if share else ""
+            print_row(Comparison(f"a batch of {shape}{limit}{rate} (seconds a batch)", ours, theirs,
                                  "1/1 wall" if options.limit_mb else "1/2 wall"))  # fmt: skip
 
 
@@ -190,8 +197,8 @@ def _sizes(folder: Path) -> str:
     return " and ".join(f"{size / 1e9:.1f}" for size in sizes if size) + " GB"
 
 
-def time_ours(folder: Path, task: tuple, options: argparse.Namespace) -> Cost:
-    """Return seconds a batch, wall and processor, and the memory of all processes."""
+def time_ours(folder: Path, task: tuple, options: argparse.Namespace) -> tuple[Cost, float | None]:
+    """Return seconds a batch, wall and processor, the memory of all processes, a GPU's share."""
     prepared = next((folder / "prepared").iterdir())
     words = script(sys.executable, AUTOSEG, str(prepared), *task, options.device)
     return _per_batch(words, {}, options)
@@ -203,14 +210,17 @@ def time_theirs(folder: Path, task: tuple, options: argparse.Namespace) -> Cost:
     path.write_text(NNUNET)
     words = script(options.nnunet / "bin/python", "", *task)
     words[1:3] = [str(path)]
-    return _per_batch(words, nnunet_places(folder), options)
+    return _per_batch(words, nnunet_places(folder), options)[0]
 
 
-def _per_batch(words: list[str], variables: dict[str, str], options: argparse.Namespace) -> Cost:
+def _per_batch(
+    words: list[str], variables: dict[str, str], options: argparse.Namespace
+) -> tuple[Cost, float | None]:
     if options.limit_mb:
         words = _limited(words, options.limit_mb)
     cost, text = measure(words, variables)
-    return Cost(*last_json(text), cost.peak_gb)
+    wall, processor, *share = last_json(text)
+    return Cost(wall, processor, cost.peak_gb), share[0] if share else None
 
 
 def _limited(words: list[str], megabytes: int) -> list[str]:
