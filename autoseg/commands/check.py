@@ -18,6 +18,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--manifest", type=Path, metavar="FILE",
         help="compare files with their SHA-256 sums, as sha256sum lists them (without -d: only)",
     )  # fmt: skip
+    parser.add_argument(
+        "--fix-geometry", choices=("image",),
+        help="first give label maps the header of their image, where only it differs",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> str:
@@ -41,9 +45,19 @@ def _check_files(manifest: Path) -> str:
 
 def _check_dataset(options: argparse.Namespace) -> str:
     from autoseg.workflows.check import check
+    from autoseg.workflows.fix_geometry import fix_geometry
 
-    problems, warnings = check(workspace_of(options), options.dataset, options.workers)
-    if problems:
-        counted = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise DataError(counted, problems=[*warnings, *problems])
-    return "\n".join([*map(str, warnings), "no problems found"])
+    if options.fix_geometry:
+        fix_geometry(workspace_of(options), options.dataset)
+    report = check(workspace_of(options), options.dataset, options.workers)
+    if report.problems:
+        counted = _counted(len(report.problems), "problem")
+        raise DataError(counted, problems=[*report.warnings, *report.problems])
+    summary = (
+        f"{_counted(report.cases, 'case')}, 0 errors, {_counted(len(report.warnings), 'warning')}"
+    )
+    return "\n".join([*map(str, report.warnings), summary])
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

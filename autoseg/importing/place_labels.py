@@ -13,9 +13,9 @@ from autoseg.dicom import read_series
 from autoseg.errors import DataError, Problem
 from autoseg.image import Geometry
 from autoseg.importing.bring import bring
-from autoseg.importing.check import count_values
 from autoseg.importing.gather import Source, paths_of
 from autoseg.importing.grids import check_grid
+from autoseg.importing.label_values import count_values
 from autoseg.importing.masks import Masks, combine_masks
 from autoseg.importing.place import Manner, Placed, checksums, place_empty, place_images
 from autoseg.importing.stacks import Stack, read_stack

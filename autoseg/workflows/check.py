@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from urllib.parse import quote
 
 from autoseg.dataset import Case, Dataset, Found, find_dataset
 from autoseg.errors import Problem
 from autoseg.files import write_json
 from autoseg.importing.check import Inspected, Report, conclude, inspect_case
+from autoseg.importing.coherence import measure_coherence
+from autoseg.importing.misplaced import blame
 from autoseg.parallel import map_cases
+from autoseg.workflows.overlay import Picture, draw_case
 from autoseg.workflows.plan_folds import find_leaks
 from autoseg.workflows.resources import workers_to_check
 from autoseg.workspace import Workspace
 
+HELD_TO_IMAGES = 20  # cases, spread over the dataset, whose labels are held to what images show
+PICTURES = "check"  # folder in `prepared/<NAME>`
 
-def check(
-    workspace: Workspace, name: str | None = None, workers: int | None = None
-) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """Return (problems, warnings) of a dataset in `raw/`, and write `prepared/<NAME>/check.json`.
 
+def check(workspace: Workspace, name: str | None = None, workers: int | None = None) -> Report:
+    """Return what was found in a dataset in `raw/`, and write it to `prepared/<NAME>/check.json`.
+
+    A picture of each target that seems to lie beside its organ goes to `prepared/<NAME>/check`.
     Nothing in `raw/` is changed; `workers` None starts processes where they pay. Raises UsageError
     when there is no such dataset, DataError when its `dataset.json` is not JSON.
     """
@@ -33,14 +40,21 @@ def check(
     report = conclude(found, chain(cases, inspect_incomplete(found, processes)))
     if found.dataset is not None:
         leaks = find_leaks(workspace.raw(name), workspace.folds(name), found.dataset.cases)
-        report = replace(report, problems=(*report.problems, *leaks))
+        blamed = _show_misplaced(workspace.prepared(name) / PICTURES, found.dataset, report)
+        report = replace(
+            report,
+            problems=(*report.problems, *leaks),
+            warnings=(*report.warnings, *blamed),
+        )
     save_report(workspace.prepared(name) / "check.json", report)
-    return report.problems, report.warnings
+    return report
 
 
 def inspect(dataset: Dataset, workers: int = 0) -> Iterator[Inspected]:
-    """Yield each case after its check, with its arrays when `workers` is 0, else without."""
-    look = partial(inspect_case if workers == 0 else _inspect_lightly, dataset=dataset)
+    """Yield what was found in each case, without its arrays."""
+    labelled = [case.id for case in dataset.cases if case.labels and "control" not in case.tags]
+    step = max(1, -(-len(labelled) // HELD_TO_IMAGES))
+    look = partial(_inspect, dataset=dataset, held_to_images=frozenset(labelled[::step]))
     for outcome in map_cases(look, dataset.cases, workers=workers, title="check"):
         yield outcome.result()
 
@@ -59,5 +73,26 @@ def save_report(path: Path, report: Report) -> None:
     write_json(path, report)
 
 
-def _inspect_lightly(case: Case, dataset: Dataset) -> Inspected:
-    return inspect_case(case, dataset).without_arrays()
+def _inspect(case: Case, dataset: Dataset, held_to_images: frozenset[str]) -> Inspected:
+    inspected = inspect_case(case, dataset)
+    image, label_map = inspected.image, inspected.labels
+    if case.id in held_to_images and image and label_map and not inspected.problems:
+        annotated = dataset.labels.names if case.annotated is None else case.annotated
+        measured = measure_coherence(case.id, image, label_map.array[0], dataset.labels, annotated)
+        inspected = replace(inspected, coherence=tuple(measured))
+    return inspected.without_arrays()
+
+
+def _show_misplaced(folder: Path, dataset: Dataset, report: Report) -> list[Problem]:
+    """Return the warnings about misplaced targets, each drawn in `folder`; older ones go."""
+    shutil.rmtree(folder, ignore_errors=True)
+    cases = {case.id: case for case in dataset.cases}
+    blamed = []
+    for placement in report.placements:
+        if placement.misplaced:
+            path = folder / f"{quote(placement.target, safe=' ')}.png"
+            picture = Picture(cases[placement.example], None, path)
+            channels, target = len(dataset.channels), placement.target
+            draw_case(picture, channels, placement.channel, dataset.labels, only=target)
+            blamed.append(blame(placement, str(path)))
+    return blamed

@@ -74,7 +74,7 @@ def overlay(
     if there and not overwrite:
         remedy = "choose another place with -o, or give --overwrite"
         raise UsageError(f"holds {some(there)}", place=str(output), remedy=remedy)
-    draw = partial(_draw, channels=len(data.channels), shown=shown, labels=data.labels)
+    draw = partial(draw_case, channels=len(data.channels), shown=shown, labels=data.labels)
     outcomes = list(map_cases(draw, pictures, workers=workers, title="overlay"))
     problems = []
     for outcome in outcomes:
@@ -122,17 +122,24 @@ def _check_apart(pictures: Sequence[Picture], output: Path) -> None:
             raise UsageError(fact, place=str(output), remedy="choose another folder with -o")
 
 
-def _draw(picture: Picture, channels: int, shown: int, labels: Labels) -> None:
+def draw_case(
+    picture: Picture, channels: int, shown: int, labels: Labels, only: str | None = None
+) -> None:
+    """Write one picture: channel `shown` of the case with its labels, or with one target alone."""
     image = read_case(picture.case, channels)
     orientation = canonical_orientation(image.geometry.direction_matrix)
     reference, prediction = (
         None if path is None else orientation.apply(_read_on(image.geometry, path))
         for path in (picture.case.labels, picture.prediction)
     )
-    picture.path.parent.mkdir(parents=True, exist_ok=True)
     names = {values[0]: name for name, values in labels.targets.items()}
     if labels.ignore is not None:
         names[labels.ignore] = "ignore"
+    if only is not None and reference is not None:
+        value = labels.targets[only][0]
+        reference = np.where(labels.mask(reference, only), value, 0)
+        names = {value: only}
+    picture.path.parent.mkdir(parents=True, exist_ok=True)
     draw_overlay(
         orientation.apply(image.array[shown]),
         reference,

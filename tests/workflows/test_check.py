@@ -5,13 +5,16 @@ import json
 import numpy as np
 import pytest
 
+from autoseg.cli import main
 from autoseg.dataset import load_dataset
 from autoseg.errors import UsageError
 from autoseg.image import Geometry, Image
-from autoseg.io import read_image, write_image, write_labels
+from autoseg.io import read_image, read_labels, write_image, write_labels
 from autoseg.planning.folds import Fold, save_folds
+from autoseg.workflows import check as module
 from autoseg.workflows.check import check, inspect
 from autoseg.workspace import Workspace
+from tests.synthetic import DATASET, make_workspace
 
 GRID = Geometry((3, 4, 5))
 
@@ -25,22 +28,25 @@ def workspace(tmp_path):
         write_image(raw / "imagesTr" / f"c{number}.mha", image)
         label_map = rng.integers(0, 2, (3, 4, 5)).astype(np.uint8)
         write_labels(raw / "labelsTr" / f"c{number}.mha", label_map, GRID)
-    declared = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}}
+    declared = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "liver": 1}}
     (raw / "dataset.json").write_text(json.dumps(declared))
     return Workspace(tmp_path)
 
 
 def test_good_data_have_an_empty_report(workspace):
-    assert check(workspace, "D") == ((), ())
+    report = check(workspace, "D")
+    assert report.problems == report.warnings == ()
     text = json.loads((workspace.prepared("D") / "check.json").read_text())
-    assert text == {"dataset": "D", "cases": 3, "problems": [], "warnings": []}
+    assert text == {
+        "dataset": "D", "cases": 3, "problems": [], "warnings": [], "missing": {}, "placements": [],
+    }  # fmt: skip
 
 
 def test_names_and_contents_are_reported_together(workspace):
     raw = workspace.raw("D")
     (raw / "labelsTr" / "c0.mha").unlink()
     (raw / "imagesTr" / "c1.mha").write_bytes(b"")
-    problems, _ = check(workspace)
+    problems = check(workspace).problems
     assert [problem.place for problem in problems] == ["imagesTr/c0.mha", "imagesTr/c1.mha"]
     text = json.loads((workspace.prepared("D") / "check.json").read_text())
     assert text["problems"][0]["found"] == "has no labels"
@@ -55,17 +61,19 @@ def test_a_patient_on_both_sides_of_folds_of_ones_own_is_told(workspace):
     leak = "trains on 'c2' and validates on 'c0', both of group 'anna'"
     splits = raw / "splits_final.json"
     splits.write_text(json.dumps([{"train": ["c1", "c2"], "val": ["c0"]}]))
-    assert [str(p) for p in check(workspace, "D")[0]] == [f"splits_final.json, fold 0: {leak}"]
+    assert [str(p) for p in check(workspace, "D").problems] == [
+        f"splits_final.json, fold 0: {leak}"
+    ]
     splits.unlink()
     save_folds(path, [Fold(("c1",), ("c0", "c2"))])
-    assert check(workspace, "D") == ((), ())
+    assert check(workspace, "D").problems == ()
     edited = json.loads(path.read_text())
     edited["folds"] = [{"train": ["c1", "c2"], "validation": ["c0"]}]
     path.write_text(json.dumps(edited))
-    assert [str(p) for p in check(workspace, "D")[0]] == [f"folds.json, fold 0: {leak}"]
+    assert [str(p) for p in check(workspace, "D").problems] == [f"folds.json, fold 0: {leak}"]
     edited["folds"][0]["train"] = ["c1", "gone"]  # planning makes new ones when the data changed
     path.write_text(json.dumps(edited))
-    assert check(workspace, "D") == ((), ())
+    assert check(workspace, "D").problems == ()
 
 
 def test_a_scan_that_was_imported_twice_under_two_names_is_told(workspace):
@@ -80,12 +88,13 @@ def test_a_scan_that_was_imported_twice_under_two_names_is_told(workspace):
         "imagesTr/kits_7.mha: the same voxels, turned or mirrored, as imagesTr/c1.mha, expected "
         "different scans -> remove one, or give both the same group under cases in dataset.json"
     )
-    assert [str(problem) for problem in check(workspace, "D")[0]] == [told]
+    assert [str(problem) for problem in check(workspace, "D").problems] == [told]
     declared = json.loads((raw / "dataset.json").read_text())
     declared["cases"] = {"c1": {"group": "anna"}, "kits_7": {"group": "anna"}}
     (raw / "dataset.json").write_text(json.dumps(declared))
-    problems, warnings = check(workspace, "D")
-    assert (problems, [str(warning) for warning in warnings]) == ((), [told])
+    report = check(workspace, "D")
+    assert report.problems == ()
+    assert [str(warning) for warning in report.warnings] == [told]
 
 
 def test_workers_report_the_same(workspace):
@@ -95,7 +104,7 @@ def test_workers_report_the_same(workspace):
 
 def test_an_unusable_declaration_is_a_report_too(workspace):
     (workspace.raw("D") / "dataset.json").write_text('{"labels": {"liver": 1}}')
-    problems, _ = check(workspace, "D")
+    problems = check(workspace, "D").problems
     assert len(problems) == 2
 
 
@@ -115,10 +124,53 @@ def test_files_of_incomplete_cases_are_read_too(workspace):
     (raw / "imagesTr" / "c0.mha").write_bytes(b"")
     (raw / "imagesTr" / "c1.mha").unlink()
     write_labels(raw / "labelsTr" / "c1.mha", np.full((3, 4, 5), 7, np.uint8), GRID)
-    problems, _ = check(workspace)
+    problems = check(workspace).problems
     assert [(problem.place, problem.found.split(" in ")[0]) for problem in problems] == [
         ("imagesTr/c0.mha", "has no labels"),
         ("labelsTr/c1.mha", "labels without an image"),
         ("imagesTr/c0.mha", "is empty (0 bytes)"),
         ("labelsTr/c1.mha", "label value 7"),
     ]
+
+
+def move_labels(workspace, target, by, cases=None):
+    """Move one target away, as if somebody had turned a knob: headers stay as they are."""
+    dataset = load_dataset(workspace.raw(DATASET))
+    (value,) = dataset.labels.targets[target]
+    for case in dataset.cases[:cases]:
+        read = read_labels(case.labels)
+        label_map = read.array[0]
+        mask = label_map == value
+        label_map[mask] = 0
+        label_map[np.roll(mask, by, (0, 1, 2))] = value
+        write_labels(case.labels, label_map, read.geometry)
+
+
+def test_a_label_that_was_moved_from_its_organ_is_a_warning_with_a_picture(tmp_path, capsys):
+    """A06: all headers agree, and every case was moved in the same way."""
+    workspace = make_workspace(tmp_path, cases=4)
+    words = ["check", "-w", str(tmp_path), "-d", DATASET]
+    assert main(words) == 0
+    assert "4 cases, 0 errors, 0 warnings" in capsys.readouterr().out
+    move_labels(workspace, "liver", (0, 7, 9))
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    picture = workspace.prepared(DATASET) / "check" / "liver.png"
+    assert len(lines) == 2
+    assert lines[0].startswith("labelsTr: class liver: coherence rank ")
+    assert "(median over 4 cases)" in lines[0]
+    assert lines[0].endswith(f"was it moved away from its organ? see {picture}")
+    assert lines[1] == "4 cases, 0 errors, 1 warning"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    text = json.loads((workspace.prepared(DATASET) / "check.json").read_text())
+    assert {one["target"]: one["misplaced"] for one in text["placements"]}["liver"]
+    move_labels(workspace, "liver", (0, -7, -9))
+    check(workspace, DATASET)
+    assert not picture.exists()
+
+
+def test_labels_of_so_many_cases_are_held_to_their_images(tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path, cases=5)
+    monkeypatch.setattr(module, "HELD_TO_IMAGES", 2)
+    dataset = load_dataset(workspace.raw(DATASET))
+    assert [bool(one.coherence) for one in inspect(dataset)] == [True, False, False, True, False]

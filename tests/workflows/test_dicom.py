@@ -156,7 +156,7 @@ def test_series_and_rtstruct_become_a_dataset(tmp_path):
     # What was not drawn is not annotated, rather than background.
     assert dataset.cases[0].annotated is None
     assert dataset.cases[1].annotated == ("liver",)
-    assert check(Workspace(tmp_path), "D") == ((), ())
+    assert check(Workspace(tmp_path), "D").problems == ()
     assert import_patients(tmp_path) == dataset  # again: nothing to do
 
 

@@ -55,7 +55,7 @@ def test_copies_are_the_same_bytes_in_nnunets_layout(tmp_path):
         "numTraining": 2,
         "file_ending": ".nii.gz",
     }
-    assert check(Workspace(tmp_path), "D") == ((), ())
+    assert check(Workspace(tmp_path), "D").problems == ()
 
 
 @pytest.mark.parametrize("link", [True, "symlink", "hard"])
@@ -142,7 +142,7 @@ def test_masks_of_255_controls_and_rgba_greys(tmp_path):
     before = read_image(tmp_path / "labels" / "seg_0.png").array
     assert np.array_equal(read_labels(cases["0"].labels).array, before // 255)
     assert read_case(cases["0"], 1).array.shape == (1, 1, 6, 7)
-    assert check(Workspace(tmp_path), "MIP") == ((), ())
+    assert check(Workspace(tmp_path), "MIP").problems == ()
 
 
 def test_a_converted_label_map_keeps_its_header(tmp_path):
@@ -237,6 +237,6 @@ def test_the_real_sets_are_imported_and_clean(tmp_path):
         classes=["anterior", "posterior"],
         link=True,
     )
-    assert check(workspace, "HIPPO") == ((), ())
+    assert check(workspace, "HIPPO").problems == ()
     dataset = load_dataset(workspace.raw("HIPPO"))
     assert len(dataset.cases) == 200
