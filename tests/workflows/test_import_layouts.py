@@ -125,7 +125,7 @@ def test_sliced_trees_become_volumes_with_their_voxel_size(tmp_path, number):
     drawn = read_image(root / "train" / "gt" / "Patient_01_0002.png").array[0, 0]
     labels = read_labels(dataset.cases[0].labels)
     assert np.array_equal(labels.array[0, 2], drawn // 63)
-    assert check(Workspace(tmp_path), "D")[0] == ()
+    assert check(Workspace(tmp_path), "D").problems == ()
 
 
 def test_a_missing_slice_and_other_slices_are_found(tmp_path):
@@ -236,7 +236,7 @@ def test_kits19_with_regions_records_and_unlabelled_cases(tmp_path):
     assert [case.id for case in dataset.cases] == ["case_00000", "case_00160"]
     assert (raw / "imagesTs" / "case_00210_0000.nii.gz").exists()
     assert read_image(dataset.cases[1].images[0]).geometry == wide
-    assert check(Workspace(tmp_path), "D") == ((), ())
+    assert check(Workspace(tmp_path), "D").problems == ()
 
 
 def test_a_git_lfs_pointer_is_not_taken_for_an_image(tmp_path):
@@ -333,7 +333,7 @@ def test_msd_is_translated_and_its_channels_come_apart(tmp_path):
     declared = read_json(raw / "dataset.json")
     assert declared["labels"] == {"background": 0, "edema": 1, "tumour": 2}
     assert declared["licence"] == "CC-BY-SA 4.0"
-    assert check(Workspace(tmp_path), "D") == ((), ())
+    assert check(Workspace(tmp_path), "D").problems == ()
 
 
 def test_nnunet_keeps_what_is_known_of_its_cases(tmp_path):
