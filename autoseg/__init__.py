@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # The verb `plan` is named `plan_dataset` here because `autoseg.plan` is the module of the nouns.
 _HOMES = {
     "import_data": "autoseg.workflows.import_data:import_data",
+    "merge": "autoseg.workflows.merge:merge",
     "import_model": "autoseg.workflows.import_model:import_model",
     "export": "autoseg.workflows.export:export",
     "verify": "autoseg.workflows.verify:verify",

@@ -262,7 +262,12 @@ def _entries(given: Any, labels: Labels | None, notes: _Notes) -> dict[str, Case
                 remedy = suggest(name, labels.targets)
                 notes.wrong(f"cases.{case}.annotated names '{name}'", remedy=remedy)
         wanted = None if annotated is None else tuple(annotated)
-        entries[case] = CaseEntry(group, tuple(tags), wanted)
+        source = entry.get("source", "")
+        if not isinstance(source, str):
+            notes.wrong(f"cases.{case}.source is {source!r}", "text")
+        # Where data come from is a tag like others: folds are even over it, reports split by it.
+        came = [source] if isinstance(source, str) and source and source not in tags else []
+        entries[case] = CaseEntry(group, (*tags, *came), wanted)
     return entries
 
 

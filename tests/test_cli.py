@@ -97,6 +97,12 @@ def test_the_version_is_told(capsys):
             ["evaluate", "-p", "x", "-g", "y", "--nsd-tolerance", "liver"],
             "--nsd-tolerance liver, expected millimetres, such as 3 or liver=3 spleen=2",
         ),
+        (["import", "A", "-d", "X"], "A without --merge"),
+        (["import", "--merge", "A", "B"], "--merge without -d, expected the name of the new data"),
+        (
+            ["import", "--merge", "A", "B", "-d", "X", "--classes", "a", "--src", "y"],
+            "--src --classes with --merge, expected -d and --label-map, --absent-means",
+        ),
         (["import"], "the following arguments are required: -d/--dataset, --images"),
     ],
 )

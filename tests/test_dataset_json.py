@@ -72,6 +72,7 @@ def test_our_own_keys_are_read():
         ({"nsd_tolerance_mm": {"liver": -1}}, "nsd_tolerance_mm of 'liver' is -1"),
         ({"nsd_tolerance_mm": {"lever": 1}}, "nsd_tolerance_mm names 'lever'"),
         ({"pairs": [["liver", "spleen"]]}, "pairs names 'spleen'"),
+        ({"cases": {"a": {"source": 3}}}, "cases.a.source is 3, expected text"),
         ({"cases": {"a": {"tags": "x"}}}, "cases.a: tags and annotated are lists"),
         ({"cases": {"a": {"annotated": ["lever"]}}}, "cases.a.annotated names 'lever'"),
         ({"dataset": {"a": {"images": "x"}}}, "dataset.a is"),

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from shlex import quote
 
+from autoseg.commands.merge_data import add_merge_options, run_merge
 from autoseg.commands.options import (
     overwrite_option,
     workers_option,
@@ -82,6 +83,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     meaning.add_argument("--link", action="store_true", help="link the files instead of copying")
 
+    add_merge_options(parser)
+
     models = parser.add_argument_group("a trained model instead of data")
     models.add_argument(
         "--model", type=Path, metavar="MODEL",
@@ -105,6 +108,12 @@ def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     if options.model is not None:
         return _import_model(options)
+    if options.merge:
+        of_others = [*PATTERNS, "layout", "src", *MEANING, *FOR_MODELS]
+        return run_merge(options, [_spelled(n) for n in of_others if getattr(options, n)])
+    if options.sources or options.duplicates:
+        named = " ".join([*options.sources, *(["--duplicates"] if options.duplicates else [])])
+        raise UsageError(f"{named} without --merge")
     needed = FROM_LAYOUT if options.layout or options.src else FROM_PATTERNS
     missing = [_spelled(name) for name in needed if not getattr(options, name)]
     if missing:
@@ -142,7 +151,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def _import_model(options: argparse.Namespace) -> str:
-    names = ("layout", "src", *PATTERNS, *MEANING, "workers")
+    names = ("layout", "src", *PATTERNS, *MEANING, "workers", "merge", "duplicates")
     strange = [_spelled(name) for name in names if getattr(options, name)]
     if strange:
         raise UsageError(f"{' '.join(strange)} with --model", expected="-d, -o and -f only")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -34,23 +32,21 @@ from autoseg.importing.place_labels import place_case
 from autoseg.importing.record import (
     LABEL_MAP,
     RECORD,
-    RECORDS,
     case_record,
     declaration,
     file_order,
-    read_record,
     stamp_of,
 )
 from autoseg.importing.structures import parse_structures
 from autoseg.importing.survey import survey
 from autoseg.parallel import Outcome, map_cases
+from autoseg.workflows.raw_folder import check_name, clear, is_done, refuse_foreign
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 LINKS = ("symlink", "hard")
 CASES_FOR_WORKERS = 8  # with fewer, one process is done before others have started
-FOLDERS = ("imagesTr", "labelsTr", "imagesTs")
 
 
 def import_data(
@@ -99,9 +95,7 @@ def import_data(
     The same import again does nothing, an unfinished one is done again, another one into the same
     name raises UsageError unless `overwrite`.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        expected = "letters, digits, and _ . - after the first"
-        raise UsageError(f"'{name}' cannot name a dataset", expected=expected)
+    check_name(name)
     where = _layout(layout, source, label_file, images, labels, controls or "", tests)
     where = replace(
         where,
@@ -143,12 +137,12 @@ def import_data(
     record = {"stamp": stamp_of(found.sources, options, changes), **options}
     record |= {"label_map": {str(value): changed for value, changed in changes.items()}}
     folder = workspace.raw(name)
-    _refuse_foreign(folder)
+    refuse_foreign(folder)
     with locked(folder, f"autoseg import -d {name}"):
-        if _is_done(folder, record, overwrite):
+        if is_done(folder, record, overwrite):
             log.info("%s: imported already, nothing to do", name)
             return load_dataset(folder)
-        _clear(folder)
+        clear(folder)
         write_json(folder / RECORD, record)
         place = partial(place_case, folder=folder, manner=manner)
         cases = map_cases(
@@ -210,39 +204,6 @@ def _workers(sources: Sequence[Source]) -> int:
     """Return as many processes as there are cores where many files are made, not copied."""
     made = sum(not isinstance(source.labels, Path | None) for source in sources)
     return cores() if made >= CASES_FOR_WORKERS else 0
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Raise UsageError when `folder` holds files that no import wrote."""
-    if not folder.exists() or read_record(folder) is not None:
-        return
-    if any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise _taken(folder)
-
-
-def _is_done(folder: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
-    if not (folder / "dataset.json").exists():
-        return False
-    before = read_record(folder) or {}
-    if before.get("stamp") == record["stamp"]:
-        return True
-    if overwrite:
-        return False
-    raise _taken(folder)
-
-
-def _taken(folder: Path) -> UsageError:
-    remedy = "choose another name with -d, or delete this folder"
-    return UsageError("holds another dataset", place=str(folder), remedy=remedy)
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an import left that did not end, or shall be replaced; dataset.json first."""
-    (folder / "dataset.json").unlink(missing_ok=True)
-    for leftover in FOLDERS:
-        shutil.rmtree(folder / leftover, ignore_errors=True)
-    for leftover in (*RECORDS, LABEL_MAP):
-        (folder / leftover).unlink(missing_ok=True)
 
 
 def _without_problems(outcomes: Sequence[Outcome[Source, Placed]]) -> dict[str, Placed]:

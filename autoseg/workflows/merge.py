@@ -1,0 +1,276 @@
+"""The verb `import --merge`: data sets of `raw/` become one, each class where it is known.
+
+Nobody annotates everything. A class that a source does not know is not annotated in its cases, so
+that it teaches nothing there: `annotated` in `dataset.json` says so, case by case.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autoseg.case_files import ending_of, some
+from autoseg.dataset import Dataset, find_cases, load_dataset
+from autoseg.errors import DataError, Problem, UsageError, suggest
+from autoseg.files import fingerprint_of, locked, read_json, write_json
+from autoseg.importing.arguments import known_classes
+from autoseg.importing.duplicates import find_same
+from autoseg.importing.label_maps import parse_label_maps
+from autoseg.importing.merge import (
+    Member,
+    Merged,
+    Seen,
+    agree_on_channels,
+    agree_on_ending,
+    look_at,
+    place_images,
+    place_labels,
+)
+from autoseg.importing.merge_counts import (
+    annotated_in,
+    count_sources,
+    count_targets,
+    tabulate,
+)
+from autoseg.importing.merge_entries import (
+    DUPLICATES,
+    REFUSE,
+    Entries,
+    declare,
+    describe,
+    settle,
+)
+from autoseg.importing.record import RECORD
+from autoseg.importing.unite import Translation, unite
+from autoseg.labels import Labels
+from autoseg.parallel import Outcome, map_cases
+from autoseg.workflows.raw_folder import check_name, clear, is_done, refuse_foreign
+from autoseg.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Union:
+    """What is decided before a voxel is read."""
+
+    datasets: tuple[Dataset, ...]
+    declared: Mapping[str, Any]  # source -> its dataset.json
+    labels: Labels
+    translations: Mapping[str, Translation]
+    members: tuple[Member, ...]
+    ending: str
+
+
+def merge(
+    workspace: Workspace,
+    name: str,
+    sources: Sequence[str],
+    *,
+    label_map: Sequence[str] | Mapping[str, Mapping[Any, str]] = (),
+    absent: Sequence[str] = (),
+    duplicates: str = REFUSE,
+    overwrite: bool = False,
+    workers: int = 0,
+) -> tuple[Dataset, str]:
+    """Unite data sets of `raw/` as `raw/<name>`; return it, and a table of voxels by source.
+
+    A case `12` of `pku` becomes `pku_12`. Classes of one name are one; `label_map` ({"pku": {3:
+    "femur", "bladder": "bladder"}}, or as typed, see `importing/label_maps.py`) renames those of a
+    source, then all of them. The classes of a source are annotated in its cases, others are not;
+    those in `absent` neither where they do not occur. The same scan twice is refused, or kept in
+    one group, or dropped, as `duplicates` says.
+
+    The same merge again does nothing, an unfinished one is done again, another one into the same
+    name raises UsageError unless `overwrite`. Raises DataError listing duplicates and undeclared
+    values, UsageError where the data sets do not fit together.
+    """
+    check_name(name)
+    if duplicates not in DUPLICATES:
+        raise UsageError(f"duplicates: '{duplicates}'", remedy=suggest(duplicates, DUPLICATES))
+    union = _decide(workspace, name, sources, label_map, absent)
+    options = {
+        "sources": [dataset.name for dataset in union.datasets],
+        "label_map": parse_label_maps(label_map, [dataset.name for dataset in union.datasets]),
+        "absent_means_unannotated": list(absent),
+        "duplicates": duplicates,
+    }
+    record: dict[str, Any] = {"stamp": _stamp(union, options), **options}
+    folder = workspace.raw(name)
+    refuse_foreign(folder)
+    with locked(folder, f"autoseg import --merge -d {name}"):
+        if is_done(folder, record, overwrite):
+            log.info("%s: merged already, nothing to do", name)
+            record = read_json(folder / RECORD)
+            return load_dataset(folder), tabulate(record["voxels"], record["number"])
+        seen, entries, notes = _compare(union, duplicates, workers)
+        clear(folder)
+        write_json(folder / RECORD, record)
+        brought, entries = _bring(union, folder, seen, entries, absent, workers)
+        record |= {"warnings": notes, **brought}
+        write_json(folder / RECORD, record)
+        channels = union.datasets[0].channels
+        # Last: a folder without dataset.json is not a dataset yet.
+        written = declare(name, channels, union.labels, union.ending, entries, union.declared)
+        write_json(folder / "dataset.json", written)
+    _tell(name, union, record)
+    return load_dataset(folder), tabulate(record["voxels"], record["number"])
+
+
+# --- before a voxel is read ----------------------------------------------------------------------
+
+
+def _decide(
+    workspace: Workspace,
+    name: str,
+    sources: Sequence[str],
+    label_map: Sequence[str] | Mapping[str, Mapping[Any, str]],
+    absent: Sequence[str],
+) -> _Union:
+    names = [workspace.find_raw(source) for source in sources]
+    if len(set(names)) < max(2, len(names)):
+        said = ", ".join(names) or "none"
+        raise UsageError(
+            f"data sets to merge: {said}",
+            expected="two or more, each once",
+            remedy="name them before other options: --merge A B -d AB",
+        )
+    if name in names:
+        raise UsageError(f"'{name}' is merged itself", remedy="choose a new name with -d")
+    datasets = tuple(load_dataset(workspace.raw(source)) for source in names)
+    orders = agree_on_channels(datasets)
+    labels, translations = unite(
+        {dataset.name: dataset.labels for dataset in datasets}, parse_label_maps(label_map, names)
+    )
+    known_classes(absent, labels.targets)
+    members = tuple(
+        Member(f"{dataset.name}_{case.id}", dataset.name, case, orders[dataset.name])
+        for dataset in datasets
+        for case in dataset.cases
+    )
+    declared = {dataset.name: read_json(dataset.folder / "dataset.json") for dataset in datasets}
+    return _Union(datasets, declared, labels, translations, members, agree_on_ending(datasets))
+
+
+def _stamp(union: _Union, options: Mapping[str, Any]) -> str:
+    """Return a hash that is the same as long as files, declarations and options are."""
+    files = [
+        (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+        for member in union.members
+        for path in (*member.own.images, *([member.own.labels] if member.own.labels else []))
+    ]
+    return fingerprint_of([files, union.declared, options])
+
+
+# --- case by case --------------------------------------------------------------------------------
+
+
+def _compare(
+    union: _Union, duplicates: str, workers: int
+) -> tuple[dict[str, Seen], Entries, list[str]]:
+    """Return what the images of the cases hold, what is known of these, and what to tell.
+
+    Cases that are to be dropped are not among them. Raises DataError for scans found twice.
+    """
+    seen = _all(map_cases(look_at, union.members, workers=workers, title="compare", name=_name))
+    entries = describe(union.members, union.declared)
+    same = find_same([one.content for one in seen])
+    dropped, notes, problems = settle(union.members, same, entries, duplicates)
+    if problems:
+        count = len(problems)
+        remedy = "--duplicates group keeps both in one fold, --duplicates drop only the first"
+        fact = f"{count} scan{'s are' if count > 1 else ' is'} there twice"
+        raise DataError(fact, remedy=remedy, problems=problems)
+    by_case = {member.case: one for member, one in zip(union.members, seen, strict=True)}
+    return {case: one for case, one in by_case.items() if case not in dropped}, entries, notes
+
+
+def _bring(
+    union: _Union,
+    folder: Path,
+    seen: Mapping[str, Seen],
+    entries: Entries,
+    absent: Sequence[str],
+    workers: int,
+) -> tuple[dict[str, Any], Entries]:
+    """Put the files into `folder`; return what to record, and what is known of each case."""
+    kept = [member for member in union.members if member.case in seen]
+    place = partial(_place, folder=folder, union=union)
+    merged = _all(map_cases(place, kept, workers=workers, title="merge", name=_name))
+    problems = [problem for one in merged for problem in one.problems]
+    if problems:
+        count = len(problems)
+        raise DataError(f"{count} undeclared value{'s' * (count != 1)}", problems=problems)
+    for member in _tests(union):
+        place_images(member, folder / "imagesTs", union.ending)
+    voxels, annotated = {}, {}
+    for member, one in zip(kept, merged, strict=True):
+        translation = union.translations[member.source]
+        voxels[member.case] = count_targets(union.labels, one.voxels)
+        annotated[member.case] = annotated_in(
+            member, translation, union.labels, voxels[member.case], absent
+        )
+    known = {
+        case: entries[case] | ({} if names is None else {"annotated": list(names)})
+        for case, names in annotated.items()
+    }
+    record = {
+        "number": dict(Counter(member.source for member in kept)),
+        "voxels": count_sources(kept, union.labels, voxels, annotated),
+        "cases": {
+            m.case: {"source": m.source, "case": m.own.id, "files": seen[m.case].checksums}
+            for m in kept
+        },
+    }
+    return record, known
+
+
+def _place(member: Member, folder: Path, union: _Union) -> Merged:
+    place_images(member, folder / "imagesTr", union.ending)
+    return place_labels(member, folder / "labelsTr", union.translations[member.source])
+
+
+def _tests(union: _Union) -> Iterator[Member]:
+    """Yield the images without labels of every source."""
+    orders = {member.source: member.order for member in union.members}
+    for dataset in union.datasets:
+        tests = dataset.folder / "imagesTs"
+        if not tests.is_dir() or not any(ending_of(path) for path in tests.iterdir()):
+            continue
+        for case in find_cases(tests, len(dataset.channels), dataset.file_ending):
+            yield Member(f"{dataset.name}_{case.id}", dataset.name, case, orders[dataset.name])
+
+
+def _all(outcomes: Iterable[Outcome[Member, Result]]) -> list[Result]:
+    """Return the results, or raise DataError with the errors of all cases."""
+    done = list(outcomes)
+    errors = [one.error for one in done if isinstance(one.error, DataError)]
+    if errors:
+        problems = [Problem(e.place, e.fact, e.expected, e.remedy) for e in errors]
+        count = len(problems)
+        raise DataError(f"{count} problem{'s' * (count != 1)} with the files", problems=problems)
+    return [one.result() for one in done]
+
+
+def _name(member: Member) -> str:
+    return member.case
+
+
+def _tell(name: str, union: _Union, record: Mapping[str, Any]) -> None:
+    log.info("%s: %d cases of %d sources", name, len(record["cases"]), len(union.datasets))
+    for note in record["warnings"]:
+        log.warning("%s", note)
+    sources: dict[str, set[str]] = {}
+    for member in union.members:
+        if member.own.group is not None:
+            sources.setdefault(member.own.group, set()).add(member.source)
+    shared = sorted(group for group, found in sources.items() if len(found) > 1)
+    if shared:
+        log.info("groups of several sources, each in one fold: %s", some(shared))

@@ -1,0 +1,58 @@
+"""A folder in `raw/` that an import fills: never anyone else's, and nothing until it is whole."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoseg.errors import UsageError
+from autoseg.importing.record import LABEL_MAP, RECORDS, read_record
+
+FOLDERS = ("imagesTr", "labelsTr", "imagesTs")
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError for what cannot name a data set."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        expected = "letters, digits, and _ . - after the first"
+        raise UsageError(f"'{name}' cannot name a dataset", expected=expected)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise UsageError when `folder` holds files that no import wrote."""
+    if not folder.exists() or read_record(folder) is not None:
+        return
+    if any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise _taken(folder)
+
+
+def is_done(folder: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
+    """Tell whether the import of this `record` has filled `folder`, all of it.
+
+    Raises UsageError when another one did, unless it may be overwritten.
+    """
+    if not (folder / "dataset.json").exists():
+        return False
+    before = read_record(folder) or {}
+    if before.get("stamp") == record["stamp"]:
+        return True
+    if overwrite:
+        return False
+    raise _taken(folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove what an import left that did not end, or shall be replaced; dataset.json first."""
+    (folder / "dataset.json").unlink(missing_ok=True)
+    for leftover in FOLDERS:
+        shutil.rmtree(folder / leftover, ignore_errors=True)
+    for leftover in (*RECORDS, LABEL_MAP):
+        (folder / leftover).unlink(missing_ok=True)
+
+
+def _taken(folder: Path) -> UsageError:
+    remedy = "choose another name with -d, or delete this folder"
+    return UsageError("holds another dataset", place=str(folder), remedy=remedy)
