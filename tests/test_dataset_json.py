@@ -41,12 +41,15 @@ def test_our_own_keys_are_read():
         labels={"background": 0, "kidney_a": 1, "kidney_b": 2},
         nsd_tolerance_mm={"kidney_a": 3},
         pairs=[["kidney_a", "kidney_b"]],
-        cases={"c1": {"group": "p1", "tags": ["site-A"], "annotated": ["kidney_a"]}, "c2": {}},
+        cases={
+            "c1": {"group": "p1", "tags": ["site-A"], "annotated": ["kidney_a"], "source": "pku"},
+            "c2": {},
+        },
     )
     assert problems == warnings == []
     assert declaration.labels.pairs == (("kidney_a", "kidney_b"),)
     assert declaration.labels.nsd_tolerance_mm == {"kidney_a": 3}
-    assert declaration.entries["c1"] == CaseEntry("p1", ("site-A",), ("kidney_a",))
+    assert declaration.entries["c1"] == CaseEntry("p1", ("site-A", "pku"), ("kidney_a",))
     assert declaration.entries["c2"] == CaseEntry()
 
 
@@ -72,7 +75,7 @@ def test_our_own_keys_are_read():
         ({"nsd_tolerance_mm": {"liver": -1}}, "nsd_tolerance_mm of 'liver' is -1"),
         ({"nsd_tolerance_mm": {"lever": 1}}, "nsd_tolerance_mm names 'lever'"),
         ({"pairs": [["liver", "spleen"]]}, "pairs names 'spleen'"),
-        ({"cases": {"a": {"source": 3}}}, "cases.a.source is 3, expected text"),
+        ({"cases": {"a": {"source": 3}}}, "cases.a.source is 3"),
         ({"cases": {"a": {"tags": "x"}}}, "cases.a: tags and annotated are lists"),
         ({"cases": {"a": {"annotated": ["lever"]}}}, "cases.a.annotated names 'lever'"),
         ({"dataset": {"a": {"images": "x"}}}, "dataset.a is"),
