@@ -17,6 +17,7 @@ from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
 from autoseg.files import from_json, read_json, to_json, write_json
 from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.labels import Labels
+from autoseg.usual import Usual
 
 FORMAT = "autoseg-plan-1"
 PRESET = "preset"  # the one size of a configuration that a preset made
@@ -76,6 +77,7 @@ class Fingerprint:
     target_volumes_ml: Mapping[str, tuple[float, ...]]  # per target, one entry per case
     warnings: tuple[str, ...] = ()
     units: tuple[ChannelUnits, ...] = ()  # one per channel; empty: not looked at
+    usual: Usual | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class Plan:
     orientation: str = CANONICAL  # how scans are turned; other ones come from other programs
     digest: str = ""  # of the plan as the rules made it: where it differs, the file was edited
     units: tuple[ChannelUnits, ...] = ()  # one per channel; empty in plans of older versions
+    usual: Usual | None = None  # what new scans are compared with; None in those, and in imported
 
     @property
     def left_right_axis(self) -> int | None:
@@ -245,6 +248,9 @@ def check_plan(plan: Plan, prefix: str = "") -> None:
     if plan.orientation not in (CANONICAL, STORED, RAS):
         fact, expected = f"orientation is '{plan.orientation}'", f"{CANONICAL}, {STORED} or {RAS}"
         raise CorruptError(fact, place=prefix.rstrip(": "), expected=expected)
+    if plan.usual is not None and len(plan.usual.channels) != len(plan.channels):
+        fact, expected = f"{len(plan.usual.channels)} channels", f"{len(plan.channels)}"
+        raise CorruptError(fact, place=f"{prefix}usual", expected=expected)
     for name, configuration in plan.configurations.items():
         place = f"{prefix}configurations.{name}"
         _check_configuration(configuration, plan, name, place)

@@ -19,6 +19,7 @@ from autoseg.plan import (
     load_plan,
     save_plan,
 )
+from autoseg.usual import Usual
 
 NETWORK = NetworkSpec(
     name="plain_unet",
@@ -54,6 +55,22 @@ def test_the_same_plan_gives_the_same_bytes(tmp_path):
     save_plan(tmp_path / "a.json", PLAN)
     save_plan(tmp_path / "b.json", load_plan(tmp_path / "a.json"))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_ranges_of_the_training_scans_survive_the_file_and_are_of_its_channels(tmp_path):
+    usual = Usual(
+        3, {"voxel z": (1.0, 2.0, 3.0)}, ({"p1": (0.0, 1.0, 2.0)},), {}, {"liver": (0.5,)}
+    )
+    save_plan(tmp_path / "plan.json", dataclasses.replace(PLAN, usual=usual))
+    assert load_plan(tmp_path / "plan.json").usual == usual
+    two = dataclasses.replace(usual, channels=usual.channels * 2)
+    with pytest.raises(CorruptError, match="usual: 2 channels, expected 1"):
+        check_plan(dataclasses.replace(PLAN, usual=two))
+
+
+def test_a_plan_without_them_is_read(tmp_path):
+    path = edited(tmp_path, lambda plan: plan.pop("usual"))
+    assert load_plan(path) == PLAN
 
 
 def edited(tmp_path, change):

@@ -56,6 +56,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--parts", type=int, metavar="N", help="share the cases out: this command does one part"
     )
     parser.add_argument("--part", type=int, metavar="K", help="which one, 0 to N-1")
+    parser.add_argument(
+        "--strict", action="store_true",
+        help="refuse cases that are unlike the training data, exit 3 (default: a warning)",
+    )  # fmt: skip
     set_option(parser, "step=0.5")
     device_option(parser)
     overwrite_option(parser)
@@ -90,6 +94,7 @@ def run(options: argparse.Namespace) -> str:
             parts=options.parts,
             part=options.part,
             previous=options.previous,
+            strict=options.strict,
         )
     if options.output == PIPE:
         return ""

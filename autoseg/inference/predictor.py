@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +23,11 @@ from autoseg.inference.probabilities import whole_probabilities
 from autoseg.labels import Labels
 from autoseg.networks import build_network
 from autoseg.preprocessing.crop import Box
+from autoseg.preprocessing.guard import look_at_labels, look_at_scan, worth_telling
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
+
+log = logging.getLogger(__name__)
 
 
 def load_predictor(bundle: Bundle, config: PredictConfig, device: torch.device) -> ArrayPredictor:
@@ -146,6 +150,7 @@ class Predictor:
         """
         image, labels = _image_of(array, spacing, direction), self.bundle.plan.labels
         prepared = _prepare_stages(self.bundle, image, self._trust)
+        _warn_unlike(self.bundle, image)
         scores, frame, _ = run_stages(self._stages, prepared, labels)
         return whole_probabilities([(scores, frame)], labels)
 
@@ -181,8 +186,21 @@ def predict_image(
     prepared = _prepare_stages(bundle, image, trust)
     if not image.array.any():
         return np.zeros(image.geometry.shape, labels.dtype)
+    _warn_unlike(bundle, image)
     scores, frame, _ = run_stages(stages, prepared, labels)
-    return decode_restored(scores, frame, labels)
+    label_map = decode_restored(scores, frame, labels)
+    after = look_at_labels(label_map, image.geometry, bundle.plan)
+    for warning in worth_telling([after] if after else []):
+        log.warning("%s", warning)
+    return label_map
+
+
+def _warn_unlike(bundle: Bundle, image: Image) -> None:
+    """Log in what a scan is unlike those that the model learnt from."""
+    if image.array.any():
+        found = look_at_scan(image, bundle.plan, bundle.settings.normalizers)
+        for warning in worth_telling(found):
+            log.warning("%s", warning)
 
 
 def _prepare_stages(bundle: Bundle, image: Image, trust: bool) -> list[tuple[np.ndarray, Frame]]:

@@ -16,7 +16,9 @@ from autoseg.image import Image, canonical_orientation, reorient
 from autoseg.labels import Labels
 from autoseg.plan import ChannelUnits, Fingerprint, IntensityStats, Triple
 from autoseg.preprocessing.crop import nonzero_box
+from autoseg.preprocessing.traits import sections, traits_of
 from autoseg.preprocessing.units import ScanUnits, combine_units, look_at
+from autoseg.usual import Traits, usual
 
 MOST_QUANTILES = 2_000_000  # kept per channel over all cases: 8 MB
 QUANTILES_PER_CASE = (100, 1000)  # fewest, most
@@ -46,6 +48,8 @@ class CaseMeasure:
     kept_fraction: float
     channels: tuple[ChannelMeasure, ...]
     target_volumes_ml: Mapping[str, float]
+    traits: Traits
+    sections: Mapping[str, tuple[float, ...]]  # of targets that are there
 
 
 def quantile_count(cases: int) -> int:
@@ -63,7 +67,8 @@ def measure_case(
 ) -> CaseMeasure:
     """Return what `image` (C, Z, Y, X) and its `label_map` (Z, Y, X, file values) contribute."""
     orientation = canonical_orientation(image.geometry.direction_matrix)
-    edges = [stop - start for start, stop in nonzero_box(image.array)]
+    box = nonzero_box(image.array)
+    edges = [stop - start for start, stop in box]
     shape = tuple(edges[axis] for axis in orientation.permutation)
     inside = _foreground(image, label_map, labels)
     voxel_ml = prod(image.geometry.spacing) / 1000
@@ -80,6 +85,8 @@ def measure_case(
         prod(edges) / prod(image.geometry.shape),
         tuple(_measure_channel(channel, inside, quantiles) for channel in image.array),
         volumes,
+        traits_of(image, box),
+        {} if label_map is None else sections(label_map, labels, image.geometry.direction_matrix),
     )
 
 
@@ -134,6 +141,9 @@ def combine(
         },
         warnings=tuple(warnings),
         units=units,
+        usual=usual(
+            [measure.traits for measure in ordered], [measure.sections for measure in ordered]
+        ),
     )
 
 

@@ -110,6 +110,7 @@ def make_plan(
         file_ending,
         __version__,
         units=fingerprint.units,
+        usual=fingerprint.usual,
     )
 
 

@@ -18,7 +18,7 @@ def nonzero_box(image: np.ndarray) -> Box:
 
     `image` is (C, Z, Y, X). An image of zeros gives its whole extent.
     """
-    boxes = [_box_of(channel) for channel in image if channel.any()]
+    boxes = [box for channel in image if (box := _box_of(channel))]
     if not boxes:
         return (0, image.shape[1]), (0, image.shape[2]), (0, image.shape[3])
     z, y, x = (
@@ -28,9 +28,15 @@ def nonzero_box(image: np.ndarray) -> Box:
     return z, y, x
 
 
-def _box_of(channel: np.ndarray) -> Box:
-    """Return the box of what is non-zero in `channel` (Z, Y, X); something is."""
-    z = _extent(np.any(channel, (1, 2)))
+def _box_of(channel: np.ndarray) -> Box | None:
+    """Return the box of what is non-zero in `channel` (Z, Y, X); None when nothing is."""
+    faces = (channel.take(end, axis) for axis in range(3) for end in (0, -1))
+    if all(face.any() for face in faces):  # as in a CT: six looks instead of one at every voxel
+        return (0, channel.shape[0]), (0, channel.shape[1]), (0, channel.shape[2])
+    slices = np.any(channel, (1, 2))
+    if not slices.any():
+        return None
+    z = _extent(slices)
     plane = np.any(channel[slice(*z)], 0)
     return z, _extent(np.any(plane, 1)), _extent(np.any(plane, 0))
 

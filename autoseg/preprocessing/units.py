@@ -77,9 +77,9 @@ def combine_units(scans: Sequence[ScanUnits]) -> ChannelUnits:
     )
 
 
-def unexpected_units(image: Image, plan: Plan, normalizers: Sequence[str]) -> list[str]:
-    """Return a sentence for each channel of `image` that no model of `plan` was trained on."""
-    found = []
+def unexpected_units(image: Image, plan: Plan, normalizers: Sequence[str]) -> dict[int, str]:
+    """Return a sentence for each channel (its index) whose units no model of `plan` learnt."""
+    found = {}
     for index, (name, normalizer) in enumerate(zip(plan.channels, normalizers, strict=True)):
         scan = look_at(image.array[index])
         if scan.lowest == scan.highest:
@@ -88,7 +88,7 @@ def unexpected_units(image: Image, plan: Plan, normalizers: Sequence[str]) -> li
         expected = _not_as_expected(scan, units, normalizer) if units else ""
         if expected:
             here = f"values from {scan.lowest:.4g} to {scan.highest:.4g}"
-            found.append(f"channel {name} has {here}; the model was trained on {expected}")
+            found[index] = f"channel {name} has {here}; the model was trained on {expected}"
     return found
 
 

@@ -228,8 +228,9 @@ def _signed(plan: Plan) -> Plan:
 
 def _digest(plan: Plan) -> str:
     words = to_json(_without_words(plan))
-    if not plan.units:  # plans of older versions, which did not note them, keep their digest
-        del words["units"]
+    for noted_since in ("units", "usual"):  # plans of older versions keep their digest
+        if not words[noted_since]:
+            del words[noted_since]
     for configuration in words["configurations"].values():
         for name in ("preset", "train"):
             if not configuration[name]:

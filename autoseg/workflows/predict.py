@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from autoseg.config import PredictConfig, override
 from autoseg.dataset import Case
-from autoseg.errors import AutosegError, PartlyDone, ResourceError, Stopped, UsageError
+from autoseg.errors import (
+    AutosegError,
+    DataError,
+    PartlyDone,
+    Problem,
+    ResourceError,
+    Stopped,
+    UsageError,
+)
 from autoseg.files import check_writable, locked
 from autoseg.inference.effort import efforts
 from autoseg.inference.speed import describe_speed, settle
@@ -21,6 +29,7 @@ from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training.budget import parse_budget
 from autoseg.workflows.predict_choice import choose_models
 from autoseg.workflows.predict_dicom import check_series
+from autoseg.workflows.predict_guard import Unlike
 from autoseg.workflows.predict_inputs import check_headers, find_inputs, is_one_file
 from autoseg.workflows.predict_parts import (
     Part,
@@ -66,6 +75,7 @@ def predict(
     parts: int | None = None,
     part: int | None = None,
     previous: Path | None = None,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Write one label map per case in `images` to `output`; return what `predictions.json` holds.
 
@@ -78,9 +88,10 @@ def predict(
     name of an image file takes a single case, and nothing else is written. With `parts` N, only
     `part` K (from 0) of the cases is predicted, beside other parts in the same folder. A cascade
     predicts its previous stage itself unless `previous` names the folder of its label maps.
-    Raises UsageError before anything is loaded when there is nothing to do or
-    `output` is not free, DataError when channels are missing; PartlyDone when cases failed; Stopped
-    when a signal asked to stop: finished cases are kept, the running one is dropped.
+    Cases that are unlike the training data get a warning; `strict` refuses them.
+    Raises UsageError before anything is loaded when there is nothing to do or `output` is not free,
+    DataError when channels are missing or cases were refused; PartlyDone when others failed;
+    Stopped when a signal asked to stop: finished cases are kept, the running one is dropped.
     """
     config = settle(asked := override(_start(speed, budget), settings))
     seconds, share = _seconds(budget), choose_part(parts, part, overwrite)
@@ -116,6 +127,7 @@ def predict(
         save_probabilities=save_probabilities,
         budget_s=seconds,
         efforts=() if seconds is None else efforts(asked, most, folds_free=folds is None),
+        strict=strict,
     )
     _announce(task)
     with stop_on_signals() as stop:
@@ -167,7 +179,7 @@ def _predict_folder(
         files = [path.name for case in cases for path in task.files_of(case)]
         record = open_record(task.output, header, overwrite, files)
         failed = _predict_rest(task, cases, record, stop)
-        manifest = close_record(record, header, cases, failed)
+        manifest = close_record(record, header, cases, _reasons(failed))
     _say_end(task.output, cases, failed)
     return manifest
 
@@ -179,21 +191,21 @@ def _predict_part(task: Task, cases: list[Case], stop: StopRequest, part: Part) 
         header = header_of(task)
         record = open_part(task.output, header, part, cases)
         failed = _predict_rest(task, own, record, stop)
-        manifest = close_part(record, header, part, own, failed)
+        manifest = close_part(record, header, part, own, _reasons(failed))
     _say_end(task.output, own, failed)
     return manifest
 
 
 def _predict_rest(
     task: Task, cases: list[Case], record: Record, stop: StopRequest
-) -> dict[str, str]:
+) -> dict[str, Exception]:
     """Predict what `record` does not hold yet; return why cases failed."""
-    left = [case for case in cases if not is_done(record, case)]
+    left = [case for case in cases if not _is_finished(task, record, case)]
     if len(left) < len(cases):
         log.info("%d of %d cases are finished already", len(cases) - len(left), len(cases))
     if not left:
         return {}
-    failed: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
     for outcome in _predict_cases(task, left, stop, record.add):
         if _fails_all(outcome.error):
             raise outcome.error
@@ -205,9 +217,17 @@ def _predict_rest(
                 remedy=outcome.error.remedy,
             ) from None
         if outcome.error is not None:
-            failed[outcome.item.id] = _why(outcome.error)
-            log.error("%s failed: %s", outcome.item.id, failed[outcome.item.id])
+            failed[outcome.item.id] = outcome.error
+            log.error("%s failed: %s", outcome.item.id, _why(outcome.error))
+            if isinstance(outcome.error, Unlike):  # an earlier run without --strict may have been
+                for path in task.files_of(outcome.item):
+                    path.unlink(missing_ok=True)
     return failed
+
+
+def _is_finished(task: Task, record: Record, case: Case) -> bool:
+    """Tell whether nothing is left to do: what got a warning is refused by a run with --strict."""
+    return is_done(record, case) and not (task.strict and record.done[case.id].warnings)
 
 
 def _fails_all(error: Exception | None) -> TypeGuard[ResourceError]:
@@ -227,6 +247,10 @@ def _predict_cases(
     return predict_cases(task, cases, stop, keep)
 
 
+def _reasons(failed: Mapping[str, Exception]) -> dict[str, str]:
+    return {case: _why(error) for case, error in failed.items()}
+
+
 def _why(error: Exception) -> str:
     if isinstance(error, AutosegError):
         return str(error)
@@ -234,8 +258,19 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _say_end(output: Path, cases: Sequence[Case], failed: dict[str, str]) -> None:
+def _say_end(output: Path, cases: Sequence[Case], failed: Mapping[str, Exception]) -> None:
     log.info("%d of %d cases predicted", len(cases) - len(failed), len(cases))
+    refused = {case: error for case, error in failed.items() if isinstance(error, Unlike)}
+    if refused:
+        others = len(failed) - len(refused)
+        also = f"; {others} more failed, see failed.json" if others else ""
+        raise DataError(
+            f"{len(refused)} of {len(cases)} cases are unlike the training data and were refused"
+            f"{also}",
+            place=str(output),
+            remedy="correct them; without --strict the same command predicts them with a warning",
+            problems=[Problem(case, error.fact) for case, error in refused.items()],
+        )
     if failed:
         raise PartlyDone(
             f"{len(failed)} of {len(cases)} cases failed: {', '.join(sorted(failed)[:10])}",

@@ -36,10 +36,10 @@ from autoseg.postprocess import Rules, apply_rules, thresholds
 from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
-from autoseg.preprocessing.units import unexpected_units
 from autoseg.stopping import StopRequest
 from autoseg.workflows.predict_budget import Budget, WithinBudget
 from autoseg.workflows.predict_dicom import write_object
+from autoseg.workflows.predict_guard import Unlike, Warnings, announce, guard_labels, guard_scan
 from autoseg.workflows.predict_record import Entry, source_of
 from autoseg.workflows.predict_seconds import Seconds, Stopwatch
 from autoseg.workflows.predict_task import Task
@@ -56,6 +56,7 @@ class Prepared:
     geometry: Geometry
     arrays: tuple[tuple[tuple[np.ndarray, Frame], ...], ...]  # per model: as each stage sees it
     seconds: float  # that reading and preparing took
+    warnings: Warnings = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Computed:
     searched: Sequence[Box | None] = ()
     networks_s: float = 0.0
     decode_s: float = 0.0
+    warnings: Warnings = ()
 
 
 def predict_cases(
@@ -136,7 +138,7 @@ def predict_cases(
         return entry
 
     threads = 1 if engine.device.type == "cpu" else 2
-    prepare = partial(_prepare, engine=engine)
+    prepare = partial(_prepare, engine=engine, strict=task.strict)
     yield from overlapped(prepare, compute, finish, cases, threads=threads, title="predict")
     log.info("%s", seconds)
 
@@ -145,6 +147,7 @@ def _load(task: Task, stop: StopRequest) -> Engine:
     where, chosen = pick_device(task.device), task.chosen
     bundles = tuple(load_bundle(info.folder, info.folds, chosen.trust) for info in chosen.models)
     log.info("predicting on %s", describe_device(where))
+    announce(bundles, task.strict)
     loaded = (load_stages(bundle, task.config, where) for bundle in bundles)
     predictors = (tuple(replace(stage, interrupt=stop.check) for stage in s) for s in loaded)
     engine = Engine(bundles, tuple(predictors), chosen.trust, chosen.rules)
@@ -154,7 +157,7 @@ def _load(task: Task, stop: StopRequest) -> Engine:
     return replace(engine, budget=Budget(task.budget_s, task.efforts, engine.predictors, folds))
 
 
-def _prepare(case: Case, engine: Engine) -> Prepared:
+def _prepare(case: Case, engine: Engine, strict: bool) -> Prepared:
     watch = Stopwatch()
     image = read_case(case, len(engine.plan.channels))
     if not np.isfinite(image.array).all():
@@ -162,8 +165,7 @@ def _prepare(case: Case, engine: Engine) -> Prepared:
         raise DataError(f"{count} voxels are NaN or infinite", place=case.images[0].name)
     if not image.array.any():
         return Prepared(image.geometry, (), watch.lap())
-    for warning in unexpected_units(image, engine.plan, engine.bundles[0].settings.normalizers):
-        log.warning("%s: %s", case.id, warning)
+    warnings = guard_scan(case.id, image, engine.bundles, strict)
     given = None if case.previous is None else read_labels(case.previous).array[0]
     arrays = [
         tuple(
@@ -172,7 +174,7 @@ def _prepare(case: Case, engine: Engine) -> Prepared:
         )
         for bundle in engine.bundles
     ]
-    return Prepared(image.geometry, tuple(arrays), watch.lap())
+    return Prepared(image.geometry, tuple(arrays), watch.lap(), warnings)
 
 
 def _prepare_stages(
@@ -217,7 +219,8 @@ def _compute(
         save_probabilities(task.probabilities_of(case), members, labels)
     effort = effort_json(chosen.effort, engine.budget.folds) if chosen and engine.budget else {}
     where = searched if any(searched) else []
-    return Computed(geometry, label_map, "ok", effort, where, networks_s, watch.lap())
+    told = prepared.warnings
+    return Computed(geometry, label_map, "ok", effort, where, networks_s, watch.lap(), told)
 
 
 def _searched(case: Case, frame: Frame, box: Box | None) -> Box | None:
@@ -236,9 +239,14 @@ def _searched(case: Case, frame: Frame, box: Box | None) -> Box | None:
 def _finish(case: Case, computed: Computed, engine: Engine, task: Task) -> Entry:
     """Apply the rules to the label map, write it, and return what is noted of the case."""
     path, labels, geometry = task.file_of(case), engine.plan.labels, computed.geometry
-    label_map = computed.label_map
+    label_map, warnings = computed.label_map, computed.warnings
     if computed.status == "ok":
         label_map = apply_rules(label_map, geometry.spacing, labels, engine.rules)
+        try:
+            warnings += guard_labels(case.id, label_map, geometry, engine.bundles, task.strict)
+        except Unlike:
+            task.probabilities_of(case).unlink(missing_ok=True)
+            raise
     if task.write == "labels":
         write_labels(path, label_map, geometry, like=case.images[0])
     else:
@@ -247,7 +255,7 @@ def _finish(case: Case, computed: Computed, engine: Engine, task: Task) -> Entry
     hashes = {file.name: sha256(file) for file in more}
     return Entry(
         case.id, path.name, sha256(path), source_of(case), computed.status, hashes,
-        computed.effort, computed.searched,
+        computed.effort, computed.searched, warnings,
     )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ class Entry:
     effort: Mapping[str, Any] = field(default_factory=dict)  # with --budget: what was averaged
     # With speed "localise": of each model the box (Z, Y, X) that was predicted; None: all of it.
     searched: Sequence[Box | None] = ()
+    warnings: Sequence[str] = ()  # in what it is unlike the training data
 
 
 @dataclass
@@ -236,5 +237,6 @@ def _described(entry: Entry) -> dict[str, Any]:
     told: dict[str, Any] = {
         "file": entry.file, "sha256": entry.sha256, "status": entry.status,
         "more": dict(entry.more), "effort": dict(entry.effort), "searched": to_json(entry.searched),
+        "warnings": list(entry.warnings),
     }  # fmt: skip
     return {name: value for name, value in told.items() if value not in ({}, [])}

@@ -33,6 +33,7 @@ class Task:
     save_probabilities: bool = False
     budget_s: float | None = None  # for each case
     efforts: tuple[Effort, ...] = ()  # among which it chooses
+    strict: bool = False  # refuses cases that are unlike the training data
 
     def file_of(self, case: Case) -> Path:
         """Return where the label map of `case` goes: to its own file type, but JPEG becomes PNG."""

@@ -104,7 +104,7 @@ def plan_with(units: tuple[ChannelUnits, ...], name: str = "CT") -> Plan:
 
 
 def warned(array: np.ndarray, plan: Plan, normalizer: str) -> str:
-    return " ".join(unexpected_units(replace_array(array), plan, (normalizer,)))
+    return " ".join(unexpected_units(replace_array(array), plan, (normalizer,)).values())
 
 
 def replace_array(array: np.ndarray) -> Image:

@@ -1,0 +1,128 @@
+"""The traits of a scan: where its values lie, how large it is, what meets its faces.
+
+Cheap next to reading it: some ten thousand voxels, spread over the scan, and its six faces.
+Values of exactly zero are margins in scans that were cut out, so they do not count.
+
+Per channel
+  p1 ... p99            percentiles, in the scan's own numbers
+  zero                  how far below the 1st percentile zero lies, in spans (99th minus 1st)
+  s5 ... s95            where the percentiles lie between the 1st (0) and the 99th (1)
+  below, above          how far the extremes lie outside of these two, in spans
+  face z0 ... x1        mean of the outermost slices, between the 1st (0) and the 99th (1)
+Per pair of channels    their correlation
+Grid                    voxel z, y, x and extent z, y, x in mm; volume in ml (inside the margins)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from math import prod
+
+import numpy as np
+
+from autoseg.image import Image, canonical_orientation, reorient
+from autoseg.labels import Labels
+from autoseg.preprocessing.crop import Box, crop, nonzero_box
+from autoseg.usual import Traits
+
+SAMPLED_VOXELS = 1 << 16  # spread over a scan: its 1st percentile moves by a fiftieth of a spread
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+INNER = PERCENTILES[1:-1]
+AXES = "zyx"
+FACE_TRAITS = tuple(f"face {axis}{end}" for axis in AXES for end in (0, 1))  # low, high end
+
+
+def traits_of(image: Image, box: Box | None = None) -> Traits:
+    """Return the traits of `image` (C, Z, Y, X); axes are those of the canonical orientation.
+
+    `box` is what `nonzero_box` says of it, for those who know it already.
+    """
+    orientation = canonical_orientation(image.geometry.direction_matrix)
+    inside = crop(image.array, box or nonzero_box(image.array))
+    turned = orientation.apply(inside)
+    spacing = reorient(image.geometry, orientation).spacing
+    sample = _sample(turned)
+    channels = tuple(_channel(values, part) for values, part in zip(sample, turned, strict=True))
+    return Traits(_grid(turned.shape[1:], spacing), channels, _pairs(sample))
+
+
+def _grid(shape: tuple[int, ...], spacing: tuple[float, ...]) -> dict[str, float]:
+    extent = [n * mm for n, mm in zip(shape, spacing, strict=True)]
+    found = {f"voxel {axis}": mm for axis, mm in zip(AXES, spacing, strict=True)}
+    found |= {f"extent {axis}": mm for axis, mm in zip(AXES, extent, strict=True)}
+    return found | {"volume": prod(extent) / 1000}
+
+
+def _sample(turned: np.ndarray) -> np.ndarray:
+    """Return values (C, n) of voxels spread over `turned` (C, Z, Y, X), zero in no channel."""
+    z, y, x = turned.shape[1:]
+    # Strides along the axes instead of one through all: no copy, whatever the memory order.
+    thin = max(1, round((z * y * x / SAMPLED_VOXELS) ** 0.5))
+    values = turned[:, :, ::thin, ::thin].reshape(len(turned), -1).astype(np.float32)
+    kept = values[:, (values != 0).any(0)]
+    return kept if kept.shape[1] else values
+
+
+def _channel(values: np.ndarray, whole: np.ndarray) -> dict[str, float]:
+    """Return the traits of one channel: sampled `values` (n,), all of it (Z, Y, X)."""
+    values = values[values != 0] if values.any() else values
+    levels = [float(level) for level in np.percentile(values, PERCENTILES)]
+    low, high = levels[0], levels[-1]
+    span = high - low
+    if span <= 0:
+        return {}
+    found = {f"p{p}": level for p, level in zip(PERCENTILES, levels, strict=True)}
+    found["zero"] = -low / span
+    found |= {f"s{p}": (found[f"p{p}"] - low) / span for p in INNER}
+    found["below"] = (low - float(values.min())) / span
+    found["above"] = (float(values.max()) - high) / span
+    return found | {
+        name: float(np.clip((_face(whole, name) - low) / span, 0, 1).mean())
+        for name in FACE_TRAITS
+        if whole.shape[AXES.index(name[-2])] > 1  # a picture has no border along Z
+    }
+
+
+def _face(whole: np.ndarray, name: str) -> np.ndarray:
+    face = np.take(whole, -int(name[-1]), AXES.index(name[-2]))
+    return face.astype(np.float32, copy=False)
+
+
+def _pairs(sample: np.ndarray) -> dict[str, float]:
+    if len(sample) < 2 or sample.shape[1] < 2:
+        return {}
+    spread = sample.std(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        together = np.corrcoef(sample)
+    return {
+        f"{a} {b}": float(together[a, b])
+        for a, b in combinations(range(len(sample)), 2)
+        if spread[a] > 0 and spread[b] > 0
+    }
+
+
+def sections(
+    label_map: np.ndarray, labels: Labels, direction: np.ndarray
+) -> Mapping[str, tuple[float, ...]]:
+    """Return, of each target that is there, how much of it each face of the scan cuts.
+
+    `label_map` (Z, Y, X) holds file values. Six shares (Z, Y, X; low and high end): the section in
+    the outermost slice over the largest one along that axis, in canonical orientation.
+    """
+    turned = canonical_orientation(direction).apply(label_map)
+    found = {}
+    for name in labels.names:
+        inside = labels.mask(turned, name)
+        if inside.any():
+            found[name] = tuple(share for axis in range(3) for share in _shares(inside, axis))
+    return found
+
+
+def _shares(inside: np.ndarray, axis: int) -> tuple[float, float]:
+    if inside.shape[axis] == 1:
+        return 0.0, 0.0
+    others = tuple(other for other in range(3) if other != axis)
+    areas = np.count_nonzero(inside, axis=others)
+    largest = max(int(areas.max()), 1)
+    return float(areas[0] / largest), float(areas[-1] / largest)
