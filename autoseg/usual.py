@@ -28,37 +28,49 @@ class Traits:
 
 
 @dataclass(frozen=True)
+class Sections:
+    """Areas of one target's sections in mm2, across the canonical axes (Z, Y, X)."""
+
+    largest: tuple[float, ...]  # across each axis
+    faces: tuple[float, ...]  # in the outermost slices: low and high end of each axis
+
+
+@dataclass(frozen=True)
 class Usual:
-    """The ranges of traits over the training cases, and of how targets meet the scan's faces."""
+    """The ranges of traits over the training cases, and the sections of their targets."""
 
     cases: int
     grid: Mapping[str, Range]
     channels: tuple[Mapping[str, Range], ...]
     pairs: Mapping[str, Range] = field(default_factory=dict)
-    # Per target and face (Z, Y, X; low, high each): the section there as a share of its largest.
-    cut: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    # Of the cases that show a target: its median largest sections, and how much faces cut at most.
+    sections: Mapping[str, Sections] = field(default_factory=dict)
 
 
-def usual(traits: Sequence[Traits], sections: Sequence[Mapping[str, Sequence[float]]]) -> Usual:
-    """Return what the traits of the cases have in common, and the targets' sections at the faces.
-
-    `sections` holds, per case, six shares for each target that is there.
-    """
+def usual(traits: Sequence[Traits], sections: Sequence[Mapping[str, Sections]]) -> Usual:
+    """Return what the cases have in common; `sections` holds, of each, the targets it shows."""
     channels = range(max(len(case.channels) for case in traits))
-    faces: dict[str, list[Sequence[float]]] = {}
-    for case in sections:
-        for target, shares in case.items():
-            faces.setdefault(target, []).append(shares)
+    targets: dict[str, list[Sections]] = {}
+    for shown in sections:
+        for target, own in shown.items():
+            targets.setdefault(target, []).append(own)
     return Usual(
         len(traits),
         _ranges(case.grid for case in traits),
         tuple(_ranges(case.channels[i] for case in traits) for i in channels),
         _ranges(case.pairs for case in traits),
-        {
-            target: tuple(round(float(s), DIGITS) for s in np.percentile(rows, HIGH, axis=0))
-            for target, rows in faces.items()
-        },
+        {target: _typical(rows) for target, rows in sorted(targets.items())},
     )
+
+
+def _typical(rows: Sequence[Sections]) -> Sections:
+    largest = np.median([row.largest for row in rows], axis=0)
+    faces = np.percentile([row.faces for row in rows], HIGH, axis=0)
+    return Sections(_short(largest), _short(faces))
+
+
+def _short(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(f"{value:.{DIGITS}g}") for value in values)
 
 
 def _ranges(cases: Iterable[Mapping[str, float]]) -> dict[str, Range]:
@@ -70,7 +82,5 @@ def _ranges(cases: Iterable[Mapping[str, float]]) -> dict[str, Range]:
 
 
 def _range(values: Sequence[float]) -> Range:
-    low, middle, high = (
-        float(f"{value:.{DIGITS}g}") for value in np.percentile(values, (LOW, 50.0, HIGH))
-    )
+    low, middle, high = _short(np.percentile(values, (LOW, 50.0, HIGH)))
     return low, middle, high

@@ -19,7 +19,7 @@ from autoseg.plan import (
     load_plan,
     save_plan,
 )
-from autoseg.usual import Usual
+from autoseg.usual import Sections, Usual
 
 NETWORK = NetworkSpec(
     name="plain_unet",
@@ -58,9 +58,8 @@ def test_the_same_plan_gives_the_same_bytes(tmp_path):
 
 
 def test_ranges_of_the_training_scans_survive_the_file_and_are_of_its_channels(tmp_path):
-    usual = Usual(
-        3, {"voxel z": (1.0, 2.0, 3.0)}, ({"p1": (0.0, 1.0, 2.0)},), {}, {"liver": (0.5,)}
-    )
+    low, cut = (0.0, 1.0, 2.0), {"liver": Sections((9.0,), (0.5,))}
+    usual = Usual(3, {"voxel z": low}, ({"p1": low},), {}, cut)
     save_plan(tmp_path / "plan.json", dataclasses.replace(PLAN, usual=usual))
     assert load_plan(tmp_path / "plan.json").usual == usual
     two = dataclasses.replace(usual, channels=usual.channels * 2)

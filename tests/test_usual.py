@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoseg.usual import Traits, usual
+from autoseg.usual import Sections, Traits, usual
 
 CASES = [
     Traits({"voxel z": float(n)}, ({"p1": 10.0 * n}, {"p1": -n}), {"0 1": n / 10})
@@ -24,6 +24,8 @@ def test_a_trait_that_some_cases_lack_has_the_range_of_the_others():
     assert found.channels[0]["p1"] == usual(CASES, []).channels[0]["p1"]
 
 
-def test_of_sections_the_large_ones_are_kept_and_absent_targets_do_not_count():
-    sections = [{"organ": (0.0,) * 5 + (0.2,)}, {"organ": (0.0,) * 6}, {}]
-    assert usual(CASES[:3], sections).cut == {"organ": (0.0, 0.0, 0.0, 0.0, 0.0, 0.198)}
+def test_of_sections_the_cut_ones_are_kept_and_absent_targets_do_not_count():
+    none, some = (0.0,) * 6, (0.0, 0.0, 0.0, 0.0, 0.0, 20.0)
+    cases = [{"organ": Sections((10.0, 20.0, 30.0), some)}, {"organ": Sections((30.0,) * 3, none)}]
+    found = usual(CASES[:3], [*cases, {}]).sections
+    assert found == {"organ": Sections((20.0, 25.0, 30.0), (0.0, 0.0, 0.0, 0.0, 0.0, 19.8))}

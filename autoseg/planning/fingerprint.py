@@ -18,7 +18,7 @@ from autoseg.plan import ChannelUnits, Fingerprint, IntensityStats, Triple
 from autoseg.preprocessing.crop import nonzero_box
 from autoseg.preprocessing.traits import sections, traits_of
 from autoseg.preprocessing.units import ScanUnits, combine_units, look_at
-from autoseg.usual import Traits, usual
+from autoseg.usual import Sections, Traits, usual
 
 MOST_QUANTILES = 2_000_000  # kept per channel over all cases: 8 MB
 QUANTILES_PER_CASE = (100, 1000)  # fewest, most
@@ -49,7 +49,7 @@ class CaseMeasure:
     channels: tuple[ChannelMeasure, ...]
     target_volumes_ml: Mapping[str, float]
     traits: Traits
-    sections: Mapping[str, tuple[float, ...]]  # of targets that are there
+    sections: Mapping[str, Sections]  # of targets that are there
 
 
 def quantile_count(cases: int) -> int:
@@ -86,7 +86,7 @@ def measure_case(
         tuple(_measure_channel(channel, inside, quantiles) for channel in image.array),
         volumes,
         traits_of(image, box),
-        {} if label_map is None else sections(label_map, labels, image.geometry.direction_matrix),
+        {} if label_map is None else sections(label_map, labels, image.geometry),
     )
 
 

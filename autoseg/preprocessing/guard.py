@@ -38,7 +38,9 @@ from autoseg.usual import Range, Traits, Usual
 WARN_ABOVE = 1.0
 FLAGGED = 2.0  # score of what is no question of degree: a CT for a model of MR
 SWAP_GAIN = 2.0  # another order of the channels must fit so many times better than the given one
-CUT_FLOOR = 0.1  # the section of a structure's tip may be a tenth of its largest
+# Of the usual largest section across that axis: the tip of a structure, or a few voxels that only
+# look like it, may touch a face.
+CUT_FLOOR = 0.1
 LENGTHS = {"extent z": "feet to head", "extent y": "front to back", "extent x": "right to left"}
 FACE_NAMES = ("lowest", "highest", "front", "back", "right", "left")  # in the order of FACE_TRAITS
 PICTURE_FACES = ("", "", "top", "bottom", "left", "right")
@@ -229,19 +231,21 @@ def look_at_labels(label_map: np.ndarray, geometry: Geometry, plan: Plan) -> Fin
 
     None where training did not note how targets meet the faces, or no target was found.
     """
-    if plan.usual is None or not plan.usual.cut:
+    if plan.usual is None or not plan.usual.sections:
         return None
     worst: Finding | None = None
-    for target, shares in sections(label_map, plan.labels, geometry.direction_matrix).items():
-        for face, (share, most) in enumerate(
-            zip(shares, plan.usual.cut.get(target, ()), strict=False)
-        ):
-            score = misfit(share, (0.0, 0.0, most), CUT_FLOOR, plan.usual.cases)
+    for target, own in sections(label_map, plan.labels, geometry).items():
+        known = plan.usual.sections.get(target)
+        if known is None:
+            continue
+        for face, (area, most) in enumerate(zip(own.faces, known.faces, strict=True)):
+            usual = known.largest[face // 2]
+            score = misfit(area, (0.0, 0.0, most), CUT_FLOOR * usual, plan.usual.cases)
             if worst is None or score > worst.score:
                 where = _face_name(face, plan.file_ending)
                 told = (
-                    f"the {where} face of the scan cuts {target} at {share:.0%} of its largest "
-                    f"section, in training at no more than {most:.0%}: part of the scan missing?"
+                    f"the {where} face of the scan cuts {target}, {area / usual:.0%} of its usual "
+                    f"section, in training at most {most / usual:.0%}: part of the scan missing?"
                 )
                 worst = Finding("field of view", score, told)
     return worst

@@ -24,7 +24,7 @@ RAW_FLOOR = 0.1  # of the usual span: another kernel or contrast phase
 FLOORS = {
     **dict.fromkeys(LEVELS, 0.15),  # of the scan's own span
     **dict.fromkeys(["below", "above"], 0.5),  # a few bright vessels or metal make a long tail
-    **dict.fromkeys(FACE_TRAITS, 0.15),
+    **dict.fromkeys(FACE_TRAITS, 0.25),
     # Ratios, as logarithms. Voxels are resampled: half or twice the size is no fault.
     **dict.fromkeys(["voxel z", "voxel y", "voxel x"], log(2)),
     **dict.fromkeys(["extent z", "extent y", "extent x", "volume"], log(1.2)),

@@ -15,16 +15,16 @@ Grid                    voxel z, y, x and extent z, y, x in mm; volume in ml (in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import combinations
 from math import prod
 
 import numpy as np
 
-from autoseg.image import Image, canonical_orientation, reorient
+from autoseg.image import Geometry, Image, canonical_orientation, reorient
 from autoseg.labels import Labels
 from autoseg.preprocessing.crop import Box, crop, nonzero_box
-from autoseg.usual import Traits
+from autoseg.preprocessing.resample_labels import value_boxes
+from autoseg.usual import Sections, Traits
 
 SAMPLED_VOXELS = 1 << 16  # spread over a scan: its 1st percentile moves by a fiftieth of a spread
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -102,27 +102,34 @@ def _pairs(sample: np.ndarray) -> dict[str, float]:
     }
 
 
-def sections(
-    label_map: np.ndarray, labels: Labels, direction: np.ndarray
-) -> Mapping[str, tuple[float, ...]]:
-    """Return, of each target that is there, how much of it each face of the scan cuts.
-
-    `label_map` (Z, Y, X) holds file values. Six shares (Z, Y, X; low and high end): the section in
-    the outermost slice over the largest one along that axis, in canonical orientation.
-    """
-    turned = canonical_orientation(direction).apply(label_map)
+def sections(label_map: np.ndarray, labels: Labels, geometry: Geometry) -> dict[str, Sections]:
+    """Return the sections of each target that `label_map` (Z, Y, X; file values) shows."""
+    boxes = value_boxes(label_map)
     found = {}
-    for name in labels.names:
-        inside = labels.mask(turned, name)
-        if inside.any():
-            found[name] = tuple(share for axis in range(3) for share in _shares(inside, axis))
+    for name, values in labels.targets.items():
+        own = [boxes[value] for value in values if value in boxes]
+        if own:
+            box = tuple(
+                slice(min(b[axis].start for b in own), max(b[axis].stop for b in own))
+                for axis in range(3)
+            )
+            found[name] = _sections(labels.mask(label_map[box], name), box, geometry)
     return found
 
 
-def _shares(inside: np.ndarray, axis: int) -> tuple[float, float]:
-    if inside.shape[axis] == 1:
-        return 0.0, 0.0
-    others = tuple(other for other in range(3) if other != axis)
-    areas = np.count_nonzero(inside, axis=others)
-    largest = max(int(areas.max()), 1)
-    return float(areas[0] / largest), float(areas[-1] / largest)
+def _sections(inside: np.ndarray, box: tuple[slice, ...], geometry: Geometry) -> Sections:
+    """Return the sections of a target: `inside` is true where it is within its `box`."""
+    orientation = canonical_orientation(geometry.direction_matrix)
+    largest: list[float] = []
+    faces: list[float] = []
+    for axis, source in enumerate(orientation.permutation):
+        others = tuple(other for other in range(3) if other != source)
+        pixel_mm2 = prod(geometry.spacing[other] for other in others)
+        areas = np.count_nonzero(inside, axis=others) * pixel_mm2
+        largest.append(float(areas.max()))
+        side, size = box[source], geometry.shape[source]
+        # A picture has no border along Z.
+        low = float(areas[0]) if side.start == 0 and size > 1 else 0.0
+        high = float(areas[-1]) if side.stop == size and size > 1 else 0.0
+        faces += (high, low) if axis in orientation.flips else (low, high)
+    return Sections(tuple(largest), tuple(faces))

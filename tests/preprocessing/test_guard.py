@@ -27,7 +27,7 @@ def ct(seed):
 def plan_of(cases, channels, labels, ending=".nii.gz"):
     known = usual(
         [traits_of(image) for image, _ in cases],
-        [sections(found, labels, np.eye(3)) for _, found in cases],
+        [sections(found, labels, image.geometry) for image, found in cases],
     )
     units = tuple(
         combine_units([look_at(image.array[i]) for image, _ in cases]) for i in range(len(channels))
@@ -145,7 +145,10 @@ def test_a_target_that_a_face_cuts_is_seen_after_prediction():
     finding = look_at_labels(part, replace(IMAGE.geometry, shape=part.shape), PLAN)
     assert finding.score > 1
     assert str(finding).startswith("field of view: the lowest face of the scan cuts ")
-    assert "of its largest section, in training at no more than 0%" in str(finding)
+    assert "% of its usual section, in training at most 0%: part of the scan" in str(finding)
+    speck = np.zeros_like(LABEL_MAP)
+    speck[0, 20, 20:22] = 1  # a network's slip is no organ that was cut
+    assert look_at_labels(speck, IMAGE.geometry, PLAN).score < 1
     nothing = np.zeros_like(LABEL_MAP)
     assert look_at_labels(nothing, IMAGE.geometry, PLAN) is None
 
@@ -162,7 +165,7 @@ def test_faces_of_pictures_have_names_of_pictures():
     plan = plan_of(cases, ("grey",), labels, ".png")
     cut = np.roll(cases[0][1], -12, 1)
     finding = look_at_labels(cut, cases[0][0].geometry, plan)
-    assert "the top face of the scan cuts spot at 100%" in str(finding)
+    assert "the top face of the scan cuts spot, 100% of its usual section" in str(finding)
 
 
 def test_exchanged_channels_are_named_once():
@@ -192,7 +195,9 @@ def test_channels_of_one_kind_are_not_called_exchanged():
         return Image(np.concatenate([grey + rng.normal(0, 5, grey.shape) for _ in range(3)]),
                      Geometry((1, 40, 40)))  # fmt: skip
 
-    plan = plan_of([(rgb(), np.zeros((1, 40, 40))) for _ in range(20)], ("r", "g", "b"), LABELS)
+    plan = plan_of(
+        [(rgb(), np.zeros((1, 40, 40), np.uint8)) for _ in range(20)], ("r", "g", "b"), LABELS
+    )
     for _ in range(20):
         assert not [text for text in warned(rgb(), plan, "rgb") if text.startswith("channels")]
 

@@ -1,11 +1,14 @@
 """Traits of scans that a hand can count."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
 from autoseg.preprocessing.traits import FACE_TRAITS, sections, traits_of
+from autoseg.usual import Sections
 
 TURNED = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0, 1.0, 0.0, 0.0)  # axes Z, Y, X along x, z and -y
 
@@ -77,19 +80,25 @@ def test_a_large_scan_is_sampled_and_keeps_its_levels():
     assert found["p99"] - found["p1"] == pytest.approx(2 * 2.326 * 10, rel=0.01)
 
 
-def test_sections_at_the_faces_are_shares_of_the_largest_one():
+def test_sections_are_areas_in_mm2_of_those_at_the_faces_and_the_largest():
     labels = Labels({"organ": (1, 2), "core": (2,), "absent": (3,)})
     label_map = np.zeros((4, 6, 6), np.uint8)
     label_map[0, 2, 2:4] = 1  # two voxels in the lowest slice
     label_map[1, 1:5, 1:5] = 1  # sixteen in the next
     label_map[1, 2, 2] = 2
-    found = sections(label_map, labels, np.eye(3))
-    assert found == {"organ": (0.125, 0, 0, 0, 0, 0), "core": (0,) * 6}
-    turned = sections(label_map, labels, np.reshape(TURNED, (3, 3)))["organ"]
-    assert turned == (0, 0, 0, 0, 0.125, 0)  # Z runs along x
+    grid = Geometry((4, 6, 6), (3.0, 2.0, 1.0))
+    found = sections(label_map, labels, grid)
+    assert found == {
+        "organ": Sections((32.0, 18.0, 30.0), (4.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
+        "core": Sections((2.0, 3.0, 6.0), (0.0,) * 6),
+    }
+    turned = sections(label_map, labels, replace(grid, direction=TURNED))["organ"]
+    # Z runs along x, Y along z, X along -y
+    assert turned == Sections((18.0, 30.0, 32.0), (0.0, 0.0, 0.0, 0.0, 4.0, 0.0))
 
 
 def test_a_picture_is_not_cut_along_z():
     label_map = np.zeros((1, 4, 4), np.uint8)
     label_map[0, 0, :2] = 1
-    assert sections(label_map, Labels({"a": (1,)}), np.eye(3)) == {"a": (0, 0, 1, 0, 1, 0)}
+    found = sections(label_map, Labels({"a": (1,)}), Geometry((1, 4, 4)))
+    assert found["a"].faces == (0, 0, 2, 0, 1, 0)

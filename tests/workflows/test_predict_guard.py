@@ -15,7 +15,7 @@ from autoseg.errors import DataError
 from autoseg.image import Geometry, Image
 from autoseg.io import write_image
 from autoseg.preprocessing.traits import traits_of
-from autoseg.usual import usual
+from autoseg.usual import Sections, usual
 from autoseg.workflows.predict import predict
 from autoseg.workflows.predict_record import FAILED, FINAL, PARTIAL
 from autoseg.workspace import Workspace
@@ -29,11 +29,11 @@ def scan(seed: int = 0, spacing: float = 1.0) -> Image:
     return Image(array, Geometry(SHAPE, (spacing,) * 3))
 
 
-def model(folder: Path, cut: float = 1.0) -> Path:
-    """Write a bundle of a model that learnt from such scans; its targets were cut so far."""
+def model(folder: Path, cut: float = 400.0) -> Path:
+    """Write a bundle of a model that learnt from such scans; faces cut so much of its targets."""
     known = usual(
         [traits_of(scan(seed)) for seed in range(10, 20)],
-        [{"anterior": (cut,) * 6, "posterior": (cut,) * 6}],
+        [dict.fromkeys(("anterior", "posterior"), Sections((200.0,) * 3, (cut,) * 6))],
     )
     return make_bundle(folder, plan=replace(make_plan(), usual=known))
 
@@ -150,7 +150,7 @@ def test_a_target_that_touches_a_face_is_told_after_prediction(images, tmp_path)
     cases = predict(Workspace(tmp_path), images, tmp_path / "out", bundles=[bundle])["cases"]
     (told,) = cases["case_0"]["warnings"]
     assert told.startswith("field of view: the ")
-    assert "of its largest section, in training at no more than 0%" in told
+    assert "of its usual section, in training at most 0%" in told
     with pytest.raises(DataError, match="3 of 3 cases"):
         predict(
             Workspace(tmp_path), images, tmp_path / "none", bundles=[bundle],
