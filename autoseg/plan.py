@@ -17,7 +17,7 @@ from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
 from autoseg.files import from_json, read_json, to_json, write_json
 from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.labels import Labels
-from autoseg.usual import Usual
+from autoseg.usual import GRID, Usual
 
 FORMAT = "autoseg-plan-1"
 PRESET = "preset"  # the one size of a configuration that a preset made
@@ -248,15 +248,22 @@ def check_plan(plan: Plan, prefix: str = "") -> None:
     if plan.orientation not in (CANONICAL, STORED, RAS):
         fact, expected = f"orientation is '{plan.orientation}'", f"{CANONICAL}, {STORED} or {RAS}"
         raise CorruptError(fact, place=prefix.rstrip(": "), expected=expected)
-    if plan.usual is not None and len(plan.usual.channels) != len(plan.channels):
-        fact, expected = f"{len(plan.usual.channels)} channels", f"{len(plan.channels)}"
-        raise CorruptError(fact, place=f"{prefix}usual", expected=expected)
+    if plan.usual is not None:
+        _check_usual(plan.usual, len(plan.channels), f"{prefix}usual")
     for name, configuration in plan.configurations.items():
         place = f"{prefix}configurations.{name}"
         _check_configuration(configuration, plan, name, place)
         for size, design in configuration.sizes.items():
             check_slices(configuration, design, f"{place}.sizes.{size}")
             check_design(design, f"{place}.sizes.{size}")
+
+
+def _check_usual(usual: Usual, channels: int, place: str) -> None:
+    if len(usual.channels) != channels:
+        fact = f"{len(usual.channels)} channels"
+        raise CorruptError(fact, place=place, expected=f"{channels}")
+    if not {*GRID} <= {*usual.grid}:
+        raise CorruptError("grid lacks a range", place=place, expected=", ".join(GRID))
 
 
 def _check_configuration(configuration: Configuration, plan: Plan, name: str, place: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 # The ends of a range: not the extremes, lest one odd scan among a hundred open the gate.
 LOW, HIGH = 1.0, 99.0  # percentiles over the cases
 DIGITS = 4
+GRID = ("voxel z", "voxel y", "voxel x", "extent z", "extent y", "extent x", "volume")
 
 Range = tuple[float, float, float]  # low end, median, high end
 
@@ -22,7 +23,7 @@ Range = tuple[float, float, float]  # low end, median, high end
 class Traits:
     """Numbers that tell one kind of scan from another; see `preprocessing/traits.py`."""
 
-    grid: Mapping[str, float]
+    grid: Mapping[str, float]  # all of GRID
     channels: tuple[Mapping[str, float], ...]
     pairs: Mapping[str, float]  # "0 1": of channels 0 and 1 together
 

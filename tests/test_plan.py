@@ -19,7 +19,7 @@ from autoseg.plan import (
     load_plan,
     save_plan,
 )
-from autoseg.usual import Sections, Usual
+from autoseg.usual import GRID, Sections, Usual
 
 NETWORK = NetworkSpec(
     name="plain_unet",
@@ -59,12 +59,15 @@ def test_the_same_plan_gives_the_same_bytes(tmp_path):
 
 def test_ranges_of_the_training_scans_survive_the_file_and_are_of_its_channels(tmp_path):
     low, cut = (0.0, 1.0, 2.0), {"liver": Sections((9.0,), (0.5,))}
-    usual = Usual(3, {"voxel z": low}, ({"p1": low},), {}, cut)
+    usual = Usual(3, dict.fromkeys(GRID, low), ({"p1": low},), {}, cut)
     save_plan(tmp_path / "plan.json", dataclasses.replace(PLAN, usual=usual))
     assert load_plan(tmp_path / "plan.json").usual == usual
     two = dataclasses.replace(usual, channels=usual.channels * 2)
     with pytest.raises(CorruptError, match="usual: 2 channels, expected 1"):
         check_plan(dataclasses.replace(PLAN, usual=two))
+    without = dataclasses.replace(usual, grid={"volume": low})
+    with pytest.raises(CorruptError, match="usual: grid lacks a range, expected voxel z"):
+        check_plan(dataclasses.replace(PLAN, usual=without))
 
 
 def test_a_plan_without_them_is_read(tmp_path):

@@ -41,9 +41,9 @@ SWAP_GAIN = 2.0  # another order of the channels must fit so many times better t
 # Of the usual largest section across that axis: the tip of a structure, or a few voxels that only
 # look like it, may touch a face.
 CUT_FLOOR = 0.1
-LENGTHS = {"extent z": "feet to head", "extent y": "front to back", "extent x": "right to left"}
-FACE_NAMES = ("lowest", "highest", "front", "back", "right", "left")  # in the order of FACE_TRAITS
-PICTURE_FACES = ("", "", "top", "bottom", "left", "right")
+LENGTHS = ("extent z", "extent y", "extent x")
+FACES = ("lowest", "highest", "front", "back", "right", "left")  # in the order of FACE_TRAITS
+PICTURE_FACES = ("first", "last", "top", "bottom", "left", "right")
 UNITS = ((10.0, "in cm?"), (1000.0, "in metres?"), (0.1, "in tenths of a mm?"),
          (0.001, "in micrometres?"))  # fmt: skip
 UNEXPLAINED = "another kind of image, windowed, or normalised already?"
@@ -165,7 +165,7 @@ def _channels(
     score = min(gain / SWAP_GAIN, max(given, default=0.0))
     moved = [i for i, source in enumerate(better) if source != i]
     here = ", ".join(f"{names[better[i]]} where {names[i]} belongs" for i in moved)
-    times = f"the order fits {gain:.2g} times better that has"
+    times = f"the order fits {gain:,.1f} times better that has"
     return Finding("channels", score, f"exchanged? {times} {here}"), better
 
 
@@ -195,28 +195,31 @@ def _field_of_view(
     lengths = misfits(grid, usual.grid, (*LENGTHS, "volume"), usual.cases)
     longest = max(LENGTHS, key=lambda name: lengths[name])  # which says more than a volume does
     told = longest if lengths[longest] > WARN_ABOVE else "volume"
-    worst = max(lengths.values()), _length(told, grid, usual.grid)
+    names = PICTURE_FACES if ending in PICTURES else FACES
+    worst = max(lengths.values()), _length(told, grid, usual.grid, names)
     for index in channels:
         faces = misfits(traits.channels[index], usual.channels[index], FACE_TRAITS, usual.cases)
         for face, score in faces.items():
             if score > worst[0]:
-                where = _face_name(FACE_TRAITS.index(face), ending)
+                where = names[FACE_TRAITS.index(face)]
                 worst = score, f"the {where} face shows other values than in training: cut short?"
     return Finding("field of view", *worst)
 
 
-def _length(name: str, grid: Mapping[str, float], usual: Mapping[str, Range]) -> str:
+def _length(
+    name: str, grid: Mapping[str, float], usual: Mapping[str, Range], faces: Sequence[str]
+) -> str:
     low, _, high = usual[name]
     small = grid[name] < low
     if name == "volume":
         here = f"{grid[name]:.4g} ml, in training {low:.4g} to {high:.4g} ml"
     else:
-        here = f"{grid[name]:.4g} mm {LENGTHS[name]}, in training {low:.4g} to {high:.4g} mm"
+        first = 2 * LENGTHS.index(name)
+        here = (
+            f"{grid[name]:.4g} mm from {faces[first]} to {faces[first + 1]}, in training "
+            f"{low:.4g} to {high:.4g} mm"
+        )
     return f"{here}: {'part of the scan missing?' if small else 'a larger part of the body?'}"
-
-
-def _face_name(index: int, ending: str) -> str:
-    return (PICTURE_FACES if ending in PICTURES else FACE_NAMES)[index]
 
 
 def _times(values: Sequence[float]) -> str:
@@ -234,6 +237,7 @@ def look_at_labels(label_map: np.ndarray, geometry: Geometry, plan: Plan) -> Fin
     if plan.usual is None or not plan.usual.sections:
         return None
     worst: Finding | None = None
+    names = PICTURE_FACES if plan.file_ending in PICTURES else FACES
     for target, own in sections(label_map, plan.labels, geometry).items():
         known = plan.usual.sections.get(target)
         if known is None:
@@ -242,10 +246,10 @@ def look_at_labels(label_map: np.ndarray, geometry: Geometry, plan: Plan) -> Fin
             usual = known.largest[face // 2]
             score = misfit(area, (0.0, 0.0, most), CUT_FLOOR * usual, plan.usual.cases)
             if worst is None or score > worst.score:
-                where = _face_name(face, plan.file_ending)
                 told = (
-                    f"the {where} face of the scan cuts {target}, {area / usual:.0%} of its usual "
-                    f"section, in training at most {most / usual:.0%}: part of the scan missing?"
+                    f"the {names[face]} face of the scan cuts {target}, {area / usual:.0%} of its "
+                    f"usual section, in training at most {most / usual:.0%}: part of the scan "
+                    "missing?"
                 )
                 worst = Finding("field of view", score, told)
     return worst

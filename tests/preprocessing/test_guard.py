@@ -127,9 +127,10 @@ def test_half_the_voxel_size_is_no_fault():
 
 def test_a_part_of_the_scan_is_too_small():
     found = warned(slices(IMAGE, (slice(0, 7), slice(None), slice(None))))
+    low, _, high = PLAN.usual.grid["extent z"]
     assert found == [
-        f"field of view: 21 mm feet to head, in training {PLAN.usual.grid['extent z'][0]:.4g} to "
-        f"{PLAN.usual.grid['extent z'][2]:.4g} mm: part of the scan missing?"
+        f"field of view: 21 mm from lowest to highest, in training {low:.4g} to {high:.4g} mm: "
+        "part of the scan missing?"
     ]
 
 
