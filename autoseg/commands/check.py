@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autoseg.commands.options import dataset_option, workers_option, workspace_of, workspace_option
-from autoseg.errors import DataError
+from autoseg.commands.options import (
+    dataset_option,
+    overwrite_option,
+    workers_option,
+    workspace_of,
+    workspace_option,
+)
+from autoseg.errors import DataError, UsageError
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +28,67 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fix-geometry", choices=("image",),
         help="first give label maps the header of their image, where only it differs",
     )  # fmt: skip
+    moving = parser.add_argument_group("one label moved, instead of a check")
+    moving.add_argument(
+        "--move-label", action="store_true", help="of every file of --in, to a file beside it"
+    )
+    moving.add_argument(
+        "--matrix", type=Path, metavar="FILE",
+        help="text, 4x4, of voxel indices (x, y, z), output to input as SciPy takes it",
+    )  # fmt: skip
+    moving.add_argument("--inverse", action="store_true", help="apply the matrix's inverse")
+    moving.add_argument("--class", dest="value", type=int, metavar="VALUE", help="which label")
+    moving.add_argument(
+        "--in", dest="inputs", metavar="NAME",
+        help="a file, a pattern with {case}, or a name such as GT below -w "
+        "(default: the labels of -d)",
+    )  # fmt: skip
+    moving.add_argument(
+        "--out", metavar="NAME", help="a name for files beside those, as GT_fixed, or a folder"
+    )
+    moving.add_argument(
+        "--undo", type=Path, metavar="RECORD", help="the JSON of a move: what was before, to --out"
+    )
+    overwrite_option(moving)
 
 
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
+    if options.move_label or options.undo:
+        return _move_label(options)
+    alone = [option for option, value in _of_moving(options).items() if value]
+    if alone:
+        raise UsageError(f"{alone[0]} without --move-label", remedy="see autoseg check -h")
     if options.manifest is None:
         return _check_dataset(options)
     answer = _check_files(options.manifest)
     return answer if options.dataset is None else f"{answer}\n{_check_dataset(options)}"
+
+
+def _move_label(options: argparse.Namespace) -> str:
+    from autoseg.workflows.move_label import move_labels, undo_move
+
+    given = _of_moving(options)
+    needed = ("--out",) if options.undo else ("--matrix", "--class", "--out")
+    missing = [option for option in needed if given[option] is None]
+    if missing:
+        fact = f"the following arguments are required: {', '.join(missing)}"
+        raise UsageError(fact, remedy="see autoseg check -h")
+    if options.undo:
+        return str(undo_move(options.undo, options.out))
+    moved = move_labels(
+        workspace_of(options), options.matrix, options.value, options.out,
+        inverse=options.inverse, inputs=options.inputs, dataset=options.dataset,
+        workers=options.workers or 0, overwrite=options.overwrite,
+    )  # fmt: skip
+    return f"label {options.value} moved in {_counted(len(moved), 'file')}"
+
+
+def _of_moving(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "--matrix": options.matrix, "--class": options.value, "--in": options.inputs,
+        "--out": options.out, "--inverse": options.inverse, "--overwrite": options.overwrite,
+    }  # fmt: skip
 
 
 def _check_files(manifest: Path) -> str:
