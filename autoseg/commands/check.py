@@ -28,6 +28,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fix-geometry", choices=("image",),
         help="first give label maps the header of their image, where only it differs",
     )  # fmt: skip
+    parser.add_argument(
+        "--second-annotation", metavar="PLACE",
+        help="compare with other labels: a folder, a pattern with {case}, or a name such as GT2 "
+        "of files below -w in folders named like the cases",
+    )  # fmt: skip
     moving = parser.add_argument_group("one label moved, instead of a check")
     moving.add_argument(
         "--move-label", action="store_true", help="of every file of --in, to a file beside it"
@@ -108,14 +113,14 @@ def _check_dataset(options: argparse.Namespace) -> str:
 
     if options.fix_geometry:
         fix_geometry(workspace_of(options), options.dataset)
-    report = check(workspace_of(options), options.dataset, options.workers)
+    report = check(
+        workspace_of(options), options.dataset, options.workers, options.second_annotation
+    )
     if report.problems:
         counted = _counted(len(report.problems), "problem")
         raise DataError(counted, problems=[*report.warnings, *report.problems])
-    summary = (
-        f"{_counted(report.cases, 'case')}, 0 errors, {_counted(len(report.warnings), 'warning')}"
-    )
-    return "\n".join([*map(str, report.warnings), summary])
+    counts = (_counted(report.cases, "case"), "0 errors", _counted(len(report.warnings), "warning"))
+    return "\n".join([*map(str, (*report.agreements, *report.warnings)), ", ".join(counts)])
 
 
 def _counted(number: int, what: str) -> str:

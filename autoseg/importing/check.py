@@ -40,6 +40,7 @@ from autoseg.importing.odd_cases import (
     find_odd_spacing,
     tell_missing,
 )
+from autoseg.importing.second import Agreement
 from autoseg.io import read_image, read_labels, stack_channels
 from autoseg.preprocessing.units import ScanUnits, look_at
 
@@ -81,6 +82,7 @@ class Report:
     warnings: tuple[Problem, ...]
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # target -> cases
     placements: tuple[Placement, ...] = ()  # of the targets, where labels were held to the images
+    agreements: tuple[Agreement, ...] = ()  # of the targets, with a second annotation
 
 
 def inspect_case(case: Case, dataset: Dataset, complete: bool = True) -> Inspected:

@@ -16,25 +16,37 @@ from autoseg.files import write_json
 from autoseg.importing.check import Inspected, Report, conclude, inspect_case
 from autoseg.importing.coherence import measure_coherence
 from autoseg.importing.misplaced import blame
+from autoseg.importing.second import Agreement, doubt
 from autoseg.parallel import map_cases
 from autoseg.workflows.overlay import Picture, draw_case
 from autoseg.workflows.plan_folds import find_leaks
 from autoseg.workflows.resources import workers_to_check
+from autoseg.workflows.second_annotation import compare_annotations
 from autoseg.workspace import Workspace
 
 HELD_TO_IMAGES = 20  # cases, spread over the dataset, whose labels are held to what images show
 PICTURES = "check"  # folder in `prepared/<NAME>`
 
 
-def check(workspace: Workspace, name: str | None = None, workers: int | None = None) -> Report:
+def check(
+    workspace: Workspace,
+    name: str | None = None,
+    workers: int | None = None,
+    second: str | None = None,
+) -> Report:
     """Return what was found in a dataset in `raw/`, and write it to `prepared/<NAME>/check.json`.
 
     A picture of each target that seems to lie beside its organ goes to `prepared/<NAME>/check`.
+    `second` names another annotation of some cases, see `compare_annotations`.
     Nothing in `raw/` is changed; `workers` None starts processes where they pay. Raises UsageError
     when there is no such dataset, DataError when its `dataset.json` is not JSON.
     """
     name = workspace.find_raw(name)
     found = find_dataset(workspace.raw(name))
+    agreements: tuple[Agreement, ...] = ()
+    apart: tuple[Problem, ...] = ()
+    if second is not None and found.dataset is not None:  # first: a slip in a name is soon told
+        agreements, apart = compare_annotations(found.dataset, second, workspace.root)
     processes = 0 if found.dataset is None else workers_to_check(workers, found.dataset)
     cases = inspect(found.dataset, processes) if found.dataset is not None else iter(())
     report = conclude(found, chain(cases, inspect_incomplete(found, processes)))
@@ -43,8 +55,9 @@ def check(workspace: Workspace, name: str | None = None, workers: int | None = N
         blamed = _show_misplaced(workspace.prepared(name) / PICTURES, found.dataset, report)
         report = replace(
             report,
-            problems=(*report.problems, *leaks),
-            warnings=(*report.warnings, *blamed),
+            problems=(*report.problems, *leaks, *apart),
+            warnings=(*report.warnings, *blamed, *doubt(agreements)),
+            agreements=agreements,
         )
     save_report(workspace.prepared(name) / "check.json", report)
     return report

@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from autoseg.importing.move_label import (
     read_matrix,
     undo_runs,
 )
+from autoseg.importing.named import find_named
 from autoseg.importing.patterns import find_matches
 from autoseg.io import read_labels, write_labels
 from autoseg.parallel import map_cases
@@ -124,8 +124,7 @@ def _find(workspace: Workspace, inputs: str | None, dataset: str | None) -> list
     if Path(inputs).is_file():
         return [Path(inputs)]
     if Path(inputs).name == inputs and not Path(inputs).is_dir():
-        below = sorted(workspace.root.rglob(f"{escape(inputs)}.*"))
-        found = [path for path in below if ending_of(path) and stem_of(path) == inputs]
+        found = find_named(workspace.root, inputs)
         if found:
             return found
     expected = "a file, a pattern with {case}, or the name of files below this folder"

@@ -39,6 +39,7 @@ def test_good_data_have_an_empty_report(workspace):
     text = json.loads((workspace.prepared("D") / "check.json").read_text())
     assert text == {
         "dataset": "D", "cases": 3, "problems": [], "warnings": [], "missing": {}, "placements": [],
+        "agreements": [],
     }  # fmt: skip
 
 
