@@ -49,16 +49,16 @@ def main() -> None:
             autoseg("import", *words, "--layout", "totalsegmentator", "--src", source)
         )
         measure(autoseg("plan", *words, "--only", *BATCHES_OF))
+        count = len(files)
         print("| what | seconds | peak GB |\n|---|---|---|")
-        print(
-            f"| {len(files) - 1} masks into one label map | {brought.wall_s:.2f} | {brought.peak_gb:.2f} |"
-        )
+        cost = f"{brought.wall_s:.2f} | {brought.peak_gb:.2f}"
+        print(f"| {count - 1} masks into one label map | {cost} |")
         read = {
             "autoseg": timed(lambda: [read_image(path) for path in files]),
             "SimpleITK": timed(lambda: [sitk.ReadImage(str(path)) for path in files]),
         }
         for reader, seconds in read.items():
-            print(f"| reading the {len(files)} files once, {reader} | {seconds:.4f} | |")
+            print(f"| reading the {count} files once, {reader} | {seconds:.4f} | |")
         for configuration, (batch, patch) in BATCHES_OF.items():
             seconds = seconds_a_batch(Workspace(workspace), configuration, batch, patch)
             times = " and ".join(f"1/{all_files / seconds:.0f}" for all_files in read.values())

@@ -150,16 +150,20 @@ def order_channels(found: set[str], channels: Mapping[str, str]) -> dict[str, in
 
 
 def parse_subjects(text: str) -> tuple[str, str] | None:
-    """Return the first and the last case of `first-last`, None for no text.
+    """Return the first and the last case of `first-last`, or of a single name; None for no text.
 
-    >>> parse_subjects("s0000-s0100"), parse_subjects("site-1-site-9")
-    (('s0000', 's0100'), ('site-1', 'site-9'))
+    >>> parse_subjects("s0000-s0100"), parse_subjects("site-1-site-9"), parse_subjects("s0000")
+    (('s0000', 's0100'), ('site-1', 'site-9'), ('s0000', 's0000'))
     """
+    if not text:
+        return None
     parts = text.split("-")
-    middle = len(parts) // 2
-    if text and (len(parts) % 2 or not all(parts)):
+    if len(parts) == 1:
+        return text, text
+    if len(parts) % 2 or not all(parts):
         raise UsageError(f"--subjects {text}", expected="FIRST-LAST, such as s0000-s0100")
-    return ("-".join(parts[:middle]), "-".join(parts[middle:])) if text else None
+    middle = len(parts) // 2
+    return "-".join(parts[:middle]), "-".join(parts[middle:])
 
 
 def is_between(case: str, subjects: tuple[str, str] | None) -> bool:

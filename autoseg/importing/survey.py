@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autoseg.case_files import some
-from autoseg.errors import UsageError, suggest
+from autoseg.errors import DataError, UsageError, suggest
 from autoseg.image import Geometry
 from autoseg.importing.arguments import parse_channels, parse_classes, read_classes
 from autoseg.importing.declared import declared_classes, gather_declared, kept_facts
@@ -17,6 +17,7 @@ from autoseg.importing.gather import Source, gather
 from autoseg.importing.layouts import Layout
 from autoseg.importing.masks import Masks
 from autoseg.importing.spacings import read_grids
+from autoseg.importing.stacks import Stack
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def survey(layout: Layout, subjects: tuple[str, str] | None = None) -> Survey:
             "no image has labels", place=layout.labels, remedy="compare the two patterns"
         )
     classes = read_classes(layout.classes)
-    structures = {t for s in sources if isinstance(s.labels, Masks) for t in s.labels.files}
+    masks = [source.labels for source in sources if isinstance(source.labels, Masks)]
+    structures = {name for one in masks for name in one.files} - {"background"}
     values = _of_masks(classes, structures) if structures else parse_classes(classes)
     root = layout.root or Path()
     if layout.records:
@@ -56,6 +58,8 @@ def survey(layout: Layout, subjects: tuple[str, str] | None = None) -> Survey:
             for source in sources
         ]
     grids = read_grids(root / layout.spacings, layout.original) if layout.spacings else {}
+    if grids:
+        _check_grids(sources, grids, root / layout.spacings)
     return Survey(tuple(sources), channels, values, {}, grids)
 
 
@@ -66,6 +70,15 @@ def _declared(layout: Layout, root: Path, subjects: tuple[str, str] | None) -> S
     classes = read_classes(layout.classes)
     values = parse_classes(classes) if classes else declared_classes(dataset)
     return Survey(tuple(sources), channels, values, kept_facts(root), {})
+
+
+def _check_grids(sources: Sequence[Source], cases: Collection[str], place: Path) -> None:
+    """Raise DataError when the table of grids lacks cases that are kept as slices."""
+    stacked = [source.case for source in sources if isinstance(source.images[0], Stack)]
+    missing = [case for case in stacked if case not in cases]
+    if missing:
+        fact = f"says nothing of {some(missing)}"
+        raise DataError(fact, place=str(place), expected="the voxel size of every case")
 
 
 def _of_masks(classes: Sequence[str], found: set[str]) -> dict[str, int | list[int]]:

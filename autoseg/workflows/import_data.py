@@ -233,7 +233,8 @@ def _tell(name: str, sources: Sequence[Source], notes: Sequence[str], layout: La
     for note in notes:
         log.info("%s: %s", name, note)
     if to_predict:
-        log.warning("%s: %d images without labels, now in imagesTs", name, to_predict)
+        level = logging.INFO if layout.tests else logging.WARNING  # meant so, or perhaps not
+        log.log(level, "%s: %d images without labels, now in imagesTs", name, to_predict)
     better = [
         source.case
         for source in sources

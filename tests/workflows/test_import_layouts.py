@@ -138,6 +138,13 @@ def test_a_missing_slice_and_other_slices_are_found(tmp_path):
         brought(tmp_path, "segthor", root)
 
 
+def test_a_table_that_lacks_a_case_is_refused(tmp_path):
+    root = write_slices(tmp_path / "slices")
+    write_spacing(root, {"Patient_02": (0.5, 0.5, 2.5)})
+    with pytest.raises(DataError, match=r"spacing\.pkl: says nothing of Patient_01, expected"):
+        brought(tmp_path, "segthor", root)
+
+
 def test_patterns_of_slices_need_no_layout(tmp_path):
     root = write_slices(tmp_path / "slices", first=7)
     grid = {"shape": [3, 4, 4], "spacing": [2.0, 1.0, 1.0], "origin": [1.0, 2.0, 3.0]}
@@ -213,6 +220,16 @@ def test_what_does_not_occur_may_be_said_to_be_unannotated(tmp_path):
     root = write_totalsegmentator(tmp_path / "src")
     dataset = brought(tmp_path, "totalsegmentator", root, absent=["liver"])
     assert [case.annotated for case in dataset.cases] == [("aorta", "spleen"), None, None]
+
+
+def test_a_single_subject_and_a_bad_range(tmp_path):
+    root = write_totalsegmentator(tmp_path / "src")
+    dataset = brought(tmp_path, "totalsegmentator", root, subjects="s0001")
+    assert [case.id for case in dataset.cases] == ["s0001"]
+    with pytest.raises(UsageError, match="--subjects a-b-c, expected FIRST-LAST"):
+        brought(tmp_path, "totalsegmentator", root, subjects="a-b-c")
+    with pytest.raises(UsageError, match="no case from s0002 to s0008"):
+        brought(tmp_path, "totalsegmentator", root, subjects="s0002-s0008", overwrite=True)
 
 
 # --- the others -----------------------------------------------------------------------------------
