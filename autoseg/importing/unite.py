@@ -14,6 +14,7 @@ from autoseg.errors import Problem, UsageError, suggest
 from autoseg.labels import Labels
 
 BACKGROUND = "background"  # renamed to this, a class is dropped
+REST = "*"  # classes that a label map does not name; renamed to it, they keep their names
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def unite(
 ) -> tuple[Labels, dict[str, Translation]]:
     """Return the united labels, and what the labels of each data set become.
 
-    `renamed` says by data set what its classes, by name or by value, are called in the union; where
-    it says anything of one, it says all. Targets come in the order in which they first appear.
+    `renamed` says by data set what its classes, by name or by value or REST, are called in the
+    union; where it says anything of one, it says all. Targets come in the order in which they first appear.
     Raises UsageError with everything in `renamed` that cannot be meant, and names that are nearly
     the same.
     """
@@ -86,7 +87,9 @@ def _renamed(
 ) -> _Named:
     """Return which united targets each own value belongs to."""
     for key in renamed:
-        if key in own.targets or (key.isdigit() and int(key) in own.values and own.exclusive):
+        if key in own.targets or key == REST:
+            continue
+        if key.isdigit() and int(key) in own.values and own.exclusive:
             continue
         fact = f"the label map names '{key}'"
         remedy = suggest(key, [*own.targets, *map(str, own.values)])
@@ -97,8 +100,9 @@ def _renamed(
     for target, values in own.targets.items():
         became = []
         for value in sorted(values):
-            name = renamed.get(str(value) if own.exclusive else target, renamed.get(target))
-            name = target if not renamed else name
+            rest = renamed.get(target, renamed.get(REST) if renamed else target)
+            name = renamed.get(str(value), rest) if own.exclusive else rest
+            name = target if name == REST else name
             if name is None:
                 remedy = f"add {source}:{value}=NAME, or {source}:{value}={BACKGROUND} to drop it"
                 fact = f"value {value} ({target}) is not in the label map"

@@ -59,6 +59,17 @@ def test_a_class_renamed_to_background_is_dropped_and_not_annotated():
     assert united.names == ABDOMEN.names
 
 
+def test_the_rest_can_be_dropped_or_keep_its_names():
+    other = Labels({"liver": (1,)})
+    united, of = unite({"A": PKU, "B": other}, {"A": {"liver": "liver", "*": "background"}})
+    assert united.names == ("liver",)
+    assert [of["A"].values[value] for value in PKU.values] == [0] * 6 + [1] + [0] * 4
+    sides = {"kidney_left": "kidney", "6": "kidney", "*": "*"}
+    united, of = unite({"A": PKU, "B": other}, {"A": sides})
+    assert united.names == (*PKU.names[:4], "kidney", *PKU.names[6:])
+    assert of["A"].values[5] == of["A"].values[6] == 5
+
+
 def decode_sets(labels, label_map):
     return {name: labels.mask(np.asarray(label_map), name).tolist() for name in labels.names}
 
