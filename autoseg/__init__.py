@@ -17,6 +17,8 @@ _HOMES = {
     "merge": "autoseg.workflows.merge:merge",
     "import_model": "autoseg.workflows.import_model:import_model",
     "export": "autoseg.workflows.export:export",
+    "export_slices": "autoseg.workflows.export_slices:export_slices",
+    "export_masks": "autoseg.workflows.export_masks:export_masks",
     "verify": "autoseg.workflows.verify:verify",
     "check": "autoseg.workflows.check:check",
     "plan_dataset": "autoseg.workflows.plan:plan",

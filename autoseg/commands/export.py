@@ -1,12 +1,19 @@
-"""The command `export`: a bundle as one file, or for another program."""
+"""The command `export`: models, data and results in the form that others want."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 
-from autoseg.commands.options import overwrite_option
+from autoseg.commands.options import (
+    dataset_option,
+    overwrite_option,
+    workers_option,
+    workspace_of,
+    workspace_option,
+)
+from autoseg.errors import UsageError
 
 NEXT = {
     "zip": "autoseg import --model {}",
@@ -14,42 +21,113 @@ NEXT = {
     "onnx": "read {}/model.json as docs/sharing.md shows",
 }
 NNUNET = "nnUNetv2_predict_from_modelfolder -m {} -i IMAGES -o {} -f {}"
+OF_MODEL = ("model", "output", "to", "folds", "trust")
+OF_SLICES = ("dataset", "shape", "window", "rows", "fold", "channel", "workers")
+OF_MASKS = ("dataset", "images", "targets", "workers")
+ONLY_FOR = {"slices": OF_SLICES, "masks": OF_MASKS, "model": OF_MODEL}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument(
-        "-m", "--model", type=Path, required=True, metavar="BUNDLE", help="the model to export"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="PLACE",
+    what = parser.add_argument_group("what is exported (one of these)")
+    what.add_argument("-m", "--model", type=Path, metavar="BUNDLE", help="a model, to -o")
+    what.add_argument(
+        "--slices", type=Path, metavar="FOLDER",
+        help="a dataset as flat PNGs: train|val|test/{img,gt}/<case>_<slice>.png in a new folder",
+    )  # fmt: skip
+    what.add_argument(
+        "--masks", type=Path, metavar="FOLDER",
+        help="label maps as one binary file for each target: <case>/<target>.nii.gz",
+    )  # fmt: skip
+    _add_model(parser.add_argument_group("of a model"))
+    _add_slices(parser.add_argument_group("of slices"))
+    _add_masks(parser.add_argument_group("of masks"))
+    dataset_option(parser, "of slices and masks: a dataset in raw/ (default: the only one there)")
+    workspace_option(parser)
+    workers_option(parser)
+    overwrite_option(parser)
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-o", "--output", type=Path, metavar="PLACE",
         help="the zip file, or a new folder for another program",
     )  # fmt: skip
-    parser.add_argument(
-        "--to", choices=(*NEXT, "nnunet"), default="zip",
+    group.add_argument(
+        "--to", choices=(*NEXT, "nnunet"),
         help="zip: to send and to import (default); networks for other programs; nnU-Net v2",
     )  # fmt: skip
-    parser.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="(default: every one)")
-    parser.add_argument(
+    group.add_argument("-f", "--folds", nargs="+", metavar="FOLD", help="(default: every one)")
+    group.add_argument(
         "--trust", action="store_true", help="let a model import functions that its author named"
     )
-    overwrite_option(parser)
+
+
+def _add_slices(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--shape", type=int, nargs=2, metavar=("DOWN", "ACROSS"),
+        help="pixels of a picture (default: those of the scan, nothing is lost)",
+    )  # fmt: skip
+    group.add_argument(
+        "--window", type=float, nargs=2, metavar=("BLACK", "WHITE"),
+        help="intensities drawn black and white (default: least and most of each scan)",
+    )  # fmt: skip
+    group.add_argument(
+        "--rows", choices=("x", "y"),
+        help="what runs down a picture: x, as nibabel slices (default), or y",
+    )  # fmt: skip
+    group.add_argument("--fold", metavar="FOLD", help="its validation cases go to val (default: -)")
+    group.add_argument("--channel", metavar="NAME", help="which one, where there are several")
+
+
+def _add_masks(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-i", "--images", type=Path, metavar="FOLDER",
+        help="other label maps, such as predictions (default: the dataset's)",
+    )  # fmt: skip
+    group.add_argument(
+        "--targets", nargs="+", metavar="NAME=VALUES",
+        help="what their values mean, e.g. kidney=1,2 (default: what a dataset.json says)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
+    kind = _kind_of(options)
+    return {"model": _model, "slices": _slices, "masks": _masks}[kind](options)
+
+
+def _kind_of(options: argparse.Namespace) -> str:
+    """Return what is to be exported; raise UsageError for options that mean nothing there."""
+    chosen = [kind for kind in ("model", "slices", "masks") if getattr(options, kind)]
+    if len(chosen) != 1:
+        fact = " and ".join(f"--{kind}" for kind in chosen) or "nothing to export"
+        raise UsageError(fact, expected="one of --model, --slices, --masks", remedy="see -h")
+    (kind,) = chosen
+    known = {name for names in ONLY_FOR.values() for name in names}
+    given = [name for name in sorted(known - set(ONLY_FOR[kind])) if getattr(options, name)]
+    if given:
+        words = " ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{words} means nothing with --{kind}", remedy="leave it out")
+    return kind
+
+
+def _model(options: argparse.Namespace) -> str:
+    if options.output is None:
+        raise UsageError("the following arguments are required: -o/--output", remedy="see -h")
     from autoseg.workflows.export import export
 
+    form = options.to or "zip"
     place = export(
         options.model,
         options.output,
-        to=options.to,
+        to=form,
         folds=options.folds,
         overwrite=options.overwrite,
         trust=options.trust,
     )
-    if options.to != "nnunet":
-        return f"next: {NEXT[options.to].format(quote(str(place)))}"
+    if form != "nnunet":
+        return f"next: {NEXT[form].format(quote(str(place)))}"
     stages = sorted(path.parent for path in place.glob("*/plans.json"))  # of a cascade
     lines = [NNUNET.format(quote(str(stage)), "PREVIOUS", _folds(stage)) for stage in stages]
     lines += [NNUNET.format(quote(str(place)), "LABELS", _folds(place))]
@@ -59,3 +137,54 @@ def run(options: argparse.Namespace) -> str:
 
 def _folds(folder: Path) -> str:
     return " ".join(sorted(path.stem.removeprefix("fold_") for path in folder.glob("fold_*")))
+
+
+def _slices(options: argparse.Namespace) -> str:
+    from autoseg.sharing.slices import Cut, class_words, factor_of, label_map_words
+    from autoseg.workflows.export_slices import export_slices
+
+    folder = options.slices
+    shape, window = (tuple(pair) if pair else None for pair in (options.shape, options.window))
+    data = export_slices(
+        workspace_of(options),
+        folder,
+        dataset=options.dataset,
+        cut=Cut(shape, window, options.rows or "x"),
+        fold=options.fold,
+        channel=options.channel,
+        overwrite=options.overwrite,
+        workers=options.workers or 0,
+    )
+    words = [
+        "autoseg", "import", "-d", "NAME", "--images", f"{folder}/*/img/{{case}}_{{slice}}.png",
+        "--labels", f"{folder}/*/gt/{{case}}_{{slice}}.png", "--spacing", f"{folder}/spacing.json",
+        "--channels", options.channel or data.channels[0], "--classes", *class_words(data.labels),
+    ]  # fmt: skip
+    changes = label_map_words(data.labels, factor_of(data.labels))
+    words += ["--label-map", *changes] if changes else []
+    return f"back: {join(words)}"
+
+
+def _masks(options: argparse.Namespace) -> str:
+    from autoseg.evaluation.targets import parse_targets
+    from autoseg.workflows.export_masks import export_masks
+
+    made = export_masks(
+        workspace_of(options),
+        options.masks,
+        dataset=options.dataset,
+        predictions=options.images,
+        targets=parse_targets(options.targets) if options.targets else None,
+        overwrite=options.overwrite,
+        workers=options.workers or 0,
+    )
+    labels = made.labels
+    values = [f"{name}={value}" for name, (value, *_) in labels.targets.items()]
+    values += [] if labels.ignore is None else [f"ignore={labels.ignore}"]
+    words = [
+        "autoseg", "import", "-d", "NAME", "--images", "SCANS", "--labels",
+        f"{options.masks}/{{case}}/{{class}}{made.ending}", "--classes", *values,
+        "--channels", "CHANNEL",
+    ]  # fmt: skip
+    count = f"{made.cases} case{'s' * (made.cases != 1)}"
+    return f"{count} in {options.masks}\nback: {join(words)}"

@@ -164,8 +164,14 @@ def _without_what_is_missing(layout: Layout, root: Path) -> Layout:
         controls=layout.controls if _is_there(layout.controls, root) else "",
         tests=tuple(test for test in layout.tests if _is_there(test, root)),
         records=layout.records if (root / layout.records).is_file() else "",
-        spacings=layout.spacings if (root / layout.spacings).is_file() else "",
+        spacings=_table_there(layout.spacings, root),
     )
+
+
+def _table_there(name: str, root: Path) -> str:
+    """Return the table of voxel sizes that is there, as it is named or as JSON; else ""."""
+    names = (name, str(Path(name).with_suffix(".json"))) if name else ()
+    return next((known for known in names if (root / known).is_file()), "")
 
 
 def _is_there(pattern: str, root: Path) -> bool:

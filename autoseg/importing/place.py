@@ -20,7 +20,7 @@ from autoseg.files import sha256
 from autoseg.image import Geometry, Image
 from autoseg.importing.bring import bring
 from autoseg.importing.gather import File, Source, paths_of
-from autoseg.importing.stacks import Stack, read_stack
+from autoseg.importing.stacks import SlicedGrid, Stack, read_stack
 from autoseg.importing.structures import Wanted
 from autoseg.io import read_header, read_image, write_image, write_labels
 
@@ -37,7 +37,7 @@ class Manner:
     channels: int = 1
     structures: tuple[Wanted, ...] = ()  # targets by the names they have in DICOM label files
     values: Mapping[str, int | list[int]] = field(default_factory=dict)  # of the classes
-    grids: Mapping[str, Geometry] = field(default_factory=dict)  # case -> what was cut into slices
+    grids: Mapping[str, SlicedGrid] = field(default_factory=dict)  # case -> what was cut
     one_channel: bool = False  # colour pictures are stored with one channel, or refused
     split: bool = False  # images with several channels become one file per channel
     trusted: bool = False  # labels get the grid of their image whatever their own header says

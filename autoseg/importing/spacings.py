@@ -13,6 +13,7 @@ import numpy as np
 from autoseg.errors import CorruptError, DataError
 from autoseg.files import from_json, read_json
 from autoseg.image import Geometry
+from autoseg.importing.stacks import SlicedGrid
 from autoseg.nifti import check_spacing
 
 EXPECTED = '{"case": [x, y, z]} in mm'
@@ -49,17 +50,23 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("refers to something outside")
 
 
-def read_grids(path: Path, original: tuple[int, int]) -> dict[str, Geometry]:
+def read_grids(path: Path, original: tuple[int, int]) -> dict[str, SlicedGrid]:
     """Return case -> the grid that its slices were cut from, out of a `.pkl` or `.json` file.
 
     A voxel size alone is [x, y, z] mm, as nibabel gives it, and belongs to `original` (y, x)
-    pixels; a whole grid is an object with shape, spacing, origin and direction, Z first.
+    pixels; a whole grid is an object with shape, spacing, origin and direction, Z first, and
+    perhaps with `rows`, "x" or "y", the axis that runs down a picture. It is x for a pickle, whose
+    slices were cut out of arrays as nibabel gives them, else y.
     Raises DataError for anything else, and for a pickle that wants to call something.
     """
-    table = _unpickle(path) if path.suffix == ".pkl" else read_json(path)
+    pickled = path.suffix == ".pkl"
+    table = _unpickle(path) if pickled else read_json(path)
     if not isinstance(table, dict) or not table:
         raise DataError("is no table of voxel sizes", place=str(path), expected=EXPECTED)
-    return {str(case): _grid(value, path, str(case), original) for case, value in table.items()}
+    rows = "x" if pickled else "y"
+    return {
+        str(case): _sliced(value, path, str(case), original, rows) for case, value in table.items()
+    }
 
 
 def _unpickle(path: Path) -> Any:
@@ -73,6 +80,14 @@ def _unpickle(path: Path) -> Any:
             expected=EXPECTED,
             remedy="write the table as JSON",
         ) from error
+
+
+def _sliced(value: Any, path: Path, case: str, original: tuple[int, int], rows: str) -> SlicedGrid:
+    if isinstance(value, Mapping) and "rows" in value:
+        rows, value = value["rows"], {k: v for k, v in value.items() if k != "rows"}
+        if rows not in ("x", "y"):
+            raise DataError(f"rows {rows!r}", place=f"{path}: {case}", expected='"x" or "y"')
+    return SlicedGrid(_grid(value, path, case, original), rows)
 
 
 def _grid(value: Any, path: Path, case: str, original: tuple[int, int]) -> Geometry:

@@ -21,12 +21,20 @@ class Stack:
     first: int = 0  # the number of the first one
 
 
-def read_stack(stack: Stack, grid: Geometry | None = None) -> Image:
+@dataclass(frozen=True)
+class SlicedGrid:
+    """The grid that slices were cut from, and its axis that runs down a picture."""
+
+    grid: Geometry
+    rows: str = "y"  # or "x", of slices cut out of an array as nibabel gives it
+
+
+def read_stack(stack: Stack, sliced: SlicedGrid | None = None) -> Image:
     """Return the slices as one volume (1, Z, Y, X).
 
-    `grid` is the one that the slices were cut from. If they were enlarged or shrunk since, their
-    voxel size follows; a size of 0 in its shape fits every number. Without it the voxel size is the
-    one beside the first slice, else (1, 1, 1) mm.
+    `sliced` has the grid that they were cut from. If they were enlarged or shrunk since, their
+    voxel size follows; a size of 0 in its shape fits every number. Without it rows are those of
+    the volume, and the voxel size is the one beside the first slice, else (1, 1, 1) mm.
     Raises DataError when a slice has depth, channels, or another size or type than the first.
     """
     first = read_image(stack.slices[0])
@@ -41,9 +49,11 @@ def read_stack(stack: Stack, grid: Geometry | None = None) -> Image:
             expected = f"{volume.shape[1]}x{volume.shape[2]} {volume.dtype} as the first slice"
             raise DataError(found, place=str(path), expected=expected)
         volume[index] = array[0, 0]
-    if grid is None:
+    if sliced is None:
         return Image(volume[None], Geometry(volume.shape, first.geometry.spacing))
-    return Image(volume[None], _resized(grid, volume.shape, stack.slices[0]))
+    if sliced.rows == "x":
+        volume = np.ascontiguousarray(volume.transpose(0, 2, 1))
+    return Image(volume[None], _resized(sliced.grid, volume.shape, stack.slices[0]))
 
 
 def _resized(grid: Geometry, shape: Sequence[int], place: Path) -> Geometry:

@@ -9,7 +9,6 @@ from typing import Any
 
 from autoseg.case_files import some
 from autoseg.errors import DataError, UsageError, suggest
-from autoseg.image import Geometry
 from autoseg.importing.arguments import parse_channels, parse_classes, read_classes
 from autoseg.importing.declared import declared_classes, gather_declared, kept_facts
 from autoseg.importing.facts import read_facts
@@ -17,7 +16,7 @@ from autoseg.importing.gather import Source, gather
 from autoseg.importing.layouts import Layout
 from autoseg.importing.masks import Masks
 from autoseg.importing.spacings import read_grids
-from autoseg.importing.stacks import Stack
+from autoseg.importing.stacks import SlicedGrid, Stack
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Survey:
     channels: Mapping[str, str]  # name -> what stands for {channel}
     values: Mapping[str, int | list[int]]  # of the classes
     facts: Mapping[str, Any]  # what an old dataset.json says besides
-    grids: Mapping[str, Geometry]  # case -> the grid its slices were cut from
+    grids: Mapping[str, SlicedGrid]  # case -> the grid its slices were cut from
 
 
 def survey(layout: Layout, subjects: tuple[str, str] | None = None) -> Survey:

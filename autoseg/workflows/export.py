@@ -18,6 +18,7 @@ from autoseg.sharing.archive import write_archive
 from autoseg.sharing.nnunet_export import write_model
 from autoseg.sharing.portable import DESCRIPTION, write_portable
 from autoseg.sharing.public import copy_public
+from autoseg.workflows.export_places import put_in_place, refuse_existing
 from autoseg.workflows.verify import write_tests
 
 log = logging.getLogger(__name__)
@@ -51,17 +52,10 @@ def export(
     if to not in FORMS:
         raise UsageError(f"unknown form '{to}'", remedy=suggest(to, FORMS))
     form = FORMS[to]
-    if output.exists() and not overwrite:
-        remedy = "choose another place with -o, or give --overwrite"
-        raise UsageError("is there already", place=str(output), remedy=remedy)
-    if output.exists() and not form.is_one(output):
-        raise UsageError("holds something else", place=str(output), remedy="choose another place")
+    refuse_existing(output, overwrite, form.is_one)
     with building(output) as room:
         remarks = form.write(bundle, room / "model", folds, trust)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if output.exists():
-            output.replace(room / "former")
-        (room / "model").replace(output)
+        put_in_place(room / "model", output, room)
     for remark in remarks:
         log.warning("%s", remark)
     return output

@@ -121,10 +121,10 @@ def test_sliced_trees_become_volumes_with_their_voxel_size(tmp_path, number):
     assert image.array.shape == (1, 3, 4, 4)
     assert image.geometry.spacing == (2.5, 64.0, 64.0)  # 512 pixels of 0.5 mm, now 4
     second = read_image(root / "train" / "img" / "Patient_01_0001.png").array[0, 0]
-    assert np.array_equal(image.array[0, 1], second)
+    assert np.array_equal(image.array[0, 1], second.T)  # their pictures have x down
     drawn = read_image(root / "train" / "gt" / "Patient_01_0002.png").array[0, 0]
     labels = read_labels(dataset.cases[0].labels)
-    assert np.array_equal(labels.array[0, 2], drawn // 63)
+    assert np.array_equal(labels.array[0, 2], drawn.T // 63)
     assert check(Workspace(tmp_path), "D").problems == ()
 
 
@@ -161,6 +161,19 @@ def test_patterns_of_slices_need_no_layout(tmp_path):
     )
     expected = Geometry((3, 4, 4), (2.0, 1.0, 1.0), (1.0, 2.0, 3.0))
     assert read_image(dataset.cases[0].images[0]).geometry == expected
+
+
+def test_what_runs_down_a_picture_is_x_or_y(tmp_path):
+    root = write_slices(tmp_path / "slices")
+    grid = {"shape": [3, 4, 4], "spacing": [2.0, 1.0, 1.0], "rows": "z"}
+    (root / "spacing.json").write_text(json.dumps({"Patient_01": grid}))
+    with pytest.raises(DataError, match='rows \'z\', expected "x" or "y"'):
+        brought(tmp_path, "segthor", root)
+    (root / "spacing.json").write_text(json.dumps({"Patient_01": grid | {"rows": "x"}}))
+    drawn = read_image(root / "train" / "img" / "Patient_01_0001.png").array[0, 0]
+    image = read_image(brought(tmp_path, "segthor", root).cases[0].images[0])
+    assert np.array_equal(image.array[0, 1], drawn.T)
+    assert image.geometry.spacing == (2.0, 1.0, 1.0)
 
 
 # --- one mask per structure -----------------------------------------------------------------------
