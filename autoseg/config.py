@@ -96,7 +96,9 @@ class PredictConfig:
     folds: tuple[str, ...] | None = None  # None: every trained fold
     precision: str | None = None  # "float32" (None), "bfloat16" or "float16"
     margin_mm: float | None = None  # around targets, with speed "localise"
-    rules: str = "best"  # on label maps: those of best.json where that is followed, or "none"
+    # on label maps: "best" (those of best.json where that is followed), "none", or
+    # "heart:closing:2,tumour:min_voxels:30"
+    rules: str = "best"
 
 
 def override(record: Record, assignments: Iterable[str]) -> Record:

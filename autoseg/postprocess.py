@@ -5,9 +5,10 @@ those of all targets together (`ALL`), then target by target in writing order:
 
     1  threshold          probability above which an overlapping target is present (when decoding)
     2  largest_component  only the largest component stays
-       min_component      components smaller than so many mm3 go
+       min_component      components smaller than so many mm3 go; min_voxels: than so many voxels
     3  fill_holes         what a target encloses on all sides belongs to it
-    4  closing, opening   with a ball of so many mm
+    4  closing, opening   with a ball of so many mm; gaussian: the mask blurred by so many mm, and
+                          cut at a half
 
 Components touch at faces, edges or corners. A voxel that is removed gets the value of what it still
 is (a kidney where a tumour was removed), else background. A voxel is added only where a value says
@@ -17,49 +18,18 @@ both what it was and what it becomes: background always, the voxels of exclusive
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import ndimage
 
-from autoseg.errors import CorruptError, suggest
 from autoseg.labels import Labels
+from autoseg.rules import ALL, Rule, Rules, in_order
 
-ALL = "*"  # all targets together; only components of it can be removed
-RULES: dict[str, str | None] = {  # name: unit of its number
-    "threshold": "probability",
-    "largest_component": None,
-    "min_component": "mm3",
-    "fill_holes": None,
-    "closing": "mm",
-    "opening": "mm",
-}
-COMPONENT_RULES = ("largest_component", "min_component")
-STAGES = (("threshold",), COMPONENT_RULES, ("fill_holes",), ("closing", "opening"))
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
 _ROUNDING = 1 + 1e-9  # 3 x 0.1 mm lies within 0.3 mm
 
 Box = tuple[slice, ...]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule of a target; `value` has the unit that `RULES` names, or is None."""
-
-    name: str
-    value: float | None = None
-
-    def __str__(self) -> str:
-        unit = RULES[self.name]
-        words = self.name.replace("_", " ")
-        if unit is None or unit == "probability":
-            return words if unit is None else f"{words} {self.value:g}"
-        return f"{words} {self.value:g} {unit}"
-
-
-Rules = Mapping[str, tuple[Rule, ...]]  # of each target, and of ALL
 
 
 def apply_rules(
@@ -111,30 +81,6 @@ def _of_values(table: np.ndarray, labels: Labels, largest: int) -> np.ndarray:
     return lookup
 
 
-def in_order(rules: Rules, labels: Labels) -> Iterator[tuple[str, Rule]]:
-    """Yield (target or ALL, rule) in the order of application."""
-    for stage in STAGES:
-        for scope in (ALL, *labels.names):
-            yield from ((scope, rule) for rule in rules.get(scope, ()) if rule.name in stage)
-
-
-def thresholds(rules: Rules, labels: Labels) -> tuple[float, ...] | None:
-    """Return the probability above which each target is present; None: 0.5 for all of them."""
-    chosen = {scope: r.value for scope, r in in_order(rules, labels) if r.name == "threshold"}
-    if not chosen:
-        return None
-    return tuple(float(chosen.get(name) or 0.5) for name in labels.names)
-
-
-def describe_rules(rules: Rules) -> str:
-    """Return rules as words: "liver: largest component; spleen: min component 50 mm3"."""
-    return "; ".join(
-        f"{'all targets' if scope == ALL else scope}: {', '.join(map(str, entries))}"
-        for scope, entries in rules.items()
-        if entries
-    )
-
-
 # --- what one rule makes of one mask -------------------------------------------------------------
 
 
@@ -153,6 +99,11 @@ def min_component(mask: np.ndarray, spacing: Sequence[float], mm3: float) -> np.
     large = np.bincount(components.ravel()) * math.prod(spacing) * _ROUNDING >= mm3
     large[0] = False
     return np.asarray(large[components])
+
+
+def min_voxels(mask: np.ndarray, count: float) -> np.ndarray:
+    """Return a mask (Z, Y, X) without its components of less than `count` voxels."""
+    return min_component(mask, (1.0,), count)
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
@@ -191,12 +142,24 @@ def opening(mask: np.ndarray, spacing: Sequence[float], mm: float) -> np.ndarray
     return np.asarray(ndimage.distance_transform_edt(~deep, sampling=spacing) <= limit)
 
 
+def gaussian(mask: np.ndarray, spacing: Sequence[float], mm: float) -> np.ndarray:
+    """Return a mask (Z, Y, X) blurred with a standard deviation of `mm` and cut at a half.
+
+    Beyond the border it goes on as at the border. A target that would vanish stays as it is.
+    """
+    sigma = [mm / s if n > 1 else 0.0 for n, s in zip(mask.shape, spacing, strict=True)]
+    smooth = ndimage.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest") > 0.5
+    return np.asarray(smooth) if smooth.any() else mask
+
+
 _FUNCTIONS: dict[str, Callable[[np.ndarray, Sequence[float], float], np.ndarray]] = {
     "largest_component": lambda mask, spacing, value: largest_component(mask),
     "min_component": min_component,
+    "min_voxels": lambda mask, spacing, value: min_voxels(mask, value),
     "fill_holes": lambda mask, spacing, value: fill_holes(mask),
     "closing": closing,
     "opening": opening,
+    "gaussian": gaussian,
 }
 
 
@@ -268,61 +231,3 @@ def addition_table(labels: Labels, scope: str) -> np.ndarray:
         best = first if size[first] == size.min() else int(size.argmin())
         table[index] = best if fits[best] else index
     return table
-
-
-# --- JSON ----------------------------------------------------------------------------------------
-
-
-def rules_json(rules: Rules) -> dict[str, tuple[dict[str, Any], ...]]:
-    """Return rules as JSON primitives: `{"liver": [{"rule": "min_component", "mm3": 50.0}]}`."""
-    return {
-        scope: tuple(
-            {"rule": rule.name} | ({unit: rule.value} if (unit := RULES[rule.name]) else {})
-            for rule in entries
-        )
-        for scope, entries in rules.items()
-        if entries
-    }
-
-
-def read_rules(value: Any, labels: Labels, place: str) -> Rules:
-    """Return what `rules_json` gave; raise CorruptError naming a rule or target at `place`."""
-    if not isinstance(value, Mapping):
-        raise CorruptError("rules are not an object", place=place, expected='{"target": [...]}')
-    rules: dict[str, tuple[Rule, ...]] = {}
-    for scope, entries in value.items():
-        if scope != ALL and scope not in labels.targets:
-            remedy = suggest(scope, labels.names)
-            raise CorruptError(f"rules for an unknown target '{scope}'", place=place, remedy=remedy)
-        if not isinstance(entries, list | tuple):
-            raise CorruptError(f"rules of '{scope}' are not a list", place=place)
-        rules[scope] = tuple(_read_rule(entry, scope, place) for entry in entries)
-    if not labels.exclusive:
-        return rules
-    if any(rule.name == "threshold" for entries in rules.values() for rule in entries):
-        fact, expected = "a threshold for exclusive targets", "overlapping targets"
-        raise CorruptError(fact, place=place, expected=expected)
-    return rules
-
-
-def _read_rule(entry: Any, scope: str, place: str) -> Rule:
-    name = entry.get("rule") if isinstance(entry, Mapping) else None
-    if name not in RULES:
-        remedy = suggest(str(name), RULES)
-        raise CorruptError(f"unknown rule '{name}' of '{scope}'", place=place, remedy=remedy)
-    if scope == ALL and name not in COMPONENT_RULES:
-        raise CorruptError(f"'{name}' for all targets together", place=place,
-                           expected=" or ".join(COMPONENT_RULES))  # fmt: skip
-    unit = RULES[name]
-    if set(entry) != ({"rule", unit} if unit else {"rule"}):
-        expected = f'{{"rule": "{name}"' + (f', "{unit}": number}}' if unit else "}")
-        raise CorruptError(f"rule of '{scope}': {dict(entry)}", place=place, expected=expected)
-    if unit is None:
-        return Rule(name)
-    number = entry[unit]
-    most = 1.0 if unit == "probability" else math.inf
-    good = isinstance(number, int | float) and not isinstance(number, bool) and 0 < number < most
-    if not good:
-        expected = "between 0 and 1" if most == 1.0 else "a positive number"
-        raise CorruptError(f"{name} of '{scope}': {number!r}", place=place, expected=expected)
-    return Rule(name, float(number))

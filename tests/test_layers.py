@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
     0: "image labels case_files dataset dataset_json plan card config presets results workspace"
-    " files errors registry stopping dicom_files members usual",
+    " files errors registry rules stopping dicom_files members usual",
     1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks"
     " dicom dicom_slices pipes probabilities children",
     2: "preprocessing postprocess bundle bundle_writer card_text phantom contours",

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from autoseg.errors import CorruptError
 from autoseg.labels import Labels
 from autoseg.postprocess import (
-    ALL,
-    Rule,
     addition_table,
     apply_rules,
     closing,
-    describe_rules,
     fill_holes,
-    in_order,
+    gaussian,
     largest_component,
     min_component,
+    min_voxels,
     opening,
-    read_rules,
     removal_table,
-    rules_json,
-    thresholds,
 )
+from autoseg.rules import ALL, Rule, in_order
 
 ONE_MM = (1.0, 1.0, 1.0)
 EXCLUSIVE = Labels({"liver": (1,), "spleen": (2,)})
@@ -107,6 +103,22 @@ def test_opening_shrinks_closing_grows_and_both_are_idempotent(radius):
     assert np.array_equal(opening(opened, (1.5, 1.0, 0.8), radius), opened)
 
 
+def test_small_components_may_be_counted_in_voxels():
+    mask = boxes((1, 3, 9), ((0, 0, 0), (1, 1, 3)), ((0, 0, 5), (1, 2, 7)))  # 3 and 4 voxels
+    assert np.array_equal(min_voxels(mask, 4), boxes((1, 3, 9), ((0, 0, 5), (1, 2, 7))))
+    assert np.array_equal(min_voxels(mask, 3), mask)
+
+
+def test_blurring_is_scipy_s_in_millimetres_and_never_removes_everything():
+    mask = boxes((6, 12, 12), ((1, 2, 2), (5, 10, 10)), ((0, 0, 11), (1, 1, 12)))
+    expected = ndimage.gaussian_filter(mask.astype(float), (0.5, 1.0, 2.0), mode="nearest") > 0.5
+    assert np.array_equal(gaussian(mask, (4.0, 2.0, 1.0), 2.0), expected)
+    speck = boxes((5, 5, 5), ((2, 2, 2), (3, 3, 3)))
+    assert gaussian(speck, ONE_MM, 1.0) is speck
+    flat = boxes((1, 9, 9), ((0, 2, 2), (1, 7, 7)))
+    assert gaussian(flat, (5.0, 1.0, 1.0), 1.0).sum() == flat.sum() - 4  # its corners go
+
+
 def test_what_is_removed_falls_back_to_what_it_still_is():
     assert removal_table(EXCLUSIVE, "liver").tolist() == [0, 0, 2]
     assert removal_table(REGIONS, "tumour").tolist() == [0, 1, 1]
@@ -167,42 +179,3 @@ def test_the_order_is_that_of_the_stages_not_of_the_mapping():
         "* min component 5 mm3", "spleen largest component", "liver fill holes",
         "spleen closing 1 mm",
     ]  # fmt: skip
-
-
-def test_rules_survive_json_and_are_said_in_words():
-    rules = {ALL: (Rule("largest_component"),), "spleen": (Rule("min_component", 50.0),)}
-    stored = rules_json(rules)
-    assert stored["spleen"] == ({"rule": "min_component", "mm3": 50.0},)
-    assert read_rules(stored, EXCLUSIVE, "best.json") == rules
-    words = "all targets: largest component; spleen: min component 50 mm3"
-    assert describe_rules(rules) == words
-
-
-def test_thresholds_are_for_the_decoder():
-    rules = read_rules({"tumour": [{"rule": "threshold", "probability": 0.3}]}, REGIONS, "x")
-    assert thresholds(rules, REGIONS) == (0.5, 0.3)
-    assert thresholds({}, REGIONS) is None
-    label_map = np.ones((1, 2, 2), dtype=np.uint8)
-    assert apply_rules(label_map, ONE_MM, REGIONS, rules) is label_map
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ([], "not an object"),
-        ({"livr": []}, "unknown target 'livr'"),
-        ({"liver": {"rule": "fill_holes"}}, "are not a list"),
-        ({"liver": ["fill_holes"]}, "unknown rule 'None'"),
-        ({"liver": [{"rule": "fill_hole"}]}, "unknown rule 'fill_hole' of 'liver'"),
-        ({"*": [{"rule": "fill_holes"}]}, "for all targets together"),
-        ({"liver": [{"rule": "closing"}]}, "rule of 'liver'"),
-        ({"liver": [{"rule": "closing", "mm3": 2}]}, "rule of 'liver'"),
-        ({"liver": [{"rule": "closing", "mm": -1}]}, "closing of 'liver': -1"),
-        ({"liver": [{"rule": "closing", "mm": True}]}, "closing of 'liver': True"),
-        ({"liver": [{"rule": "threshold", "probability": 0.4}]}, "exclusive targets"),
-    ],
-)
-def test_a_wrong_rule_is_named(value, message):
-    with pytest.raises(CorruptError, match=message.replace("*", r"\*")) as caught:
-        read_rules(value, EXCLUSIVE, "models/X/best.json")
-    assert caught.value.place == "models/X/best.json"

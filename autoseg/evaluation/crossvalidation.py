@@ -31,9 +31,9 @@ from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.image import Geometry
 from autoseg.labels import Labels
 from autoseg.members import is_full, is_member, split_member
-from autoseg.postprocess import describe_rules, rules_json
 from autoseg.preprocessing.native import read_native
 from autoseg.results import SKIPPED, CaseScores, Choice, RuleTrial, Summary
+from autoseg.rules import describe_rules, rules_json
 
 
 @dataclass(frozen=True)

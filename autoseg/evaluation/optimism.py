@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from autoseg.evaluation.select import foreground_dice
-from autoseg.postprocess import Rules
 from autoseg.results import CaseScores, Estimate
+from autoseg.rules import Rules
 
 PARTS = 5  # of the patients of a single fold
 

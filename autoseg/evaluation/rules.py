@@ -3,7 +3,7 @@
 Tried in the order of application, which is that of their cost but for the first, each on top of
 what was adopted before:
 
-0. for overlapping targets whose scores were kept: other probabilities than 0.5;
+0. for overlapping targets, or a single one, whose scores were kept: other probabilities than 0.5;
 1. the largest component of all targets together, then of each target, or a smallest size of its
    components: from the component tables;
 2. holes filled, target by target;
@@ -33,10 +33,11 @@ from autoseg.evaluation.components import (
 from autoseg.io import read_labels
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
-from autoseg.postprocess import ALL, Rule, Rules, apply_rules, thresholds
+from autoseg.postprocess import apply_rules
 from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.npz import read_label_map
 from autoseg.results import RuleTrial
+from autoseg.rules import ALL, Rule, Rules, may_have_thresholds, thresholds
 
 MARGIN = 0.001  # of mean Dice: less is not worth a rule, nor a second model
 MOST_SIZES = 20  # smallest sizes that are tried for one target
@@ -150,7 +151,7 @@ class _Stage:
 
 def _stages(data: Measured) -> Iterator[_Stage]:
     names = data.labels.names
-    if data.decode is not None and not data.labels.exclusive:
+    if data.decode is not None and may_have_thresholds(data.labels):
         yield _Stage(names, tuple(Rule("threshold", p) for p in PROBABILITIES))
     if len(names) > 1:
         yield _Stage((ALL,), None)

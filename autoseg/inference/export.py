@@ -46,6 +46,14 @@ class Band:
 Bands = tuple[Band, Band, Band]
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """How scores become labels: the largest of them wins, or each is held against its limit."""
+
+    written: np.ndarray  # (channels,) label values
+    limits: tuple[float, ...] | None  # (channels,); None: the largest wins
+
+
 def decode_restored(scores: Tensor, frame: Frame, labels: Labels) -> np.ndarray:
     """Return the label map (Z, Y, X) on the source grid of prepared `scores` (channels, z, y, x).
 
@@ -63,21 +71,22 @@ def decode_mean(
     """Return the label map (Z, Y, X) of several models' scores of one scan.
 
     One member: its logits decide. Several: the mean of their probabilities. `thresholds` (K,) are
-    the probabilities above which overlapping targets are present; None: 0.5. All frames are of the
-    same scan, with the same orientation, axis order and box; each has its own prepared grid. Scores
-    may be of any floating type; arithmetic is float32.
+    the probabilities above which overlapping targets, or a single exclusive one, are present; None:
+    0.5. All frames are of the same scan, with the same orientation, axis order and box; each has
+    its own prepared grid. Scores may be of any floating type; arithmetic is float32.
     """
+    decision = _decision_of(labels, thresholds, alone=len(members) == 1)
+    if labels.exclusive and decision.limits is not None:
+        # A softmax of two is a sigmoid of their difference.
+        members = [(scores[1:].float() - scores[:1], own) for scores, own in members]
     frame, device, sources = _sources_of(members, labels)
-    limits = list(thresholds or [0.5] * len(labels.names))
-    if len(sources) == 1:
-        limits = [math.log(p / (1 - p)) for p in limits]
     label_map = np.empty(frame.cropped_shape, dtype=labels.dtype)
 
     def decode(bands: Sequence[Bands]) -> None:
         with torch.inference_mode():
-            targets = _targets(sources, bands, labels, limits)
+            targets = _targets(sources, bands, decision)
             where = tuple(band.rows for band in bands[0])
-            label_map[where] = _decide(targets, labels, limits)
+            label_map[where] = _decide(targets, decision)
 
     places = zip(*(source.blocks() for source in sources), strict=True)
     _run(decode, places, device)
@@ -103,7 +112,7 @@ def restore_probabilities(
         if any(start >= stop for start, stop in overlap):
             return
         with torch.inference_mode():
-            block = _mean_probability(sources, bands, labels)
+            block = _mean_probability(sources, bands, labels.exclusive)
         there, here = (
             tuple(
                 slice(start - o, stop - o) for (start, stop), o in zip(overlap, origin, strict=True)
@@ -115,6 +124,16 @@ def restore_probabilities(
         out[(slice(None), *there)] = part.cpu().numpy()
 
     _run(put, zip(*(source.blocks() for source in sources), strict=True), device)
+
+
+def _decision_of(labels: Labels, thresholds: Sequence[float] | None, alone: bool) -> _Decision:
+    """Return how to decide; limits are logits where one model is `alone`, else probabilities."""
+    if labels.exclusive and (thresholds is None or len(labels.names) > 1):
+        return _Decision(labels.written, None)
+    limits = tuple(thresholds or [0.5] * len(labels.names))
+    if alone:
+        limits = tuple(math.log(p / (1 - p)) for p in limits)
+    return _Decision(labels.written[1:] if labels.exclusive else labels.written, limits)
 
 
 def _sources_of(
@@ -150,18 +169,18 @@ def _run(
 
 
 def _targets(
-    sources: Sequence[_Source], bands: Sequence[Bands], labels: Labels, limits: Sequence[float]
+    sources: Sequence[_Source], bands: Sequence[Bands], decision: _Decision
 ) -> Iterator[tuple[int, Tensor | None]]:
     """Yield the channels that may be present in a block, ascending, with their scores (z, y, x).
 
     A single one that is present everywhere comes without scores.
     """
     if len(sources) > 1:
-        yield from enumerate(_mean_probability(sources, bands, labels))
+        yield from enumerate(_mean_probability(sources, bands, decision.limits is None))
         return
     scores = sources[0].cut(bands[0])
-    present = _rivals(scores) if labels.exclusive else _above(scores, limits)
-    if labels.exclusive and len(present) == 1:
+    present = _rivals(scores) if decision.limits is None else _above(scores, decision.limits)
+    if decision.limits is None and len(present) == 1:
         yield present[0], None
         return
     for channel in present:
@@ -192,9 +211,7 @@ def _above(scores: Tensor, limits: Sequence[float]) -> list[int]:
     return [k for k, limit in enumerate(limits) if highest[k] > limit - DOUBT]
 
 
-def _decide(
-    targets: Iterator[tuple[int, Tensor | None]], labels: Labels, limits: Sequence[float]
-) -> np.ndarray:
+def _decide(targets: Iterator[tuple[int, Tensor | None]], decision: _Decision) -> np.ndarray:
     """Return the labels of a block, or one for all of it, from scores of ascending channels."""
     # Channels ascend, so the one that counts last is the largest that ever won: a maximum, which is
     # several times faster than filling where a mask is set.
@@ -202,9 +219,9 @@ def _decide(
     winner: Tensor | None = None
     for channel, score in targets:
         if score is None:
-            return labels.written[channel]
-        if not labels.exclusive:
-            won = _numbered(score > limits[channel], channel + 1)
+            return decision.written[channel]
+        if decision.limits is not None:
+            won = _numbered(score > decision.limits[channel], channel + 1)
         elif best is None:
             best, won = score.clone(), _numbered(torch.ones_like(score, dtype=torch.bool), channel)
         else:
@@ -212,7 +229,7 @@ def _decide(
             won = _numbered(score > best, channel)
             torch.maximum(best, score, out=best)
         winner = won if winner is None else _larger(winner, won)
-    values = labels.written if labels.exclusive else np.insert(labels.written, 0, 0)
+    values = decision.written if decision.limits is None else np.insert(decision.written, 0, 0)
     if winner is None:
         return values[0]
     return np.asarray(values[winner.cpu().numpy()])
@@ -231,12 +248,14 @@ def _larger(one: Tensor, other: Tensor) -> Tensor:
     return torch.maximum(one.to(torch.int16), other.to(torch.int16))
 
 
-def _mean_probability(sources: Sequence[_Source], bands: Sequence[Bands], labels: Labels) -> Tensor:
+def _mean_probability(
+    sources: Sequence[_Source], bands: Sequence[Bands], exclusive: bool
+) -> Tensor:
     """Return the mean of the sources' probabilities (channels, z, y, x) in a block."""
     total: Tensor | None = None
     for source, own in zip(sources, bands, strict=True):
         logits = torch.stack([restored(channel, own) for channel in source.cut(own)])
-        chances = logits.softmax(0) if labels.exclusive else logits.sigmoid()
+        chances = logits.softmax(0) if exclusive else logits.sigmoid()
         total = chances if total is None else total.add_(chances)
     assert total is not None
     return total.div_(len(sources))

@@ -17,15 +17,17 @@ from autoseg.device import pick_device
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.image import Geometry, Image
 from autoseg.inference.array_predictor import ArrayPredictor, build_predictor
-from autoseg.inference.export import decode_restored
+from autoseg.inference.export import decode_mean, decode_restored
 from autoseg.inference.localise import predict_localised
 from autoseg.inference.probabilities import whole_probabilities
 from autoseg.labels import Labels
 from autoseg.networks import build_network
+from autoseg.postprocess import apply_rules
 from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.guard import look_at_labels, look_at_scan, worth_telling
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
+from autoseg.rules import Rules, parse_rules, thresholds
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +112,8 @@ class Predictor:
 
         `folds` are those that are averaged (None: every trained one, or those that are loaded);
         `settings` are what follows `--set` on the command line: "mirror=off", "step=0.75",
-        "precision=bfloat16". Precision is float32 unless that says otherwise.
+        "precision=bfloat16", "rules=liver:largest_component". Precision is float32 and no rules
+        are applied unless that says otherwise.
         """
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(Path(bundle), folds, trust)
@@ -120,6 +123,8 @@ class Predictor:
         self.bundle = bundle
         self._trust = trust
         config = override(PredictConfig(speed=speed), settings)
+        rules = "none" if config.rules == "best" else config.rules  # a bundle alone has none
+        self._rules = parse_rules(rules, bundle.plan.labels)
         self._stages = load_stages(bundle, config, pick_device(device))
 
     def __call__(
@@ -135,7 +140,7 @@ class Predictor:
         nothing but zeros gets zeros. A picture has Z = 1.
         """
         image = _image_of(array, spacing, direction)
-        return predict_image(self._stages, self.bundle, image, self._trust)
+        return predict_image(self._stages, self.bundle, image, self._trust, self._rules)
 
     def probabilities(
         self,
@@ -177,8 +182,9 @@ def predict_image(
     bundle: Bundle,
     image: Image,
     trust: bool = False,
+    rules: Rules | None = None,
 ) -> np.ndarray:
-    """Return the label map (Z, Y, X) of `image` (C, Z, Y, X) on its own grid.
+    """Return the label map (Z, Y, X) of `image` (C, Z, Y, X) on its own grid, after `rules`.
 
     `stages` are the predictors of `bundle.stages`.
     """
@@ -188,7 +194,9 @@ def predict_image(
         return np.zeros(image.geometry.shape, labels.dtype)
     _warn_unlike(bundle, image)
     scores, frame, _ = run_stages(stages, prepared, labels)
-    label_map = decode_restored(scores, frame, labels)
+    rules = rules or {}
+    label_map = decode_mean([(scores, frame)], labels, thresholds(rules, labels))
+    label_map = apply_rules(label_map, image.geometry.spacing, labels, rules)
     after = look_at_labels(label_map, image.geometry, bundle.plan)
     for warning in worth_telling([after] if after else []):
         log.warning("%s", warning)

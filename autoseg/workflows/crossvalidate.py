@@ -25,8 +25,8 @@ from autoseg.hardware import cores
 from autoseg.labels import Labels
 from autoseg.plan import load_plan
 from autoseg.planning.folds import load_folds
-from autoseg.postprocess import read_rules
 from autoseg.results import Summary
+from autoseg.rules import read_rules
 from autoseg.workflows.card import record_results
 from autoseg.workspace import Workspace
 

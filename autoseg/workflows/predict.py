@@ -24,7 +24,7 @@ from autoseg.files import check_writable, locked
 from autoseg.inference.effort import efforts
 from autoseg.inference.speed import describe_speed, settle
 from autoseg.parallel import Outcome
-from autoseg.postprocess import describe_rules
+from autoseg.rules import describe_rules, parse_rules
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training.budget import parse_budget
 from autoseg.workflows.predict_choice import choose_models
@@ -105,9 +105,10 @@ def predict(
         bundles=bundles,
         trust=trust,
     )
-    if config.rules == "none":
-        chosen = dataclasses.replace(chosen, rules={})
-    plan, channels = chosen.models[0].plan, len(chosen.models[0].plan.channels)
+    plan = chosen.models[0].plan
+    if config.rules != "best":
+        chosen = dataclasses.replace(chosen, rules=parse_rules(config.rules, plan.labels))
+    channels = len(plan.channels)
     places = [images] if isinstance(images, Path) else list(images)
     cases = find_inputs(places, output, channels, plan.file_ending, write)
     check_headers(cases, channels)
@@ -157,7 +158,8 @@ def _announce(task: Task) -> None:
     budget = "" if task.budget_s is None else f"at most {task.budget_s:.3g} s a case, and "
     log.info("%s%s", budget, describe_speed(task.config))
     if task.chosen.rules:
-        log.info("rules (best.json): %s", describe_rules(task.chosen.rules))
+        source = "best.json" if task.config.rules == "best" else "as asked"
+        log.info("rules (%s): %s", source, describe_rules(task.chosen.rules))
 
 
 def _predict_file(task: Task, case: Case, stop: StopRequest, overwrite: bool) -> dict[str, Any]:

@@ -32,10 +32,11 @@ from autoseg.inference.probabilities import (
 from autoseg.io import read_case, read_labels, write_labels
 from autoseg.parallel import Outcome, overlapped
 from autoseg.plan import Plan
-from autoseg.postprocess import Rules, apply_rules, thresholds
+from autoseg.postprocess import apply_rules
 from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
+from autoseg.rules import Rules, thresholds
 from autoseg.stopping import StopRequest
 from autoseg.workflows.predict_budget import Budget, WithinBudget
 from autoseg.workflows.predict_dicom import write_object

@@ -12,8 +12,8 @@ from autoseg.bundle import BundleInfo, describe, open_bundle
 from autoseg.errors import UsageError, suggest
 from autoseg.files import from_json, read_json
 from autoseg.plan import PRESET
-from autoseg.postprocess import Rules, read_rules
 from autoseg.results import Choice
+from autoseg.rules import Rules, read_rules
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)

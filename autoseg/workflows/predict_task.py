@@ -14,7 +14,7 @@ from autoseg.config import PredictConfig
 from autoseg.dataset import Case
 from autoseg.files import to_json
 from autoseg.inference.effort import Effort
-from autoseg.postprocess import rules_json
+from autoseg.rules import rules_json
 from autoseg.workflows.predict_choice import Chosen
 from autoseg.workflows.predict_inputs import LOSSY_ENDINGS
 

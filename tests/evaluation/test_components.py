@@ -7,7 +7,8 @@ import pytest
 
 from autoseg.evaluation.components import count, counts_with, counts_without, tabulate
 from autoseg.labels import Labels
-from autoseg.postprocess import ALL, Rule, apply_rules
+from autoseg.postprocess import apply_rules
+from autoseg.rules import ALL, Rule
 
 EXCLUSIVE = Labels({"liver": (1,), "spleen": (2,)})
 REGIONS = Labels({"kidney": (1, 2), "tumour": (2,)})

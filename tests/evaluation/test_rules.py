@@ -11,9 +11,10 @@ from autoseg.evaluation import rules as module
 from autoseg.evaluation.rules import Measured, PredictedCase, component_candidates, search_rules
 from autoseg.files import write_atomically
 from autoseg.labels import Labels
-from autoseg.postprocess import ALL, Rule, apply_rules
+from autoseg.postprocess import apply_rules
 from autoseg.preprocessing.native import write_native
 from autoseg.preprocessing.npz import write_npz
+from autoseg.rules import ALL, Rule
 
 LABELS = Labels({"liver": (1,), "spleen": (2,)})
 SHAPE = (8, 16, 16)

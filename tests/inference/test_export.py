@@ -183,3 +183,21 @@ def test_thresholds_are_probabilities_whatever_the_number_of_models(members):
     by_default = decode_mean([(logits, frame)] * members, OVERLAPPING)
     same = decode_mean([(logits, frame)] * members, OVERLAPPING, (0.5, 0.5))
     assert np.array_equal(by_default, same)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_single_target_is_held_against_a_probability(members):
+    single = Labels({"tumour": (255,)})
+    frame = make_frame((4, 5, 6), (4, 5, 6), margin=0)
+    logits = torch.from_numpy(np.random.default_rng(2).normal(0, 1, (2, 4, 5, 6)).astype("f4"))
+    chance = logits.softmax(0)[1].numpy()
+    sizes = []
+    for limit in (0.2, 0.5, 0.8):
+        found = decode_mean([(logits, frame)] * members, single, (limit,))
+        assert np.array_equal(found, frame.turn_back(np.where(chance > limit, 255, 0)))
+        sizes.append(int((found > 0).sum()))
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert np.array_equal(
+        decode_mean([(logits, frame)] * members, single, (0.5,)),
+        decode_mean([(logits, frame)] * members, single),
+    )

@@ -64,6 +64,17 @@ def test_the_network_of_a_training_is_not_touched(bundle_folder: Path):
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_rules_that_are_asked_for_change_the_label_map(bundle_folder: Path):
+    array = random_image((8, 26, 20))
+    plain = Predictor(bundle_folder, "cpu", settings=["rules=none"])(array, (1.0, 1.0, 1.0))
+    value = int(plain.max())
+    name = Predictor(bundle_folder, "cpu").bundle.plan.labels.names[value - 1]
+    settings = [f"rules={name}:min_voxels:1000000"]
+    ruled = Predictor(bundle_folder, "cpu", settings=settings)(array, (1.0, 1.0, 1.0))
+    assert value > 0
+    assert np.array_equal(ruled, np.where(plain == value, 0, plain))
+
+
 def test_mirroring_follows_the_training(bundle_folder: Path):
     bundle = load_bundle(bundle_folder, ["0"])
     networks = load_networks(bundle)

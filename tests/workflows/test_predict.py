@@ -274,12 +274,27 @@ def test_rules_of_best_json_are_followed_said_and_can_be_left_out(
     assert predict(workspace, images, tmp_path / "b", configuration="3d_fullres")["rules"] == {}
 
 
+def test_rules_of_one_s_own_are_applied_said_and_noted(workspace, images, tmp_path, caplog):
+    caplog.set_level("INFO", "autoseg")
+    predict(workspace, images, tmp_path / "plain")
+    before = read_labels(tmp_path / "plain" / "case_0.nii.gz").array
+    value = int(before.max())
+    name = ("anterior", "posterior")[value - 1]
+    settings = [f"rules={name}:min_voxels:1e6"]
+    manifest = predict(workspace, images, tmp_path / "out", settings=settings)
+    assert manifest["rules"] == {name: [{"rule": "min_voxels", "voxels": 1e6}]}
+    assert f"rules (as asked): {name}: min voxels 1e+06" in caplog.text
+    after = read_labels(tmp_path / "out" / "case_0.nii.gz").array
+    assert np.array_equal(np.where(before == value, 0, before), after)
+
+
 def test_wrong_rules_are_answered_before_anything_is_loaded(workspace, images, tmp_path):
     rules = {"anterior": [{"rule": "closing", "mm": "two"}]}
     write_json(workspace.best("TOY"), Choice(("3d_fullres-S",), {}, (), rules))
     with pytest.raises(CorruptError, match="closing of 'anterior'"):
         predict(workspace, images, tmp_path / "out")
-    with pytest.raises(UsageError, match="rules mine"):
+    workspace.best("TOY").unlink()
+    with pytest.raises(UsageError, match="--set rules=mine"):
         predict(workspace, images, tmp_path / "out", settings=["rules=mine"])
     assert not (tmp_path / "out").exists()
 
