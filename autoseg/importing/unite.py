@@ -43,7 +43,8 @@ def unite(
     """Return the united labels, and what the labels of each data set become.
 
     `renamed` says by data set what its classes, by name or by value or REST, are called in the
-    union; where it says anything of one, it says all. Targets come in the order in which they first appear.
+    union; where it says anything of one, it says all. Targets come in the order in which they
+    first appear.
     Raises UsageError with everything in `renamed` that cannot be meant, and names that are nearly
     the same.
     """
