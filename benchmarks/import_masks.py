@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -30,7 +30,7 @@ from autoseg.training.loader import make_batch
 from autoseg.training.sampling import make_pool
 from autoseg.workspace import Workspace
 
-DATASET, ROUNDS, BATCHES, WARM = "TS", 7, 200, 20
+DATASET, ROUNDS, BATCHES = "TS", 7, 40
 BATCHES_OF = {"2d": (8, (1, 256, 256)), "3d_fullres": (2, (28, 80, 80))}
 
 
@@ -45,57 +45,54 @@ def main() -> None:
         source = workspace / "source"
         shutil.copytree(subject, source / subject.name)
         words = ("-d", DATASET, "-w", workspace)
-        brought, _ = measure(
-            autoseg("import", *words, "--layout", "totalsegmentator", "--src", source)
-        )
+        layout = ("--layout", "totalsegmentator", "--src", source)
+        brought, _ = measure(autoseg("import", *words, *layout))
         measure(autoseg("plan", *words, "--only", *BATCHES_OF))
-        count = len(files)
-        print("| what | seconds | peak GB |\n|---|---|---|")
-        cost = f"{brought.wall_s:.2f} | {brought.peak_gb:.2f}"
-        print(f"| {count - 1} masks into one label map | {cost} |")
-        read = {
-            "autoseg": timed(lambda: [read_image(path) for path in files]),
-            "SimpleITK": timed(lambda: [sitk.ReadImage(str(path)) for path in files]),
+        deeds: dict[str, Callable[[], object]] = {
+            "autoseg": lambda: [read_image(path) for path in files],
+            "SimpleITK": lambda: [sitk.ReadImage(str(path)) for path in files],
         }
-        for reader, seconds in read.items():
-            print(f"| reading the {count} files once, {reader} | {seconds:.4f} | |")
-        for configuration, (batch, patch) in BATCHES_OF.items():
-            seconds = seconds_a_batch(Workspace(workspace), configuration, batch, patch)
-            times = " and ".join(f"1/{all_files / seconds:.0f}" for all_files in read.values())
-            shown = "x".join(map(str, patch))
-            print(f"| a batch of {batch}, {shown}, {configuration} | {seconds:.5f} ({times}) | |")
+        for configuration in BATCHES_OF:
+            deeds[configuration] = batch_of(Workspace(workspace), configuration)
+        seconds = alternated(deeds)
+    print("| what | seconds | peak GB |\n|---|---|---|")
+    cost = f"{brought.wall_s:.2f} | {brought.peak_gb:.2f}"
+    print(f"| {len(files) - 1} masks into one label map | {cost} |")
+    for reader in ("autoseg", "SimpleITK"):
+        print(f"| reading the {len(files)} files once, {reader} | {seconds[reader]:.4f} | |")
+    for configuration, (batch, patch) in BATCHES_OF.items():
+        one = seconds[configuration]
+        ratios = f"1/{seconds['autoseg'] / one:.0f} and 1/{seconds['SimpleITK'] / one:.0f}"
+        shown = f"a batch of {batch}, {'x'.join(map(str, patch))}, {configuration}"
+        print(f"| {shown} | {one:.5f} ({ratios}) | |")
 
 
-def seconds_a_batch(
-    workspace: Workspace, configuration: str, batch: int, patch: tuple[int, ...]
-) -> float:
-    """Return the median time of a batch, read from the prepared data and cut out."""
+def batch_of(workspace: Workspace, configuration: str) -> Callable[[], object]:
+    """Return a function that makes the next batch of the prepared data, not augmented."""
     prepared = workspace.prepared(DATASET)
     plan = load_plan(prepared / "plan.json")
-    cases = [open_prepared(prepared / configuration, next(iter(prepared.glob("labels/*"))).stem)]
+    cases = [open_prepared(prepared / configuration, next(prepared.glob("labels/*.npz")).stem)]
+    batch, patch = BATCHES_OF[configuration]
     config = TrainConfig(batch_size=batch, patch_size=patch)
-    design, pool = (
-        plan.configuration(configuration).design("S"),
-        make_pool(cases, plan.labels, config),
-    )
-    steps = itertools.count()
-
-    def one() -> None:
-        make_batch(cases, pool, design, config, plan.labels, next(steps), augment=False)
-
-    for _ in range(WARM):
-        one()
-    return timed(one, BATCHES)
+    pool = make_pool(cases, plan.labels, config)
+    design, steps = plan.configuration(configuration).design("S"), itertools.count()
+    return lambda: make_batch(cases, pool, design, config, plan.labels, next(steps), augment=False)
 
 
-def timed(deed: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Return the median of how many seconds `deed` takes."""
-    seconds = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        deed()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+def alternated(deeds: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the median seconds of each deed, batches many times a round, after one untimed round.
+
+    They take turns, so that other jobs of the machine slow all of them down.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in deeds}
+    for _ in range(ROUNDS + 1):
+        for name, deed in deeds.items():
+            times = BATCHES if name in BATCHES_OF else 1
+            begin = time.perf_counter()
+            for _ in range(times):
+                deed()
+            seconds[name].append((time.perf_counter() - begin) / times)
+    return {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
 
 
 if __name__ == "__main__":
