@@ -49,6 +49,10 @@ class Workspace:
         """`models/SEGTHOR/3d_fullres-M/run/fold_0`: resume state, history, log, validation."""
         return self.model(dataset, configuration, size) / "run" / f"fold_{fold}"
 
+    def search(self, dataset: str, name: str) -> Path:
+        """`models/SEGTHOR/search/3d_fullres-M`: the trials of a search, and what came of it."""
+        return self.models(dataset) / "search" / name
+
     def best(self, dataset: str) -> Path:
         """`models/SEGTHOR/best.json`: the chosen configuration or ensemble, and the rules."""
         return self.models(dataset) / "best.json"

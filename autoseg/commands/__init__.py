@@ -22,6 +22,7 @@ from autoseg.commands import (
     overlay,
     plan,
     predict,
+    search,
     statistics,
     train,
     verify,
@@ -42,6 +43,9 @@ COMMANDS = {
         "check the data, plan networks from them, prepare them", plan.add_options, plan.run
     ),
     "train": Command("train one fold and evaluate it", train.add_options, train.run),
+    "search": Command(
+        "try settings of a training, name the best ones", search.add_options, search.run
+    ),
     "predict": Command("segment new images", predict.add_options, predict.run),
     "ensemble": Command(
         "average probabilities that several runs saved", ensemble.add_options, ensemble.run

@@ -15,7 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a new folder for data, model and picture (default: autoseg_demo)",
     )  # fmt: skip
     parser.add_argument(
-        "--budget", default="150s", metavar="LENGTH", help="of the training (default: 150s)"
+        "--budget", default="150s", metavar="LENGTH", help="of the training (default: 150s; toy: 4epochs of 50 steps)"
     )
 
 

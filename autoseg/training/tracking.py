@@ -142,8 +142,11 @@ def _number(value: float | None, form: str, missing: str = "-") -> str:
 
 
 @contextlib.contextmanager
-def log_file(path: Path) -> Iterator[None]:
-    """Append everything autoseg logs, from INFO on, to `path` while the block runs."""
+def log_file(path: Path, alone: bool = False) -> Iterator[None]:
+    """Append everything autoseg logs, from INFO on, to `path` while the block runs.
+
+    With `alone` nobody else hears it.
+    """
     logger = logging.getLogger("autoseg")
     handler = _QuietFileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -151,11 +154,13 @@ def log_file(path: Path) -> Iterator[None]:
     level = logger.level
     if logger.getEffectiveLevel() > logging.INFO:
         logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    others, propagate = logger.handlers, logger.propagate
+    logger.handlers = [handler] if alone else [*others, handler]
+    logger.propagate = propagate and not alone
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.handlers, logger.propagate = others, propagate
         logger.setLevel(level)
         with contextlib.suppress(OSError):
             handler.close()

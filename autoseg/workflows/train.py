@@ -105,7 +105,7 @@ def _at_work(
         def begin() -> None:
             stack.enter_context(locked(order.run, command))
             if overwrite:
-                _move_aside(order.run)
+                move_aside(order.run)
             stack.enter_context(log_file(order.run / "log.txt"))
 
         ranks.decide(begin)
@@ -147,8 +147,8 @@ def _check_seed(order: Order) -> None:
         )
 
 
-def _move_aside(run: Path) -> None:
-    """Move what lies in the run folder, except its lock, to `fold_0.bak-<time>`."""
+def move_aside(run: Path) -> None:
+    """Move what lies in a run's folder, except its lock, to `fold_0.bak-<time>`."""
     content = [path for path in run.iterdir() if path.name != ".autoseg.lock"]
     if not content:
         return

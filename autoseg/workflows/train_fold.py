@@ -64,6 +64,7 @@ from autoseg.workflows.ranks import (
     warn_different_weights,
 )
 from autoseg.workflows.train_report import (
+    Watch,
     draw,
     introduce,
     make_report,
@@ -77,9 +78,16 @@ log = logging.getLogger(__name__)
 
 
 def train_fold(
-    order: Order, started: float, stop: StopRequest, ranks: Ranks = ALONE
+    order: Order,
+    started: float,
+    stop: StopRequest,
+    ranks: Ranks = ALONE,
+    watch: Watch | None = None,
 ) -> Summary | None:
-    """Train one fold from its beginning or its last checkpoint, save its weights, validate them."""
+    """Train one fold from its beginning or its last checkpoint, save its weights, validate them.
+
+    `watch` is told of every epoch, and may raise to end the training for good.
+    """
     introduce(order)
     introduce_ranks(order, ranks)
     ours, held_out = open_cases(order, order.cases, ranks)
@@ -127,7 +135,7 @@ def train_fold(
             Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
             Keeper(order.resume) if ranks.first else NoKeeper(order.resume),
             stop,
-            make_report(order, decision, training, trackers, ranks),
+            make_report(order, decision, training, trackers, ranks, watch),
             facts_of(order, decision),
         )
         if training.length.steps != decision.length.steps:

@@ -1,4 +1,4 @@
-"""What a fold says and draws while it is trained; none of it can stop the training."""
+"""What a fold says and draws while it is trained; only who watches it may stop the training."""
 
 from __future__ import annotations
 
@@ -95,12 +95,21 @@ def _introduce_mirroring(labels: Labels) -> None:
 
 
 Report = Callable[[Sequence[Epoch]], None]
+Watch = Callable[[Epoch, float], None]  # the last epoch, the progress of the training from 0 to 1
 
 
 def make_report(
-    order: Order, decision: Decision, training: Training, trackers: Trackers, ranks: Ranks
+    order: Order,
+    decision: Decision,
+    training: Training,
+    trackers: Trackers,
+    ranks: Ranks,
+    watch: Watch | None = None,
 ) -> Report:
-    """Return what is done after every epoch, on the first rank; none of it can stop a training."""
+    """Return what is done after every epoch, on the first rank.
+
+    Nothing but `watch` can stop a training, by raising.
+    """
     if not ranks.first:
         return lambda history: None
     reporter = Reporter(order.run)
@@ -109,6 +118,8 @@ def make_report(
         reporter(history)
         trackers.log(history[-1].step, history_rows(history[-1:])[0])
         keep_snapshot(order, decision, training)
+        if watch is not None:
+            watch(history[-1], training.length.progress(training.step))
 
     return report
 
