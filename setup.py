@@ -33,7 +33,7 @@ setup(
         "dicom": ["pydicom", "highdicom"],
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "track": ["tensorboard", "wandb>=0.31", "mlflow"],
-        "search": ["optuna"],
+        "search": ["optuna>=4"],
         "cluster": ["distributed", "dask-jobqueue"],
         "networks": ["monai"],
         # ruff's version decides the format; the others are oracles in tests, or tested.
@@ -46,6 +46,7 @@ setup(
             "surface-distance",
             "pydicom",
             "highdicom",
+            "optuna",
             "batchgenerators",
             "onnx",
             "onnxscript",

@@ -23,6 +23,7 @@ _HOMES = {
     "check": "autoseg.workflows.check:check",
     "plan_dataset": "autoseg.workflows.plan:plan",
     "train": "autoseg.workflows.train:train",
+    "search": "autoseg.workflows.search:search",
     "predict": "autoseg.workflows.predict:predict",
     "ensemble": "autoseg.workflows.ensemble:ensemble",
     "evaluate": "autoseg.workflows.evaluate:evaluate",

@@ -1,8 +1,8 @@
 """Phantoms: ellipsoids with noise, and the truth about them; for the demo, tests and benchmarks.
 
 CTs with thick slices: a body in air, a liver with a lesion, a spleen. Heads in four MR contrasts: a
-tumour of three parts, one inside the other, each seen best in another channel. All from a random
-generator.
+tumour of three parts, one inside the other, each seen best in another channel. Flat pictures with
+two circles. All from a random generator.
 """
 
 from __future__ import annotations
@@ -88,6 +88,29 @@ def make_tumour(
     return Image(np.maximum(array, 0).astype(np.float32), Geometry(shape)), label_map
 
 
+CIRCLES = {"dark": 1, "bright": 2}
+GREYS, CIRCLE_NOISE = (120.0, 80.0, 160.0), 25.0  # of background, dark and bright circle
+
+
+def make_circles(rng: np.random.Generator, edge: int = 128) -> tuple[Image, np.ndarray]:
+    """Return a flat picture (1, 1, Y, X) uint8 and its label map (1, Y, X) uint8.
+
+    Two circles that do not meet, 1 dark and 2 bright, each with a radius of an eighth of `edge` in
+    pixels or a bit more or less, anywhere in noise.
+    """
+    dark, bright = edge * rng.uniform(0.08, 0.16, 2)
+    while True:
+        ours, theirs = (rng.uniform(r, edge - 1 - r, 2) for r in (dark, bright))
+        if np.linalg.norm(ours - theirs) > dark + bright + 2:
+            break
+    shape = (1, edge, edge)
+    label_map = np.zeros(shape, dtype=np.uint8)
+    for value, centre, radius in ((1, ours, dark), (2, theirs, bright)):
+        label_map[0][_ellipsoid((edge, edge), centre, np.array([radius, radius]))] = value
+    greys = np.take(GREYS, label_map) + rng.normal(0, CIRCLE_NOISE, shape)
+    return Image(np.clip(np.rint(greys), 0, 255).astype(np.uint8)[None], Geometry(shape)), label_map
+
+
 def _ellipsoid(shape: tuple[int, ...], centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
     axes = np.ogrid[tuple(slice(length) for length in shape)]
     distance = sum(((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True))
@@ -104,10 +127,23 @@ def write_phantoms(
 ) -> None:
     """Write one phantom per seed to `folder`/`images` and its label map to `folder`/`labels`."""
     for seed in seeds:
-        image, label_map = make_phantom(np.random.default_rng(seed), shape)
-        name = f"phantom_{seed:02d}{ending}"
-        write_image(folder / images / name, image)
-        write_labels(folder / labels / name, label_map, image.geometry)
+        case = make_phantom(np.random.default_rng(seed), shape)
+        _write_case(folder, images, labels, f"phantom_{seed:02d}{ending}", case)
+
+
+def write_circles(folder: Path, images: str, labels: str, seeds: range) -> None:
+    """Write one picture with circles per seed, and its label map, as PNG files."""
+    for seed in seeds:
+        case = make_circles(np.random.default_rng(seed))
+        _write_case(folder, images, labels, f"circles_{seed:05d}.png", case)
+
+
+def _write_case(
+    folder: Path, images: str, labels: str, name: str, case: tuple[Image, np.ndarray]
+) -> None:
+    image, label_map = case
+    write_image(folder / images / name, image)
+    write_labels(folder / labels / name, label_map, image.geometry)
 
 
 def write_raw(
@@ -118,9 +154,19 @@ def write_raw(
 ) -> None:
     """Write a dataset of `raw/` with `cases` phantoms; `dataset.json` last: then it is complete."""
     write_phantoms(raw, "imagesTr", "labelsTr", range(cases), shape, ending)
+    _describe(raw, "CT", TARGETS, cases, ending)
+
+
+def write_raw_circles(raw: Path, cases: int) -> None:
+    """Write a dataset of `raw/` with `cases` pictures with circles, `dataset.json` last."""
+    write_circles(raw, "imagesTr", "labelsTr", range(cases))
+    _describe(raw, "grey", CIRCLES, cases, ".png")
+
+
+def _describe(raw: Path, channel: str, targets: dict[str, int], cases: int, ending: str) -> None:
     description = {
-        "channel_names": {"0": "CT"},
-        "labels": {"background": 0, **TARGETS},
+        "channel_names": {"0": channel},
+        "labels": {"background": 0, **targets},
         "numTraining": cases,
         "file_ending": ending,
     }

@@ -40,6 +40,7 @@ HOMES = {  # library: the only places that may import it
     ),
     "batchgenerators": ("training",),
     "acvl_utils": ("inference", "training", "evaluation"),
+    "optuna": ("training",),
     "safetensors": ("bundle", "bundle_writer", "training"),
     "matplotlib": ("report",),
     "pydicom": ("importing", "sharing"),

@@ -130,7 +130,8 @@ def run_trial(asked: Asked, study: Study, trial: Tried, stop: StopRequest) -> No
                 raise
             log.exception("trial %d failed", trial.number)
             error = _say(failure)
-    _free_memory()
+    if state != COMPLETE:
+        _free_memory()
     study.note(trial.number, seconds=_spent(trial, begun), error=error)
     study.finish(trial.number, state, score)
 
@@ -186,7 +187,7 @@ def _spent(trial: Tried, begun: float) -> float:
 
 
 def _free_memory() -> None:
-    """Let go of what a failed trial may still hold, so that the next one finds room."""
+    """Let go of what a trial that was broken off still holds, so that the next one finds room."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -82,3 +82,13 @@ def test_the_log_file_gets_what_autoseg_says_while_it_is_open(tmp_path: Path):
     text = (tmp_path / "log.txt").read_text()
     assert "INFO inside" in text
     assert "outside" not in text
+
+
+def test_a_log_file_may_listen_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "autoseg")
+    logger = logging.getLogger("autoseg.something")
+    with log_file(tmp_path / "log.txt", alone=True):
+        logger.info("inside")
+    logger.info("outside")
+    assert caplog.messages == ["outside"]
+    assert "inside" in (tmp_path / "log.txt").read_text()
