@@ -92,7 +92,7 @@ CIRCLES = {"dark": 1, "bright": 2}
 GREYS, CIRCLE_NOISE = (120.0, 80.0, 160.0), 25.0  # of background, dark and bright circle
 
 
-def make_circles(rng: np.random.Generator, edge: int = 128) -> tuple[Image, np.ndarray]:
+def make_circles(rng: np.random.Generator, edge: int = 96) -> tuple[Image, np.ndarray]:
     """Return a flat picture (1, 1, Y, X) uint8 and its label map (1, Y, X) uint8.
 
     Two circles that do not meet, 1 dark and 2 bright, each with a radius of an eighth of `edge` in

@@ -14,7 +14,7 @@ from autoseg.phantom import CIRCLES, make_circles, write_raw_circles
 
 @pytest.mark.parametrize("seed", range(20))
 def test_two_whole_circles_lie_apart_and_have_their_greys(seed: int):
-    image, label_map = make_circles(np.random.default_rng(seed), edge=96)
+    image, label_map = make_circles(np.random.default_rng(seed))
     assert image.array.shape == (1, *label_map.shape) == (1, 1, 96, 96)
     assert image.array.dtype == label_map.dtype == np.uint8
     assert np.unique(label_map).tolist() == [0, *CIRCLES.values()]

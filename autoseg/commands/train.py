@@ -33,7 +33,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--budget", metavar="LENGTH", help="40s, 30m, 8h or 200epochs, final validation included"
     )
     parser.add_argument("--recipe", metavar="NAME", help="balanced (default), fast or nnunet")
-    parser.add_argument("--preset", metavar="NAME", help="settings that come with autoseg, by name")
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="settings that come with autoseg, by name, or a file of them",
+    )
     parser.add_argument(
         "--seed", type=int, nargs="+", metavar="N",
         help="of all randomness (default: 0); of several each trains a member of the model",

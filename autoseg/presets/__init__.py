@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.config import spell_settings
-from autoseg.errors import UsageError, suggest
+from autoseg.errors import CorruptError, UsageError, by_hand, suggest
 from autoseg.files import from_json, read_json
 
 FOLDER = Path(__file__).parent
@@ -68,13 +68,28 @@ def load_preset(name: str) -> Preset:
     names = preset_names()
     if name not in names:
         raise UsageError(f"unknown preset '{name}'", remedy=suggest(name, names))
-    path = FOLDER / f"{name}.json"
+    return _read(FOLDER / f"{name}.json")
+
+
+def _read(path: Path) -> Preset:
     return from_json(Preset, read_json(path), str(path))
 
 
+def _read_own(path: Path) -> Preset:
+    if not path.is_file():
+        raise UsageError("there is no such preset", place=str(path))
+    try:
+        return _read(path)
+    except CorruptError as error:
+        raise by_hand(error, 'a preset is {"about": "...", "train": {"loss": "ce"}}') from error
+
+
 def training_settings(name: str) -> list[str]:
-    """Return the settings of a preset that fits any configuration as "name=value"."""
-    preset = load_preset(name)
+    """Return the settings of a preset that fits any configuration as "name=value".
+
+    A name that ends with ".json" is a file, such as the `best.json` of a search.
+    """
+    preset = _read_own(Path(name)) if name.endswith(".json") else load_preset(name)
     if preset.plan is not None:
         remedy = f"autoseg_plan --preset {name}, then autoseg_train {name} 0"
         raise UsageError(f"preset '{name}' is a configuration of its own", remedy=remedy)

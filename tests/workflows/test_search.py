@@ -22,6 +22,7 @@ from autoseg.errors import (
     UsageError,
 )
 from autoseg.files import locked, write_json
+from autoseg.presets import training_settings
 from autoseg.stopping import StopRequest
 from autoseg.training.study import STARTUP
 from autoseg.training.tracking import Epoch
@@ -126,6 +127,12 @@ def test_a_grid_is_every_combination_in_order_and_leaves_a_table_and_the_best(
     assert "Not looked at: fold 1, 2, 3, 4." in text
     assert f"autoseg_train 3d_fullres 1 -d BALLS --size S -w {workspace.root} --preset" in text
     assert not list(workspace.models("BALLS").glob("3d_fullres*"))  # the models are not touched
+
+
+def test_the_best_settings_are_a_preset(workspace: Workspace, trainings: Trainings):
+    run(workspace)
+    found = training_settings(str(folder_of(workspace) / "best.json"))
+    assert sorted(found) == ["batch_size=4", "loss=dice_ce"]
 
 
 def test_weights_are_kept_of_the_best_trial_only(workspace: Workspace, trainings: Trainings):
