@@ -12,7 +12,7 @@ from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.means import MISSES, foreground_mean, value_of
 from autoseg.evaluation.metrics import DISTANCES, METRICS
 from autoseg.evaluation.statistics import FEWEST_FOR_BCA
-from autoseg.evaluation.summary import WORST, groups, occurs, patients_of
+from autoseg.evaluation.summary import WORST, groups, judged, occurs, patients_of
 from autoseg.files import to_json
 from autoseg.results import (
     BOTH_EMPTY,
@@ -252,18 +252,20 @@ def _group_tables(
     tables = []
     if len(absent) < len(mean):
         tables.append(_score_table(title, mean, absent, foreground_mean(mean, absent), {}))
-    if absent:
-        tables.append(_false_positives(title, group, absent))
+    known = [target for target in absent if judged(group, target)]
+    if known:
+        tables.append(_false_positives(title, group, known))
     return tables
 
 
-def _false_positives(title: str, group: Sequence[CaseScores], absent: Sequence[str]) -> Table:
+def _false_positives(title: str, cases: Sequence[CaseScores], absent: Sequence[str]) -> Table:
     head = (
         "in no reference", "n", "with false positives", "mean ml", "median ml", "max ml", "of case",
         "mean voxels",
     )  # fmt: skip
     rows = []
     for target in absent:
+        group = judged(cases, target)
         volumes = [value_of(case, target, "fp_volume_ml").value or 0.0 for case in group]
         voxels = [value_of(case, target, "fp").value or 0.0 for case in group]
         largest = int(np.argmax(volumes))

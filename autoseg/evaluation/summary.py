@@ -15,7 +15,7 @@ from autoseg.evaluation.means import (
 )
 from autoseg.evaluation.statistics import RESAMPLES, SEED, Draws, draw_patients
 from autoseg.labels import Labels
-from autoseg.results import CaseScores, Summary
+from autoseg.results import SKIPPED, CaseScores, Summary
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,11 @@ def groups(cases: Sequence[CaseScores]) -> dict[str, tuple[CaseScores, ...]]:
 def occurs(cases: Iterable[CaseScores], target: str) -> bool:
     """Tell whether the reference of any case holds a voxel of `target`."""
     return any(case.metrics[target]["n_ref"].value for case in cases)
+
+
+def judged(cases: Iterable[CaseScores], target: str) -> list[CaseScores]:
+    """Return the cases in which `target` was annotated: only there absence means anything."""
+    return [case for case in cases if value_of(case, target, "n_ref").status != SKIPPED]
 
 
 def worst_cases(cases: Iterable[CaseScores], target: str, number: int = WORST) -> list[CaseScores]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from autoseg.errors import Stopped
 from autoseg.evaluation.score import make_header, score_case
-from autoseg.evaluation.summary import summarise
+from autoseg.evaluation.summary import judged, occurs, summarise
 from autoseg.evaluation.tables import write_summary
 from autoseg.files import write_atomically
 from autoseg.image import Geometry
@@ -210,12 +210,12 @@ def write_label_map(path: Path, label_map: np.ndarray, geometry: Geometry) -> No
 def _report_controls(summary: Summary) -> None:
     """Log what was found in scans that have no target, tag by tag."""
     for tag in sorted({tag for case in summary.cases for tag in case.tags}):
-        group = [case for case in summary.cases if tag in case.tags]
+        tagged = [case for case in summary.cases if tag in case.tags]
         for target in summary.mean:
-            values = [case.metrics[target] for case in group]
-            if any(v["n_ref"].value for v in values):
+            group = judged(tagged, target)
+            if not group or occurs(group, target):
                 continue
-            false = [v["fp"].value or 0 for v in values]
+            false = [case.metrics[target]["fp"].value or 0 for case in group]
             log.info(
                 "%s: %s in %d of %d cases without any, %.1f voxels on average, %.0f at most",
                 tag, target, sum(f > 0 for f in false), len(group), np.mean(false), max(false),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from autoseg.evaluation.metrics import COUNTS, DISTANCES, SCORES
-from autoseg.results import BOTH_EMPTY, OK, PRED_EMPTY, REF_EMPTY, CaseScores, Value
+from autoseg.evaluation.metrics import COUNTS, DISTANCES, SCORES, skipped
+from autoseg.results import BOTH_EMPTY, OK, PRED_EMPTY, REF_EMPTY, SKIPPED, CaseScores, Value
 
 
 def case(name: str, tags: tuple[str, ...] = (), diagonal: float = 100.0, **targets) -> CaseScores:
@@ -15,6 +15,8 @@ def case(name: str, tags: tuple[str, ...] = (), diagonal: float = 100.0, **targe
 def metrics_of(dice: float | str) -> dict[str, Value]:
     """Return all metrics of one target; distances are 10 (1 - Dice)."""
     status = dice if isinstance(dice, str) else OK
+    if status == SKIPPED:
+        return skipped()
     n_ref = 0 if status in (BOTH_EMPTY, REF_EMPTY) else 50
     n_pred = 0 if status in (BOTH_EMPTY, PRED_EMPTY) else 40
     values: dict[str, Value] = {}

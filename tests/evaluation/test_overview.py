@@ -13,7 +13,7 @@ from autoseg.evaluation.score import make_header
 from autoseg.evaluation.summary import summarise
 from autoseg.files import to_json
 from autoseg.labels import Labels
-from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY, Value
+from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY, SKIPPED, Value
 from tests.evaluation.scores import case
 
 LABELS = Labels({"a": (1,), "b": (2,)})
@@ -53,6 +53,16 @@ def test_no_mean_is_shown_without_its_n(summary):
     for head, cells in rows:
         assert head[1] == "n", head
         assert re.fullmatch(r"\d+( of \d+)?( targets)?", cells["n"]), cells
+
+
+def test_a_target_that_a_source_never_annotated_has_no_false_positives_there():
+    cases = [case("a", ("pku",), a=0.9, b=0.8), case("b", ("a1k",), a=0.7, b=SKIPPED),
+             case("c", ("a1k",), a=REF_EMPTY, b=SKIPPED), case("d", ("old",), a=0.5, b=SKIPPED),
+             case("e", ("old",), a=0.5, b=REF_EMPTY)]  # fmt: skip
+    text = format_table(summarise(cases, LABELS, make_header(LABELS)))
+    rows = [cells for head, cells in score_rows(text) if head[0] == "in no reference"]
+    assert [(row["in no reference"], row["n"]) for row in rows] == [("b", "1")]
+    assert "a1k (2 cases)" in text
 
 
 def test_a_mean_over_fewer_cases_than_its_row_says_how_many():
