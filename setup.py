@@ -35,7 +35,7 @@ setup(
         "track": ["tensorboard", "wandb>=0.31", "mlflow"],
         "search": ["optuna>=4"],
         "cluster": ["distributed", "dask-jobqueue"],
-        "networks": ["monai"],
+        "networks": ["monai>=1.5", "einops"],
         # ruff's version decides the format; the others are oracles in tests, or tested.
         "dev": [
             "pytest>=8",
@@ -51,6 +51,8 @@ setup(
             "onnx",
             "onnxscript",
             "onnxruntime",
+            "monai>=1.5",
+            "einops",
         ],
     },
     entry_points={

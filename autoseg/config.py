@@ -30,6 +30,8 @@ class TrainConfig:
     steps_per_epoch: int = 250
     batch_size: int | None = None  # None: the plan's
     patch_size: tuple[int, int, int] | None = None  # None: the plan's
+    network: str | None = None  # None: the plan's; "enet", "unetr", ..., package.module:function
+    network_options: str | None = None  # of that network: "features=8,dropout=0.2"
     # "muon", "adamw", "sgd", "adam", "amsgrad", "radam", "nadam", "adan"
     optimizer: str | None = None
     learning_rate: float | None = None

@@ -31,6 +31,7 @@ Record = TypeVar("Record")
 STALE_TEMPORARY_S = 24 * 3600
 TAKEN = (errno.EWOULDBLOCK, errno.EACCES)  # what a lock that another holds answers
 LOCK_POLL_S = 0.05
+OPTIONAL = {"optional": True}  # metadata of fields that are written only where they hold something
 PRIMITIVES = (str, int, float, bool, type(None))
 
 
@@ -142,7 +143,8 @@ def to_json(value: Any) -> Any:
     if type(value) in PRIMITIVES:  # most are, and asking for everything else takes ten times longer
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        pairs = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {f.name: to_json(item) for f, item in pairs if item or not f.metadata}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -14,7 +14,7 @@ from typing import Any
 
 from autoseg.case_files import PICTURES
 from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
-from autoseg.files import from_json, read_json, to_json, write_json
+from autoseg.files import OPTIONAL, from_json, read_json, to_json, write_json
 from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.labels import Labels
 from autoseg.usual import GRID, Usual
@@ -82,14 +82,19 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A U-Net as numbers, finest stage first; `strides[s]` is applied on entering stage s."""
+    """A network as numbers, finest stage first; `strides[s]` is applied on entering stage s.
 
-    name: str  # "plain_unet", "residual_unet", or "package.module:function"
+    U-Nets are all numbers. Other networks bring any size to what they need and have one stage here,
+    with the features of their finest one; the rest are their `options`.
+    """
+
+    name: str  # a built-in one (`networks.NETWORKS`), or "package.module:function"
     features: tuple[int, ...]
     strides: tuple[Triple, ...]
     kernels: tuple[Triple, ...]
     encoder_blocks: tuple[int, ...]  # plain: convolutions per stage; residual: blocks per stage
     decoder_blocks: tuple[int, ...]  # convolutions per decoder stage, finest first, one entry fewer
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
-    0: "image labels case_files dataset dataset_json plan card config presets results workspace"
+    0: "architectures"
+    " image labels case_files dataset dataset_json plan card config presets results workspace"
     " files errors registry rules stopping dicom_files members usual",
     1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks"
     " dicom dicom_slices pipes probabilities children",
@@ -43,6 +44,7 @@ HOMES = {  # library: the only places that may import it
     "optuna": ("training",),
     "safetensors": ("bundle", "bundle_writer", "training"),
     "matplotlib": ("report",),
+    "monai": ("networks",),
     "pydicom": ("importing", "sharing"),
     "highdicom": ("sharing",),
     "tqdm": ("parallel", "training"),

@@ -43,7 +43,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of all randomness (default: 0); of several each trains a member of the model",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", metavar="BUNDLE[#FOLD]", help="begin with the weights of a trained model"
+        "--weights",
+        metavar="BUNDLE[#FOLD]",
+        help="begin with the weights of a trained model; FILE or imagenet: of an encoder",
     )
     parser.add_argument(
         "--validate", action="store_true", help="train nothing: predict and score the fold again"

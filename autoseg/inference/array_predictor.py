@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autoseg.architectures import is_of_one_size
 from autoseg.bundle import mirrored_axes
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.device import PRECISIONS, constant, free_bytes
@@ -34,7 +35,6 @@ from autoseg.inference.sliding import (
     tile_starts,
 )
 from autoseg.inference.speed import GROWING, LOCALISING, PRECISION, settle
-from autoseg.networks import NETWORKS
 from autoseg.networks.cascade import append_masks
 from autoseg.plan import Design, Plan
 
@@ -110,8 +110,7 @@ class ArrayPredictor:
     def tile_size(self, shape: Sequence[int]) -> Triple:
         """Return the tile that a prepared array of `shape` (z, y, x) is predicted with."""
         spec = self.design.network
-        # Somebody's own network may know one size only.
-        if not self.grow or spec.name not in NETWORKS:
+        if not self.grow or is_of_one_size(spec):
             return self.design.patch_size
         z, y, x = (math.prod(stride[axis] for stride in spec.strides) for axis in range(3))
         return choose_tile(shape, self.design.patch_size, (z, y, x), spec.features[0])

@@ -8,13 +8,22 @@ from typing import Any
 from torch import nn
 
 from autoseg.errors import UsageError
-from autoseg.networks.unet import plain_unet, residual_unet
+from autoseg.networks.efficientnet import efficientnet_unet
+from autoseg.networks.enet import enet
+from autoseg.networks.lwunet import lwunet
+from autoseg.networks.unet import plain_unet, residual_unet, scse_unet
+from autoseg.networks.unetr import unetr
 from autoseg.plan import NetworkSpec
 from autoseg.registry import resolve
 
 NETWORKS: dict[str, Callable[[NetworkSpec, int, int], nn.Module]] = {
     "plain_unet": plain_unet,
     "residual_unet": residual_unet,
+    "scse_unet": scse_unet,
+    "enet": enet,
+    "lwunet": lwunet,
+    "unetr": unetr,
+    "efficientnet_unet": efficientnet_unet,
 }
 
 
@@ -24,7 +33,8 @@ def build_network(
     """Return the network of `spec`, freshly initialised from torch's global generator.
 
     It maps (B, in_channels, *P) to a list of scores (B, out_channels, *P), (B, out_channels, *P /
-    2) and so on, finest first; outside training only the finest. A 2-D network takes P = (1, Y, X).
+    2) and so on, finest first; outside training, and where coarser ones are not computed, only the
+    finest. A 2-D network takes P = (1, Y, X).
     """
     return resolve("network", spec.name, NETWORKS, trust)(spec, in_channels, out_channels)
 

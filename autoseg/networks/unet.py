@@ -1,4 +1,4 @@
-"""U-Nets from a `NetworkSpec`: plain (Ronneberger 2015, Isensee 2021) and with a residual encoder.
+"""U-Nets from a `NetworkSpec`: plain (Ronneberger 2015, Isensee 2021), residual, with attention.
 
 Encoder: stages of convolutions, the first one strided. Decoder: transposed convolution, beside it
 the encoder's features of that resolution, convolutions. A 1x1 head scores every decoder resolution.
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from autoseg.architectures import ScseOptions, options_of
 from autoseg.errors import CorruptError
 from autoseg.networks.blocks import (
     CONVOLUTION,
@@ -22,11 +23,15 @@ from autoseg.networks.blocks import (
     initialise,
     upsampling,
 )
+from autoseg.networks.fitting import channels_last
+from autoseg.networks.scse import Scse
 from autoseg.plan import NetworkSpec
 
 
 class UNet(nn.Module):
     """A U-Net; `residual` chooses the kind of its encoder.
+
+    With a `reduction`, every decoder stage ends in gates for channels and places (`scse.py`).
 
     A spec whose kernels and strides are 1 along the first axis everywhere is built from 2-D
     convolutions; input and output keep that axis, with length one.
@@ -38,7 +43,12 @@ class UNet(nn.Module):
     checkpointing = False
 
     def __init__(
-        self, spec: NetworkSpec, in_channels: int, out_channels: int, residual: bool
+        self,
+        spec: NetworkSpec,
+        in_channels: int,
+        out_channels: int,
+        residual: bool,
+        reduction: int | None = None,
     ) -> None:
         super().__init__()
         _check(spec)
@@ -63,7 +73,10 @@ class UNet(nn.Module):
             blocks = spec.decoder_blocks[s]
             one = (1,) * len(kernels[s])
             self.up.append(upsampling(features[s + 1], features[s], strides[s + 1]))
-            self.decoder.append(_plain_stage(2 * features[s], features[s], kernels[s], one, blocks))
+            stage = _plain_stage(2 * features[s], features[s], kernels[s], one, blocks)
+            if reduction is not None:
+                stage.append(Scse(features[s], reduction, len(one)))
+            self.decoder.append(stage)
             self.heads.append(CONVOLUTION[len(one)](features[s], out_channels, one))
         initialise(self)
 
@@ -72,7 +85,7 @@ class UNet(nn.Module):
 
         The coarser ones exist for the loss only, so outside training the list holds the finest.
         """
-        x = self.stem(_channels_last(image.squeeze(2) if self.flat else image))
+        x = self.stem(channels_last(image.squeeze(2) if self.flat else image))
         skips = []
         for stage in self.encoder:
             x = self._stage(stage, x)
@@ -95,16 +108,6 @@ class UNet(nn.Module):
         return stage(*inputs)
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    """Return `x` in the layout in which CPUs convolve faster; every layer hands it on."""
-    if x.device.type != "cpu":
-        return x
-    last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
-    # Not x.contiguous(memory_format=last): with one channel that changes nothing, and all that
-    # follows would have the other layout.
-    return torch.empty_like(x, memory_format=last).copy_(x)
-
-
 def plain_unet(spec: NetworkSpec, in_channels: int, out_channels: int) -> UNet:
     """Return a U-Net whose `encoder_blocks` and `decoder_blocks` count convolutions."""
     return UNet(spec, in_channels, out_channels, residual=False)
@@ -115,7 +118,15 @@ def residual_unet(spec: NetworkSpec, in_channels: int, out_channels: int) -> UNe
     return UNet(spec, in_channels, out_channels, residual=True)
 
 
-def _plain_stage(inputs: int, outputs: int, kernel: Size, stride: Size, blocks: int) -> nn.Module:
+def scse_unet(spec: NetworkSpec, in_channels: int, out_channels: int) -> UNet:
+    """Return a plain U-Net whose decoder weighs channels and places."""
+    reduction = options_of(spec, ScseOptions).reduction
+    return UNet(spec, in_channels, out_channels, residual=False, reduction=reduction)
+
+
+def _plain_stage(
+    inputs: int, outputs: int, kernel: Size, stride: Size, blocks: int
+) -> nn.Sequential:
     one = (1,) * len(kernel)
     rest = [ConvNorm(outputs, outputs, kernel, one) for _ in range(blocks - 1)]
     return nn.Sequential(ConvNorm(inputs, outputs, kernel, stride), *rest)

@@ -16,6 +16,7 @@ from math import prod
 
 import numpy as np
 
+from autoseg.architectures import RESIDUAL_BLOCKS
 from autoseg.plan import Design, NetworkSpec, Triple
 from autoseg.planning.memory import conv_output_elements, weight_count
 from autoseg.planning.spacing import filled_patch, percent, start_patch, times
@@ -25,7 +26,6 @@ SMALLEST_BATCH = 2
 LARGEST_DATA_SHARE = 0.05  # of all voxels in one batch
 REFERENCE_BATCH = {2: 12, 3: 2}  # the batch for which the references hold
 START_VOXELS = {2: 2048**2, 3: 256**3}  # a patch certainly too large
-RESIDUAL_BLOCKS = (1, 3, 4, 6)  # encoder, finest first; the last repeats
 BLOCK_SCALES = (1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6)
 NARROWER = (32, 24, 16)  # base features tried once blocks cannot shrink further
 

@@ -1,5 +1,7 @@
 """nnU-Net's `checkpoint_final.pth`: a pickle, so read by torch's restricted reader only.
 
+So are other programs' files of weights.
+
 Tensors, plain containers and numpy's numbers may be in it. Anything else, which could run code when
 it is unpickled, is refused before it exists.
 """
@@ -24,6 +26,7 @@ NUMBERS = (
     np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64,
     np.float16, np.float32, np.float64,
 )  # fmt: skip
+EXPECTED = "a checkpoint of nnU-Net v2"
 FIELDS = ("network_weights", "init_args", "trainer_name")
 
 
@@ -44,12 +47,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises CorruptError when it is damaged or holds an object that is not on the list, DataError
     when it is no checkpoint of nnU-Net.
     """
-    content = _load(path)
+    content = read_pickle(path, EXPECTED)
     missing = [name for name in FIELDS if not isinstance(content, dict) or name not in content]
     if missing:
-        raise DataError(
-            f"misses {', '.join(missing)}", place=str(path), expected="a checkpoint of nnU-Net v2"
-        )
+        raise DataError(f"misses {', '.join(missing)}", place=str(path), expected=EXPECTED)
     weights, arguments = content["network_weights"], content["init_args"]
     if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
         raise DataError("network_weights is not a table of tensors", place=str(path))
@@ -66,7 +67,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _load(path: Path) -> Any:
+def read_pickle(path: Path, expected: str) -> Any:
+    """Return what torch saved to `path`, tensors, plain containers and numbers only.
+
+    `expected` says in words what should be there. Raises DataError when the file is missing,
+    CorruptError when it is damaged or holds anything else, which is refused before it exists.
+    """
     _refuse_bomb(path)
     make_scalar = np.float64(0).__reduce__()[0]
     allowed: list[Any] = [
@@ -84,10 +90,10 @@ def _load(path: Path) -> Any:
     except FileNotFoundError as error:
         raise DataError("file not found", place=str(path)) from error
     except Exception as error:  # the reader's errors share no class but this one
-        raise _as_corrupt(error, path) from error
+        raise _as_corrupt(error, path, expected) from error
 
 
-def _as_corrupt(error: Exception, path: Path) -> CorruptError:
+def _as_corrupt(error: Exception, path: Path, expected: str) -> CorruptError:
     words = str(error)
     if "GLOBAL " in words:
         name = words.split("GLOBAL ")[1].split()[0].rstrip(".,")
@@ -100,7 +106,7 @@ def _as_corrupt(error: Exception, path: Path) -> CorruptError:
     return CorruptError(
         f"cannot be read: {words.splitlines()[0][:120] if words else type(error).__name__}",
         place=str(path),
-        expected="a checkpoint of nnU-Net v2",
+        expected=expected,
         remedy="copy it again",
     )
 

@@ -20,6 +20,7 @@ from autoseg.sharing.mirrored_network import mirror_network
 from autoseg.sharing.nnunet_checkpoint import Checkpoint, write_checkpoint
 from autoseg.sharing.nnunet_export_plans import write_dataset, write_plans
 from autoseg.sharing.nnunet_models import ALL, CHECKPOINT, TRAINER
+from autoseg.sharing.nnunet_network import write_network
 from autoseg.sharing.nnunet_weights import conv_norms, weights_to_nnunet
 
 
@@ -42,6 +43,7 @@ def write_model(bundle: Bundle, folder: Path) -> tuple[str, ...]:
     orientation, flips = _orientation(bundle)
     order = _order(bundle)
     spec, axes = design.network, _mirror_axes(bundle)
+    write_network(spec)  # or says that nnU-Net has no such network
     names = _fold_names(tuple(bundle.weights))
     for fold, state in bundle.weights.items():
         spec, theirs = _convert(bundle, state, order, flips)

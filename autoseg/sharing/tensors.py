@@ -21,6 +21,8 @@ from autoseg.plan import NetworkSpec
 LARGEST_HEADER = 8 << 20  # bytes; a network of a thousand tensors needs 100 kB
 LENGTH_BYTES = 8
 FLOAT32 = "F32"
+COUNTER = "num_batches_tracked"  # of a batch normalisation: the only tensor that is no float
+BYTES = {FLOAT32: 4, "I64": 8}
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -52,8 +54,8 @@ def network_shapes(spec: NetworkSpec, inputs: int, outputs: int) -> Shapes:
 def read_header(path: Path) -> Shapes:
     """Return the shapes that a safetensors file declares; CorruptError for a file that is none.
 
-    Refused are headers over LARGEST_HEADER, other types than float32, and tensors that overlap,
-    leave gaps or end elsewhere than the file.
+    Refused are headers over LARGEST_HEADER, other types than float32 (but for the counters of batch
+    normalisations), and tensors that overlap, leave gaps or end elsewhere than the file.
     """
     header, size = _header_bytes(path), path.stat().st_size
     try:
@@ -63,9 +65,14 @@ def read_header(path: Path) -> Shapes:
         end = 0
         for (start, stop), name in places:
             shape, kind = entries[name]["shape"], entries[name]["dtype"]
-            if kind != FLOAT32:
-                raise CorruptError(f"'{name}' is {kind}", place=str(path), expected=FLOAT32)
-            if start != end or stop - start != 4 * prod(shape) or min(shape, default=1) < 0:
+            expected = "I64" if name.endswith(f".{COUNTER}") else FLOAT32
+            if kind != expected:
+                raise CorruptError(f"'{name}' is {kind}", place=str(path), expected=expected)
+            if (
+                start != end
+                or stop - start != BYTES[kind] * prod(shape)
+                or min(shape, default=1) < 0
+            ):
                 raise CorruptError(f"'{name}' does not lie where it should", place=str(path))
             end = stop
         if end + LENGTH_BYTES + len(header) != size:

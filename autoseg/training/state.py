@@ -151,8 +151,17 @@ def describe_state(training: Training, task: Task) -> str:
 
 def generator_of(seed: int, step: int, device: torch.device) -> torch.Generator:
     """Return the random numbers of one step: they depend on seed and step only."""
-    number = int(np.random.SeedSequence([seed, step, 1]).generate_state(1, np.uint64)[0])
-    return torch.Generator(device).manual_seed(number >> 1)
+    return torch.Generator(device).manual_seed(_number_of(seed, step, 1))
+
+
+def seed_layers(seed: int, step: int) -> None:
+    """Begin the random numbers that layers draw in one step, such as those of a dropout."""
+    torch.manual_seed(_number_of(seed, step, 2))
+
+
+def _number_of(seed: int, step: int, purpose: int) -> int:
+    numbers = np.random.SeedSequence([seed, step, purpose]).generate_state(1, np.uint64)
+    return int(numbers[0]) >> 1
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

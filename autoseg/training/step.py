@@ -25,6 +25,7 @@ def learn(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor]
     """
     network = training.network
     training.optimizer.zero_grad(set_to_none=True)
+    statistics = [buffer.clone() for buffer in network.buffers()]  # of batch normalisations
     loss = add_gradients(training, task, batch)
     task.ranks.sum_gradients(network)
     training.scaler.unscale_(training.optimizer)
@@ -32,6 +33,8 @@ def learn(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), most, foreach=True)
     finite = torch.isfinite(norm) & torch.isfinite(loss)
     take_step(training, finite)
+    for buffer, before in zip(network.buffers(), statistics, strict=True):
+        buffer.copy_(torch.where(finite, buffer, before))
     return loss, finite
 
 

@@ -35,6 +35,7 @@ from autoseg.training.state import (
     lay_out_image,
     network_input,
     pack,
+    seed_layers,
 )
 from autoseg.training.step import Step, hold_encoder, set_rate
 from autoseg.training.tracking import Epoch, advise_waiting, epoch_line, progress_line
@@ -119,6 +120,7 @@ def update(training: Training, task: Task, batch: Batch, learn: Step) -> None:
     network.train()
     if config.freeze_encoder:
         hold_encoder(network, training.step < config.freeze_encoder * config.steps_per_epoch)
+    seed_layers(config.seed, training.step)  # a training that is continued draws the same
     loss, finite = learn(training, task, batch)
     if training.average is not None:
         training.average.update(network)

@@ -1,4 +1,4 @@
-"""`--weights`: a training that begins with the weights of another model."""
+"""`--weights`: a training that begins with the weights of another model, or of an encoder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from autoseg.bundle import BundleInfo, load_bundle, open_bundle
 from autoseg.errors import UsageError
 from autoseg.files import to_json
 from autoseg.members import is_full, split_member
-from autoseg.plan import Plan
+from autoseg.plan import NetworkSpec, Plan
 from autoseg.training.transfer import Ends, Transfer, describe_transfer, transfer
+from autoseg.workflows.encoder_weights import EncoderWeights, find_encoder_weights
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,22 @@ class InitialWeights:
         model = f"{info.plan.dataset} {info.configuration}-{info.size}"
         return f"{model} fold {self.fold} (sha256 {self.sha256[:12]})"
 
+    def origin(self) -> dict[str, Any]:
+        """Return what is kept with the model, without any path."""
+        info = self.info
+        model = f"{info.configuration}-{info.size}"
+        return {
+            "dataset": info.plan.dataset, "model": model, "fold": self.fold, "sha256": self.sha256
+        }  # fmt: skip
+
+
+Source = InitialWeights | EncoderWeights
+
+
+def find_source(text: str, spec: NetworkSpec) -> Source:
+    """Return what `--weights` means for a network of `spec`: a bundle, a file, or ImageNet."""
+    return find_encoder_weights(text, spec) or find_weights(text)
+
 
 def find_weights(text: str) -> InitialWeights:
     """Return what "BUNDLE" or "BUNDLE#fold" means; of several folds "full", or the first.
@@ -63,10 +80,10 @@ def find_weights(text: str) -> InitialWeights:
     return InitialWeights(info, chosen)
 
 
-def begin_with(
-    source: InitialWeights, network: nn.Module, plan: Plan, configuration: str
-) -> Transfer:
+def begin_with(source: Source, network: nn.Module, plan: Plan, configuration: str) -> Transfer:
     """Load what fits into `network`; raise UsageError when nothing does."""
+    if isinstance(source, EncoderWeights):
+        return source.begin(network)
     info = source.info
     state = load_bundle(info.folder, [source.fold], trust=True).weights[source.fold]
     report = transfer(
@@ -91,11 +108,13 @@ def ends_of(plan: Plan, configuration: str) -> Ends:
     return Ends((*plan.channels, *masks), (*background, *labels.names))
 
 
-def report_weights(source: InitialWeights, report: Transfer, plan: Plan, fold: str) -> None:
+def report_weights(source: Source, report: Transfer, plan: Plan, fold: str) -> None:
     """Log what was loaded, and what to think of it."""
     log.info("weights: %s", source.describe())
     for line in describe_transfer(report):
         log.info("weights: %s", line)
+    if isinstance(source, EncoderWeights):
+        return
     if report.share < LITTLE:
         log.warning(
             "only %.0f %% of the network come from these weights; autoseg_plan --plan-from plans "
@@ -109,14 +128,10 @@ def report_weights(source: InitialWeights, report: Transfer, plan: Plan, fold: s
         )  # fmt: skip
 
 
-def weights_json(source: InitialWeights, report: Transfer) -> dict[str, Any]:
+def weights_json(source: Source, report: Transfer) -> dict[str, Any]:
     """Return what is kept with the model: where its weights began, without any path."""
-    info = source.info
     return {
-        "dataset": info.plan.dataset,
-        "model": f"{info.configuration}-{info.size}",
-        "fold": source.fold,
-        "sha256": source.sha256,
+        **source.origin(),
         "share": round(report.share, 4),
         "loaded": len(report.loaded),
         "adapted": to_json(report.adapted),

@@ -10,9 +10,11 @@ from autoseg.bundle import trained_design
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, ResourceError, UsageError
 from autoseg.hardware import memory_bytes
+from autoseg.networks import NETWORKS
 from autoseg.plan import Design, Plan, check_design, check_slices
 from autoseg.planning.memory import conv_output_elements
 from autoseg.registry import resolve
+from autoseg.sharing.tensors import network_shapes
 from autoseg.training import trainer
 from autoseg.training.augmentation import check_augmentation
 from autoseg.training.decide import check_precision
@@ -46,6 +48,8 @@ def check_method(
         check_design(design, "--set")
     except CorruptError as error:
         raise UsageError(error.fact, place=error.place, expected=error.expected) from error
+    if design.network.name in NETWORKS:  # whatever it needs is missed before anything heavy
+        network_shapes(design.network, plan.input_channels(configuration), plan.labels.channels)
     if device.type == "cpu":  # a GPU is asked by trying
         _refuse_too_large(plan, design, config, memory_bytes())
 
@@ -57,7 +61,8 @@ def _refuse_too_large(plan: Plan, design: Design, config: TrainConfig, memory: i
     least = 4 * len(plan.channels) * prod(design.patch_size) * samples
     if memory and least > memory:
         raise _too_large(f"the {samples:,} patches of {size} of a step need", least, memory)
-    if not config.checkpointing:
+    # The planner's count is that of U-Nets, which all have several stages.
+    if not config.checkpointing and len(design.network.features) > 1:
         elements = conv_output_elements(design.network, design.patch_size, plan.labels.channels)
         least = BYTES_KEPT * elements * design.batch_size
         if memory and least > memory:

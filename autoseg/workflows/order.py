@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from autoseg.architectures import with_network
 from autoseg.bundle import BundleInfo, model_id, stage_id, trained_design
 from autoseg.config import TrainConfig, override, spell_settings
 from autoseg.device import pick_device
@@ -19,7 +20,7 @@ from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
 from autoseg.training.budget import LENGTHS, Budget, parse_budget, refuse_two_lengths
 from autoseg.training.settings import LARGEST_SEED
-from autoseg.workflows.initial_weights import InitialWeights, find_weights
+from autoseg.workflows.initial_weights import Source, find_source
 from autoseg.workflows.method import check_method
 from autoseg.workflows.previous import PreviousStage, find_previous
 from autoseg.workspace import Workspace
@@ -43,7 +44,7 @@ class Order:
     bundle: Path
     first_seed: int = 0  # of the model; that of this fold is `config.seed`
     previous: PreviousStage | None = None  # what a cascade continues
-    weights: InitialWeights | None = None  # to begin with
+    weights: Source | None = None  # to begin with
 
     @property
     def design(self) -> Design:
@@ -109,7 +110,15 @@ def read_orders(
     refuse_two_lengths(budget, override(TrainConfig(), settings))
     if length.epochs is not None:
         config = dataclasses.replace(config, epochs=length.epochs, steps=None)
-    initial = None if weights is None else find_weights(weights)
+    first_size = size  # a cascade continues the planned network, whatever its own one is
+    plan = _with_trained_size(
+        workspace.bundle(name, configuration, size), plan, configuration, size
+    )
+    plan, size = with_network(
+        plan, configuration, size, config.network, config.network_options, config.patch_size
+    )
+    chosen = plan.configuration(configuration)
+    initial = None if weights is None else find_source(weights, chosen.design(size).network)
     config = _begun_with(config, initial)
     check_method(plan, configuration, size, config, where)
     folder = workspace.prepared(name)
@@ -127,7 +136,7 @@ def read_orders(
     previous = None
     if chosen.previous is not None:
         every = {case for cases in folds.values() for case in cases.train + cases.validation}
-        previous = find_previous(workspace, plan, chosen, size, sorted(every))
+        previous = find_previous(workspace, plan, chosen, first_size, sorted(every))
     return [
         Order(
             plan, chosen, size, why,
@@ -141,7 +150,18 @@ def read_orders(
     ]  # fmt: skip
 
 
-def _begun_with(config: TrainConfig, initial: InitialWeights | None) -> TrainConfig:
+def _with_trained_size(bundle: Path, plan: Plan, configuration: str, size: str) -> Plan:
+    """Return `plan` with a size that is no planned one, but that of a model: "M-enet"."""
+    known = plan.configuration(configuration)
+    if size in known.sizes or not (bundle / "plan.json").is_file():
+        return plan
+    trained = load_plan(bundle / "plan.json")
+    sizes = {**known.sizes, size: trained.configuration(configuration).design(size)}
+    changed = dataclasses.replace(known, sizes=sizes)
+    return dataclasses.replace(plan, configurations={**plan.configurations, configuration: changed})
+
+
+def _begun_with(config: TrainConfig, initial: Source | None) -> TrainConfig:
     """Return `config` with the hash of the weights to begin with, which no setting can name."""
     if config.weights is not None:
         raise UsageError("--set weights=...", remedy="--weights BUNDLE")

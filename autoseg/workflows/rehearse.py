@@ -19,6 +19,7 @@ from autoseg.training.schedules import learning_rate
 from autoseg.workflows.fold import weigh_targets
 from autoseg.workflows.fold_validation import open_cases
 from autoseg.workflows.order import read_orders
+from autoseg.workflows.train_report import describe_network
 from autoseg.workspace import Workspace
 
 BATCHES = 1000  # whose centres are counted
@@ -49,14 +50,13 @@ def rehearse(
     plan, config = order.plan, weigh_targets(order)
     channels = plan.input_channels(order.configuration.name), plan.labels.channels
     network = build_network(order.design.network, *channels)
-    weights = sum(parameter.numel() for parameter in network.parameters())
     patch = "x".join(map(str, order.design.patch_size))
     lines = [
         f"dataset {plan.dataset}, {order.configuration.name}, fold {order.fold}: "
         f"{len(cases)} cases, {len(order.cases.validation)} for validation",
         f"size {order.size} ({order.why_size}): patch {patch}, batch {order.design.batch_size}"
         + f", {config.accumulate} of them a step" * (config.accumulate > 1),
-        f"network {order.design.network.name}: {weights:,} parameters",
+        describe_network(order.design.network, network),
     ]
     on_gpu = order.device.type == "cuda"
     steps, why = natural_length(config, order.configuration, order.design, len(cases), on_gpu)

@@ -67,6 +67,7 @@ from autoseg.workflows.train_report import (
     Watch,
     draw,
     introduce,
+    introduce_network,
     make_report,
     track_scores,
     tracked,
@@ -99,6 +100,7 @@ def train_fold(
     network = build_network(order.design.network, *channels).to(order.device)
     if order.config.checkpointing:
         keep_fewer_activations(network)
+    introduce_network(order, network)
     initial = ranks.decide(lambda: _begin(order, network, new=checkpoint is None))
     ranks.same_weights(network)
 
@@ -146,6 +148,7 @@ def train_fold(
         warn_different_weights(weights, ranks)
         ranks.decide(lambda: _save(order, config, weights, training, decision, initial))
         network.load_state_dict(weights)
+        ranks.same_weights(network)  # batch normalisations have seen each rank's samples only
         ranks.decide(lambda: _save_test(order, config, network))
         summary = validate_fold(order, network, held_out, speed, stop, ranks)
         track_scores(trackers, training.step, summary)

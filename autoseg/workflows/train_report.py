@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from torch import nn
+
+from autoseg.architectures import IMAGE
 from autoseg.bundle import mirrored_axes, read_shared
 from autoseg.device import describe_device
 from autoseg.errors import AutosegError
 from autoseg.files import to_json, write_text
 from autoseg.labels import Labels
+from autoseg.plan import NetworkSpec
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.report.figures import draw_progress
 from autoseg.results import Summary
@@ -51,6 +55,23 @@ def introduce(order: Order) -> None:
     if order.plan.left_right_axis in mirrored_axes(order.config, order.design):
         _introduce_mirroring(order.plan.labels)
     _warn_other_settings(order)
+
+
+def describe_network(spec: NetworkSpec, network: nn.Module) -> str:
+    """Return `network enet (features 16, factor 4, dropout 0.1): 363,626 parameters`."""
+    numbers = {"features": "-".join(map(str, spec.features)), **spec.options}
+    told = ", ".join(f"{name} {value}" for name, value in numbers.items() if name != IMAGE)
+    count = sum(p.numel() for p in network.parameters())
+    return f"network {spec.name} ({told}): {count:,} parameters"
+
+
+def introduce_network(order: Order, network: nn.Module) -> None:
+    """Log how many parameters there are, and what the plan cannot know of a network not planned."""
+    spec = order.design.network
+    log.info("%s", describe_network(spec, network))
+    if order.config.network is not None and len(spec.features) == 1:
+        log.info("patch and batch were planned for a U-Net; the memory that %s takes is not "
+                 "counted: --set batch_size=... where it is too much", spec.name)  # fmt: skip
 
 
 def _warn_other_settings(order: Order) -> None:

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from autoseg import __version__
+from autoseg.architectures import is_of_one_size
 from autoseg.bundle import (
     PAGE,
     TEST,
@@ -39,7 +40,6 @@ from autoseg.files import from_json, json_text, read_json, to_json
 from autoseg.inference.array_predictor import build_predictor
 from autoseg.inference.export import decode_restored
 from autoseg.inference.predictor import load_networks
-from autoseg.networks import NETWORKS
 from autoseg.networks.blocks import Norm
 from autoseg.plan import Configuration, Design, Plan
 from autoseg.preprocessing.prepare import prepare, restore
@@ -205,7 +205,7 @@ def make_test(
 
     `identity` is its `model_id`.
     """
-    trial = make_trial(plan, settings, design, design.network.name in NETWORKS)
+    trial = make_trial(plan, settings, design, not is_of_one_size(design.network))
     found = _run(trial, network, plan, settings, design, config, device, trust)
     expected = expect(found.image, found.scores, found.label_map, found.weights)
     return json_text(to_json(BundleTest(FORMAT, identity, trial, expected)))

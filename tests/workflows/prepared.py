@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,29 @@ def make_plan(network: NetworkSpec = NETWORK) -> Plan:
     )
 
 
-def make_workspace(root: Path, cases: int = 5, controls: int = 0) -> Workspace:
+def make_flat_plan() -> Plan:
+    """A plan of slices."""
+    spec = NetworkSpec(
+        "plain_unet", (4, 8), ((1, 1, 1), (1, 2, 2)), ((1, 3, 3), (1, 3, 3)), (1, 1), (1,)
+    )
+    configuration = Configuration(
+        "2d",
+        (None, 1.0, 1.0),
+        SHAPE,
+        ("zscore",),
+        (False,),
+        True,
+        {"S": Design((1, 8, 8), 4, spec)},
+    )
+    return replace(make_plan(), configurations={"2d": configuration})
+
+
+def make_workspace(
+    root: Path, cases: int = 5, controls: int = 0, plan: Plan | None = None
+) -> Workspace:
     """Write the prepared folder of `cases` scans, the last `controls` of them without targets."""
-    workspace, plan = Workspace(root), make_plan()
-    configuration = plan.configuration("3d_fullres")
+    workspace, plan = Workspace(root), plan or make_plan()
+    (configuration,) = plan.configurations.values()
     folder = workspace.prepared("BALLS")
     recipe, entries = recipe_of(plan, configuration), []
     for number in range(cases):
@@ -49,10 +69,12 @@ def make_workspace(root: Path, cases: int = 5, controls: int = 0) -> Workspace:
         image, label_map = make_scan(rng, empty=bool(tags))
         array, frame = prepare(image, plan, configuration)
         indices = prepare_labels(label_map, frame, plan.labels)
-        write_prepared(folder / "3d_fullres", case, array, indices, frame, plan.labels, recipe)
+        write_prepared(
+            folder / configuration.name, case, array, indices, frame, plan.labels, recipe
+        )
         write_native(folder, case.id, label_map)
         entries.append(case)
-    write_manifest(folder / "3d_fullres", [case.id for case in entries], recipe)
+    write_manifest(folder / configuration.name, [case.id for case in entries], recipe)
     save_folds(workspace.folds("BALLS"), make_folds(entries)[0])
     save_plan(workspace.plan("BALLS"), plan)
     return workspace

@@ -36,7 +36,7 @@ def test_it_tells_network_length_rates_and_centres_and_writes_nothing(tmp_path: 
     lines = text.splitlines()
     assert lines[0] == "dataset BALLS, 3d_fullres, fold 0: 4 cases, 1 for validation"
     assert lines[1] == "size S (the default on a CPU): patch 8x8x8, batch 4"
-    assert re.fullmatch(r"network plain_unet: [\d,]+ parameters", lines[2])
+    assert re.fullmatch(r"network plain_unet \(features 4-8\): [\d,]+ parameters", lines[2])
     assert "400 steps, as asked" in lines
     assert "learning rate at 0% 25% 50% 75% 100%: 0.1 0.075 0.05 0.025 0" in lines
     assert "centres of the 4,000 patches of the first 1,000 batches:" in lines

@@ -1,0 +1,265 @@
+"""Named networks as numbers: the options of each, and the `NetworkSpec` that a plan gets for it.
+
+Nothing is built here, so that plans can be made and read without torch; `networks/` builds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from autoseg.config import override
+from autoseg.errors import UsageError, suggest
+from autoseg.files import from_json, to_json
+from autoseg.plan import Design, NetworkSpec, Plan, Triple
+
+Options = TypeVar("Options")
+
+RESIDUAL_BLOCKS = (1, 3, 4, 6)  # of an encoder, finest stage first; the last repeats (nnU-Net)
+IMAGE = "image"  # option of networks that are built for one size
+
+
+@dataclass(frozen=True)
+class UnetOptions:
+    """Of `plain_unet` and `residual_unet`; None: as planned."""
+
+    features: int | None = None  # of the finest stage; the next has twice as many, up to the plan's
+    blocks: int | None = None  # of each encoder stage
+
+
+@dataclass(frozen=True)
+class ScseOptions:
+    """Of `scse_unet`."""
+
+    features: int | None = None
+    blocks: int | None = None
+    reduction: int = 2  # the channels' gates pass through this many times fewer numbers (Roy 2018)
+
+
+@dataclass(frozen=True)
+class EnetOptions:
+    """Of `enet`: the numbers of its paper."""
+
+    features: int = 16  # of the first stage; the deeper ones have four and eight times as many
+    factor: int = 4  # a bottleneck has this many times fewer
+    dropout: float = 0.1  # of whole feature maps; a tenth of it in the first stage
+    activation: str = "prelu"
+
+
+@dataclass(frozen=True)
+class LwunetOptions:
+    """Of `lwunet`."""
+
+    features: int = 4  # of the finest stage; the next has twice as many
+    dilation: int = 2
+
+
+@dataclass(frozen=True)
+class UnetrOptions:
+    """Of `unetr`; `image` is the patch, which nobody sets by hand."""
+
+    features: int = 16  # of the finest stage
+    hidden: int = 768  # numbers that stand for a block of 16 voxels an edge
+    heads: int = 12
+    mlp: int = 3072
+    dropout: float = 0.0
+    norm: str = "instance"  # or "batch"
+    image: Triple = (1, 1, 1)
+
+
+@dataclass(frozen=True)
+class EfficientnetOptions:
+    """Of `efficientnet_unet`."""
+
+    features: int = 16  # of the last decoder step; the one before has twice as many
+    encoder: str = "efficientnet-b3"
+    reduction: int = 16  # of the gates for channels (see `ScseOptions`); 0: no gates at all
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of a network before it is built."""
+
+    options: type[Any]  # a frozen record
+    spec: Callable[[Design, Any], NetworkSpec]  # of what was planned, and options
+    only_2d: bool = False
+
+
+def make_spec(name: str, options: str | None, design: Design) -> NetworkSpec:
+    """Return the numbers of the network `name` for what was planned.
+
+    `options` is "features=8,dropout=0.2"; a network of the user's own ("package.module:function")
+    gets them as they are, beside the numbers of the planned U-Net. Raises UsageError for an unknown
+    name or option, and where a network of slices is asked to see volumes.
+    """
+    settings = [part.strip() for part in (options or "").split(",") if part.strip()]
+    if name not in ARCHITECTURES:
+        if ":" not in name:
+            known = f"{suggest(name, ARCHITECTURES)} (or your own as package.module:function)"
+            raise UsageError(f"unknown network '{name}'", remedy=known)
+        return replace(design.network, name=name, options=_as_they_are(settings))
+    architecture = ARCHITECTURES[name]
+    if architecture.only_2d and not design.is_2d:
+        fact, remedy = f"{name} sees slices only", "train the configuration 2d with it"
+        raise UsageError(fact, place="--set network", remedy=remedy)
+    return replace(architecture.spec(design, _read(name, architecture, settings)), name=name)
+
+
+def options_of(spec: NetworkSpec, kind: type[Options]) -> Options:
+    """Return the options that a plan keeps for a network; what it does not name is the default.
+
+    Raises CorruptError for an unknown one or one of the wrong type.
+    """
+    kept = {**spec.options, "features": spec.features[0]}
+    return from_json(kind, kept, f"{spec.name}.options")
+
+
+def is_of_one_size(spec: NetworkSpec) -> bool:
+    """Tell whether a network takes nothing but patches, or is one that may."""
+    return spec.name not in ARCHITECTURES or IMAGE in spec.options
+
+
+def with_network(
+    plan: Plan,
+    configuration: str,
+    size: str,
+    network: str | None,
+    options: str | None,
+    patch_size: Triple | None = None,
+) -> tuple[Plan, str]:
+    """Return a plan that holds the design to train, and the name of its size.
+
+    Another network than the planned one is a size of its own, "M-enet", so that models of both lie
+    side by side; the plan that goes into the bundle says how to build it. `patch_size` is what a
+    training sets, if anything. Raises UsageError for what cannot be built.
+    """
+    known = plan.configuration(configuration)
+    design = known.design(size)
+    if network is None:
+        if options is not None:
+            raise UsageError(
+                f"network_options={options} without a network", remedy="add --set network=..."
+            )
+        return plan, size
+    seen = replace(design, patch_size=patch_size or design.patch_size)
+    spec = make_spec(network, options, seen)
+    if spec == design.network:
+        return plan, size
+    short = re.sub(r"\W+", "_", network.rpartition(":")[2])
+    name = f"{size}-{short}"
+    changed = replace(known, sizes={**known.sizes, name: replace(design, network=spec)})
+    return replace(plan, configurations={**plan.configurations, configuration: changed}), name
+
+
+def _as_they_are(settings: list[str]) -> Mapping[str, Any]:
+    pairs = [setting.partition("=") for setting in settings]
+    wrong = [setting for setting, (_, mark, _) in zip(settings, pairs, strict=True) if not mark]
+    if wrong:
+        raise UsageError(f"network_options={wrong[0]}", expected="name=value,name=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _read(name: str, architecture: Architecture, settings: list[str]) -> Any:
+    record = architecture.options()
+    known = [f.name for f in fields(record) if f.name != IMAGE]
+    for setting in settings:
+        option, mark, value = setting.partition("=")
+        if not mark:
+            raise UsageError(f"network_options={setting}", expected="name=value,name=value")
+        if option.strip() not in known:
+            fact = f"network_options: {name} has no '{option.strip()}'"
+            raise UsageError(fact, remedy=suggest(option.strip(), known))
+        try:
+            record = override(record, [f"{option.strip()}={value}"])
+        except UsageError as error:
+            fact = f"network_options: {option.strip()}={value} of {name}"
+            raise UsageError(fact, expected=error.expected) from error
+    return record
+
+
+# --- what follows for a design -------------------------------------------------------------------
+
+
+def _unet(design: Design, options: UnetOptions | ScseOptions) -> NetworkSpec:
+    for name, value in (("features", options.features), ("blocks", options.blocks)):
+        _check(value is None or value >= 1, f"{name}={value}", "1 or more")
+    spec = design.network
+    features, stages = spec.features, len(spec.features)
+    if options.features is not None:
+        features = tuple(min(options.features * 2**s, max(features)) for s in range(stages))
+    blocks = spec.encoder_blocks
+    if options.blocks is not None:
+        blocks = (options.blocks,) * stages
+    return replace(spec, features=features, encoder_blocks=blocks, options={})
+
+
+def _residual(design: Design, options: UnetOptions) -> NetworkSpec:
+    spec, planned = _unet(design, options), design.network
+    stages = range(len(spec.features))
+    if planned.name == "residual_unet" or options.blocks is not None:
+        return spec
+    blocks = tuple(RESIDUAL_BLOCKS[min(s, len(RESIDUAL_BLOCKS) - 1)] for s in stages)
+    return replace(spec, encoder_blocks=blocks, decoder_blocks=(1,) * (len(blocks) - 1))
+
+
+def _scse(design: Design, options: ScseOptions) -> NetworkSpec:
+    _check(options.reduction >= 1, f"reduction={options.reduction}", "1 or more")
+    return replace(_unet(design, options), options={"reduction": options.reduction})
+
+
+def _enet(design: Design, options: EnetOptions) -> NetworkSpec:
+    _check(options.factor >= 1, f"factor={options.factor}", "1 or more")
+    _check(0 <= options.dropout < 1, f"dropout={options.dropout}", "at least 0 and below 1")
+    known = ("prelu", "relu", "leaky_relu", "gelu")
+    _check(options.activation in known, f"activation={options.activation}", ", ".join(known))
+    _check(options.features >= options.factor, f"features={options.features}",
+           f"at least factor={options.factor}")  # fmt: skip
+    return _of_any_size(design, options.features, options)
+
+
+def _lwunet(design: Design, options: LwunetOptions) -> NetworkSpec:
+    _check(options.dilation >= 1, f"dilation={options.dilation}", "1 or more")
+    return _of_any_size(design, options.features, options)
+
+
+def _unetr(design: Design, options: UnetrOptions) -> NetworkSpec:
+    _check(0 <= options.dropout <= 1, f"dropout={options.dropout}", "0 to 1")
+    _check(options.norm in ("instance", "batch"), f"norm={options.norm}", "instance or batch")
+    _check(min(options.hidden, options.heads, options.mlp) >= 1, "hidden, heads or mlp below 1",
+           "1 or more")  # fmt: skip
+    _check(options.hidden % options.heads == 0, f"hidden={options.hidden}",
+           f"a multiple of heads={options.heads}")  # fmt: skip
+    return _of_any_size(design, options.features, replace(options, image=design.patch_size))
+
+
+def _efficientnet(design: Design, options: EfficientnetOptions) -> NetworkSpec:
+    known = [f"efficientnet-b{number}" for number in range(9)]
+    _check(options.encoder in known, f"encoder={options.encoder}", f"{known[0]} to {known[-1]}")
+    _check(options.reduction >= 0, f"reduction={options.reduction}", "0 or more")
+    return _of_any_size(design, options.features, options)
+
+
+def _of_any_size(design: Design, features: int, options: Any) -> NetworkSpec:
+    """Return a spec with one stage: the network brings any size to what it needs by itself."""
+    _check(features >= 1, f"features={features}", "1 or more")
+    kept = {name: value for name, value in to_json(options).items() if name != "features"}
+    kernel = (1, 3, 3) if design.is_2d else (3, 3, 3)
+    return NetworkSpec("", (features,), ((1, 1, 1),), (kernel,), (1,), (), kept)
+
+
+def _check(sound: bool, fact: str, expected: str) -> None:
+    if not sound:
+        raise UsageError(f"network_options: {fact}", expected=expected)
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "plain_unet": Architecture(UnetOptions, _unet),
+    "residual_unet": Architecture(UnetOptions, _residual),
+    "scse_unet": Architecture(ScseOptions, _scse),
+    "enet": Architecture(EnetOptions, _enet, only_2d=True),
+    "lwunet": Architecture(LwunetOptions, _lwunet, only_2d=True),
+    "unetr": Architecture(UnetrOptions, _unetr),
+    "efficientnet_unet": Architecture(EfficientnetOptions, _efficientnet),
+}
