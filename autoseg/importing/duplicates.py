@@ -16,7 +16,7 @@ from autoseg.image import Image
 
 AT_ONCE = 1 << 16  # voxels: all that is made of them fits into the processor's cache
 SAMPLED = 1 << 22  # voxels of an image, spread over it, that tell the order
-LOOKED_AT = 1 << 16  # of these, to count values
+LOOKED_AT = 1 << 12  # of these, to count values; all where these are nearly all one
 FEW = 16  # values: with fewer, different images too can have as many voxels of each
 ODD_1, ODD_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)  # of SplitMix64
 
@@ -32,16 +32,16 @@ class Content:
 def content_of(images: Sequence[Image]) -> Content | None:
     """Return the content of the images of a case, (C, Z, Y, X) each; None when all is one value."""
     voxels, order = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
-    constant, values = True, 0
+    constant, few = True, True
     for channel in (channel for image in images for channel in image.array):
         spread = _spread(channel)
         order.update(f"{channel.shape}".encode() + spread.tobytes())
         voxels.update(f"{sorted(channel.shape)} {_sum_of_scrambled(channel)}".encode())
         constant = constant and bool((channel == channel.flat[0]).all())
-        values = max(values, len(np.unique(spread[:: spread.size // LOOKED_AT + 1])))
+        few = few and _are_few(spread)
     if constant:
         return None
-    if values < FEW:
+    if few:
         voxels.update(order.digest())
     return Content(voxels.hexdigest(), order.hexdigest())
 
@@ -65,6 +65,11 @@ def _spread(array: np.ndarray) -> np.ndarray:
     step = max(1, flat.size // SAMPLED) | 1  # odd: no stripes along a row of 2^n
     with np.errstate(over="ignore"):
         return flat[::step].astype(np.float32)
+
+
+def _are_few(values: np.ndarray) -> bool:
+    some = values[:: values.size // LOOKED_AT + 1]
+    return all(len(np.unique(part)) < FEW for part in (some, values))
 
 
 def _sum_of_scrambled(array: np.ndarray) -> int:

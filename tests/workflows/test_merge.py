@@ -13,6 +13,8 @@ from autoseg.files import read_json, sha256
 from autoseg.image import Geometry, Image
 from autoseg.io import read_image, read_labels, write_image, write_labels
 from autoseg.workflows import merge as module
+from autoseg.workflows.check import check
+from autoseg.workflows.import_data import import_data
 from autoseg.workflows.merge import merge, place_labels
 from autoseg.workspace import Workspace
 
@@ -91,6 +93,36 @@ def test_two_sources_become_one_data_set(workspace):
     }  # fmt: skip
     assert declared["licence"] == "pku: private; a1k: CC-BY"
     assert declared["labels"] == {"background": 0, "femur": 1, "liver": 2, "spleen": 3}
+
+
+def test_the_abdominal_project_from_its_two_downloads(tmp_path):
+    """A10 and A11: both layouts, twelve classes in the end, one CT that is in both."""
+    workspace = Workspace(tmp_path)
+    for seed, image, labels, values in (
+        (1, "pku/ct/1.nii.gz", "pku/label/1.nii.gz", (1, 4, 11)),
+        (2, "pku/ct/2.nii.gz", "pku/label/2.nii.gz", (7,)),
+        (3, "a1k/Image/Case_00001_0000.nii.gz", "a1k/Mask/Case_00001.nii.gz", (1, 2, 3, 4)),
+        (2, "a1k/Image/Case_00002_0000.nii.gz", "a1k/Mask/Case_00002.nii.gz", (1,)),
+    ):
+        write_image(tmp_path / image, Image(scan(seed), GRID))
+        write_labels(tmp_path / labels, boxes(*values), GRID)
+    import_data(workspace, "pku", layout="pku", source=tmp_path / "pku")
+    import_data(workspace, "a1k", layout="abdomenct1k", source=tmp_path / "a1k")
+    with pytest.raises(DataError, match=r"a1k_Case_00002 .*: the same voxels as pku_2"):
+        merge(workspace, "ABD12", ["pku", "a1k"])
+    dataset, _ = merge(workspace, "ABD12", ["pku", "a1k"], duplicates="group")
+    assert dataset.labels.names == (
+        "bladder", "colon", "femur_head", "kidney", "liver", "rectum", "small_intestine",
+        "spinal_cord", "stomach", "spleen", "pancreas",
+    )  # fmt: skip
+    cases = {case.id: case for case in dataset.cases}
+    assert cases["pku_1"].annotated == dataset.labels.names[:9]
+    assert cases["a1k_Case_00001"].annotated == ("kidney", "liver", "spleen", "pancreas")
+    label_map = read_labels(cases["a1k_Case_00001"].labels).array[0]
+    assert np.array_equal(label_map, boxes(5, 4, 10, 11))
+    report = check(workspace, "ABD12")
+    assert not report.problems
+    assert any("the same voxels as" in str(warning) for warning in report.warnings)
 
 
 def test_what_happened_is_recorded_with_check_sums(workspace):
