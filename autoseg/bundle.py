@@ -142,7 +142,7 @@ def model_id(
     """
     settings = to_json(plan.configuration(configuration))
     for name in ("sizes", "preset", "train"):  # how it came about and how to learn
-        del settings[name]
+        settings.pop(name, None)
     # The names once more: the hash sorts keys, but the order of targets is that of the channels.
     names = plan.labels.names
     shared: tuple[Any, ...] = (

@@ -138,8 +138,9 @@ class Configuration:
     batch_dice: bool
     sizes: Mapping[str, Design]
     previous: str | None = None  # its prediction is an extra input (cascade)
-    preset: str = ""  # that this configuration was made by
-    train: Mapping[str, Any] = field(default_factory=dict)  # settings its trainings begin with
+    preset: str = field(default="", metadata=OPTIONAL)  # that this configuration was made by
+    # Settings that its trainings begin with.
+    train: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
 
     @property
     def is_2d(self) -> bool:

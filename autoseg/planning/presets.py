@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from autoseg.architectures import make_spec
 from autoseg.config import TrainConfig, override, spell_settings
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.plan import PRESET, Configuration, Design, Fingerprint, NetworkSpec, Plan, Triple
 from autoseg.planning.spacing import median_resampled_shape, times
-from autoseg.presets import Preset, PresetNetwork, PresetPlan, load_preset
+from autoseg.presets import Preset, PresetPlan, load_preset
 
 TRAINED_ON = 4 / 5  # of the cases, in a fold
 BY_TARGET = ("target_weights", "target_sampling")  # settings that name targets
@@ -47,7 +48,7 @@ def _with_preset(plan: Plan, fingerprint: Fingerprint, name: str, preset: Preset
         raise UsageError(fact, expected=f"a preset based on one of: {known}")
     base = plan.configurations[part.base]
     spacing, shape, grid = _grid(part, base, plan, fingerprint)
-    design = Design(part.patch_size, part.batch_size, expand(part.network, part.patch_size[0] == 1))
+    design = expand(part)
     train, reasons = _settings(preset, plan.labels)
     if part.passes is not None:
         train["steps"], why = _steps(part, preset.train, shape, len(fingerprint.cases), base.is_2d)
@@ -121,18 +122,27 @@ def _median_shape(
     return (base.median_shape[0] if base.is_2d else depth), height, width
 
 
-def expand(network: PresetNetwork, flat: bool) -> NetworkSpec:
-    """Return a network in full: kernels of 3, each stage halved, two convolutions a stage."""
-    stages = len(network.features)
+def expand(part: PresetPlan) -> Design:
+    """Return patch, batch and network in full.
+
+    Of a U-Net: kernels of 3, each stage halved, two convolutions a stage.
+    """
+    network, flat = part.network, part.patch_size[0] == 1
+    features = network.features or (1, 1)  # of a network that has options and no stages
+    stages = len(features)
     kernel, half = ((1, 3, 3), (1, 2, 2)) if flat else ((3, 3, 3), (2, 2, 2))
-    return NetworkSpec(
+    spec = NetworkSpec(
         network.name,
-        network.features,
+        features,
         network.strides or ((1, 1, 1), *(half,) * (stages - 1)),
         network.kernels or (kernel,) * stages,
         network.encoder_blocks or (2,) * stages,
         network.decoder_blocks or (2,) * (stages - 1),
     )
+    design = Design(part.patch_size, part.batch_size, spec)
+    if network.features:
+        return design
+    return replace(design, network=make_spec(network.name, network.options, design))
 
 
 def _settings(preset: Preset, labels: Labels) -> tuple[dict[str, Any], list[str]]:

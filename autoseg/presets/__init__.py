@@ -23,10 +23,11 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class PresetNetwork:
-    """A network in short; what is None is the usual of a U-Net (`planning/presets.py`)."""
+    """A network in short; what a U-Net does not say is the usual (`planning/presets.py`)."""
 
     name: str
-    features: tuple[int, ...]  # finest stage first
+    options: str | None = None  # "features=8,dropout=0.2": of a network with options
+    features: tuple[int, ...] = ()  # of a U-Net, finest stage first
     encoder_blocks: tuple[int, ...] | None = None
     decoder_blocks: tuple[int, ...] | None = None
     strides: tuple[Triple, ...] | None = None
@@ -43,7 +44,7 @@ class PresetPlan:
     network: PresetNetwork
     normalizer: str | None = None  # of every channel; None: as planned
     plane: int | None = None  # pixels that the longer side of the median slice gets
-    spacing: tuple[float, float, float] | None = None  # mm, coarsest axis first
+    spacing: tuple[float | None, float, float] | None = None  # mm, coarsest axis first
     batch_dice: bool = False
     passes: float | None = None  # over all slices (2-D) or cases (3-D): the length of a training
 

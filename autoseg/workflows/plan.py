@@ -231,10 +231,6 @@ def _digest(plan: Plan) -> str:
     for noted_since in ("units", "usual"):  # plans of older versions keep their digest
         if not words[noted_since]:
             del words[noted_since]
-    for configuration in words["configurations"].values():
-        for name in ("preset", "train"):
-            if not configuration[name]:
-                del configuration[name]
     return fingerprint_of([words, plan.labels.names])
 
 

@@ -132,13 +132,13 @@ def _choose_names(
 
 
 def split_model(model: str) -> tuple[str, str]:
-    """Return configuration and size of "3d_fullres-M-residual" or "segthor-enet-preset".
+    """Return configuration and size of "3d_fullres-M-enet" or "segthor-enet-preset".
 
     Sizes may hold a hyphen, and so may the names of presets, which have a single size.
     """
-    head, _, last = model.rpartition("-")
-    if last == PRESET:
-        return head, last
+    head, found, tail = model.partition(f"-{PRESET}")
+    if found:
+        return head, PRESET + tail
     configuration, _, size = model.partition("-")
     return configuration, size
 

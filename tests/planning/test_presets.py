@@ -16,7 +16,7 @@ from autoseg.planning.overrides import apply_settings
 from autoseg.planning.planner import make_plan
 from autoseg.planning.presets import add_presets, expand, presets_of
 from autoseg.preprocessing.intensity import check_normalizers
-from autoseg.presets import PresetNetwork, load_preset, preset_names
+from autoseg.presets import PresetNetwork, PresetPlan, load_preset, preset_names
 
 CASES = 10
 DATA = Fingerprint(
@@ -125,10 +125,21 @@ def test_another_spacing_of_the_data_keeps_the_recipes():
 
 
 def test_a_network_in_short_is_a_usual_unet():
-    full = expand(PresetNetwork("plain_unet", (8, 16)), flat=True)
+    short = PresetNetwork("plain_unet", features=(8, 16))
+    full = expand(PresetPlan("2d", (1, 8, 8), 3, short)).network
     assert (full.strides, full.kernels) == (((1, 1, 1), (1, 2, 2)), ((1, 3, 3), (1, 3, 3)))
     assert (full.encoder_blocks, full.decoder_blocks) == ((2, 2), (2,))
-    assert expand(PresetNetwork("plain_unet", (8, 16)), flat=False).strides[1] == (2, 2, 2)
+    deep = expand(PresetPlan("3d_fullres", (8, 8, 8), 3, short))
+    assert deep.network.strides[1] == (2, 2, 2)
+    assert (deep.patch_size, deep.batch_size) == ((8, 8, 8), 3)
+
+
+def test_a_network_with_options_is_planned_by_them():
+    short = PresetNetwork("enet", options="features=8,factor=2")
+    found = expand(PresetPlan("2d", (1, 64, 64), 3, short)).network
+    assert (found.name, found.features, found.options["factor"]) == ("enet", (8,), 2)
+    with pytest.raises(UsageError, match="enet has no 'fetures'"):
+        expand(PresetPlan("2d", (1, 64, 64), 3, PresetNetwork("enet", options="fetures=8")))
 
 
 @pytest.mark.parametrize("name", preset_names())
