@@ -84,7 +84,9 @@ def _place_map(
     """Copy or link a label map, or write it anew where its values or its grid change."""
     stacked = isinstance(labels, Stack)
     path = labels.slices[0] if isinstance(labels, Stack) else labels
-    image = read_stack(labels, manner.grids.get(source.case)) if isinstance(labels, Stack) else None
+    image = None
+    if isinstance(labels, Stack):
+        image = read_stack(labels, manner.grids.get(source.case), read_labels)
     # A picture without a file beside it says no voxel size, so it cannot contradict the image's.
     silent = ending_of(path) in PICTURES and sidecar_of(path) is None
     geometry = image.geometry if image else read_header(path).geometry

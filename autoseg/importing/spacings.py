@@ -12,9 +12,10 @@ import numpy as np
 
 from autoseg.errors import CorruptError, DataError
 from autoseg.files import from_json, read_json
-from autoseg.image import Geometry
+from autoseg.image import DIRECTION_TOLERANCE, Geometry
 from autoseg.importing.stacks import SlicedGrid
 from autoseg.nifti import check_spacing
+from autoseg.sniff import check_file
 
 EXPECTED = '{"case": [x, y, z]} in mm'
 LARGEST_BYTES = 1 << 24
@@ -70,6 +71,7 @@ def read_grids(path: Path, original: tuple[int, int]) -> dict[str, SlicedGrid]:
 
 
 def _unpickle(path: Path) -> Any:
+    check_file(path)
     data = path.read_bytes()[:LARGEST_BYTES]
     try:
         return _PlainUnpickler(io.BytesIO(data)).load()
@@ -98,6 +100,7 @@ def _grid(value: Any, path: Path, case: str, original: tuple[int, int]) -> Geome
         except CorruptError as error:
             raise DataError(error.fact, place=error.place, expected=error.expected) from error
         check_spacing(grid.spacing, place)
+        _check_direction(grid, place)
         return grid
     numbers = isinstance(value, tuple | list) and all(type(x) in (int, float) for x in value)
     if not numbers or len(value) != 3:
@@ -105,3 +108,13 @@ def _grid(value: Any, path: Path, case: str, original: tuple[int, int]) -> Geome
     x, y, z = map(float, value)
     check_spacing((z, y, x), place)
     return Geometry((0, *original), (z, y, x))
+
+
+def _check_direction(grid: Geometry, place: str) -> None:
+    if len(grid.direction) == 9:
+        matrix = grid.direction_matrix
+        if np.abs(matrix @ matrix.T - np.eye(3)).max() <= DIRECTION_TOLERANCE:
+            return
+    raise DataError(
+        "its direction is no rotation", place=place, expected="nine cosines, row by row"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,18 +29,20 @@ class SlicedGrid:
     rows: str = "y"  # or "x", of slices cut out of an array as nibabel gives it
 
 
-def read_stack(stack: Stack, sliced: SlicedGrid | None = None) -> Image:
-    """Return the slices as one volume (1, Z, Y, X).
+def read_stack(
+    stack: Stack, sliced: SlicedGrid | None = None, read: Callable[[Path], Image] = read_image
+) -> Image:
+    """Return the slices as one volume (1, Z, Y, X); `read` reads one of them.
 
     `sliced` has the grid that they were cut from. If they were enlarged or shrunk since, their
     voxel size follows; a size of 0 in its shape fits every number. Without it rows are those of
     the volume, and the voxel size is the one beside the first slice, else (1, 1, 1) mm.
     Raises DataError when a slice has depth, channels, or another size or type than the first.
     """
-    first = read_image(stack.slices[0])
+    first = read(stack.slices[0])
     volume = np.empty((len(stack.slices), *first.array.shape[2:]), first.array.dtype)
     for index, path in enumerate(stack.slices):
-        array = first.array if index == 0 else read_image(path).array
+        array = first.array if index == 0 else read(path).array
         if array.shape[:2] != (1, 1):
             fact = f"{array.shape[0]} channels and {array.shape[1]} slices"
             raise DataError(fact, place=str(path), expected="one slice with one channel")
