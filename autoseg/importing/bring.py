@@ -11,16 +11,13 @@ from autoseg.case_files import PICTURES, ending_of
 from autoseg.errors import DataError, ResourceError
 from autoseg.files import write_atomically
 from autoseg.pictures import sidecar_of
-from autoseg.sniff import check_file
 
 
 def bring(path: Path, target: Path, link: str = "") -> None:
     """Copy or link one file, and the JSON file with its voxel size if it is a picture with one.
 
-    Raises DataError when it is a pointer, a web page or empty, or when its voxels are in another
-    file; ResourceError when the disk refuses.
+    Raises DataError when its voxels are in another file, ResourceError when the disk refuses.
     """
-    check_file(path)
     _refuse_detached(path)
     _bring_one(path, target, link)
     sidecar = sidecar_of(path) if ending_of(path) in PICTURES else None

@@ -1,6 +1,8 @@
 """The verb import: files anywhere become raw/<NAME>, voxels and headers untouched."""
 
+import gzip
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,32 @@ def test_copies_are_the_same_bytes_in_nnunets_layout(tmp_path):
         "file_ending": ".nii.gz",
     }
     assert check(Workspace(tmp_path), "D").problems == ()
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha", ".nrrd", ".tif"])
+def test_every_file_type_stays_what_it_is(tmp_path, ending):
+    write_volumes(tmp_path, ["a b"], ending)
+    dataset = import_volumes(
+        tmp_path,
+        images=f"{tmp_path}/scans/{{case}}{ending}",
+        labels=f"{tmp_path}/masks/{{case}}_seg{ending}",
+    )
+    (case,) = dataset.cases
+    assert (case.id, dataset.file_ending) == ("a b", ending)
+    assert case.images[0].read_bytes() == (tmp_path / "scans" / f"a b{ending}").read_bytes()
+    assert read_labels(case.labels).geometry == read_image(case.images[0]).geometry
+
+
+def test_a_direction_off_by_a_thousandth_is_kept_and_read(tmp_path):
+    write_volumes(tmp_path, ["a"])
+    for name in ("scans/a", "masks/a_seg"):
+        path = tmp_path / f"{name}.nii.gz"
+        data = bytearray(gzip.decompress(path.read_bytes()))
+        data[284:288] = struct.pack("<f", 1e-3)  # the second number of srow_x
+        path.write_bytes(gzip.compress(bytes(data)))
+    (case,) = import_volumes(tmp_path).cases
+    assert case.labels.read_bytes() == (tmp_path / "masks" / "a_seg.nii.gz").read_bytes()
+    assert read_image(case.images[0]).geometry.spacing == pytest.approx((2.0, 1.0, 1.0), abs=1e-5)
 
 
 @pytest.mark.parametrize("link", [True, "symlink", "hard"])

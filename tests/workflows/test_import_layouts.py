@@ -1,5 +1,6 @@
 """Data sets as people download them become raw/<NAME> by the name of their layout alone."""
 
+import gzip
 import json
 import pickle
 from pathlib import Path
@@ -334,9 +335,17 @@ def test_abdomenct1k_pairs_names_with_and_without_number(tmp_path):
     assert dataset.labels.targets["pancreas"] == (4,)
 
 
+def say_in_header(path, text):
+    """Write a description into a NIfTI header, which no geometry can bring back."""
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    data[148:228] = text.ljust(80, b"\0")
+    path.write_bytes(gzip.compress(bytes(data)))
+
+
 def write_msd(root, channels=2):
     for case in ("BRATS_001", "BRATS_002"):
         write_scan(root / "imagesTr" / f"{case}.nii.gz", channels=channels)
+        say_in_header(root / "imagesTr" / f"{case}.nii.gz", b"made in a test")
         write_map(root / "labelsTr" / f"{case}.nii.gz", [1, 2])
     write_scan(root / "imagesTs" / "BRATS_003.nii.gz", channels=channels)
     for folder in ("imagesTr", "labelsTr", "imagesTs"):
@@ -360,6 +369,10 @@ def test_msd_is_translated_and_its_channels_come_apart(tmp_path):
     second = read_image(raw / "imagesTr" / names[1])
     assert np.array_equal(second.array[0], whole.array[1])
     assert second.geometry == whole.geometry
+    header = gzip.decompress((raw / "imagesTr" / names[1]).read_bytes())[:348]
+    theirs = gzip.decompress((root / "imagesTr" / "BRATS_001.nii.gz").read_bytes())[:348]
+    assert header[252:344] == theirs[252:344]  # where it lies, bit for bit
+    assert header[148:228] == b"made in a test".ljust(80, b"\0")
     declared = read_json(raw / "dataset.json")
     assert declared["labels"] == {"background": 0, "edema": 1, "tumour": 2}
     assert declared["licence"] == "CC-BY-SA 4.0"
