@@ -19,6 +19,7 @@ _HOMES = {
     "export": "autoseg.workflows.export:export",
     "export_slices": "autoseg.workflows.export_slices:export_slices",
     "export_masks": "autoseg.workflows.export_masks:export_masks",
+    "export_submission": "autoseg.workflows.export_submission:export_submission",
     "verify": "autoseg.workflows.verify:verify",
     "check": "autoseg.workflows.check:check",
     "plan_dataset": "autoseg.workflows.plan:plan",

@@ -64,7 +64,9 @@ COMMANDS = {
         import_data.run,
     ),
     "card": Command("show what a model is, state its licence and use", card.add_options, card.run),
-    "export": Command("give a model to another program", export.add_options, export.run),
+    "export": Command(
+        "models, data and results as others want them", export.add_options, export.run
+    ),
     "verify": Command(
         "is a model intact, and right on this machine?", verify.add_options, verify.run
     ),

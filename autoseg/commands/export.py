@@ -23,8 +23,12 @@ NEXT = {
 NNUNET = "nnUNetv2_predict_from_modelfolder -m {} -i IMAGES -o {} -f {}"
 OF_MODEL = ("model", "output", "to", "folds", "trust")
 OF_SLICES = ("dataset", "shape", "window", "rows", "fold", "channel", "workers")
-OF_MASKS = ("dataset", "images", "targets", "workers")
-ONLY_FOR = {"slices": OF_SLICES, "masks": OF_MASKS, "model": OF_MODEL}
+OF_MASKS = ("dataset", "predictions", "targets", "workers")
+OF_SUBMISSION = ("dataset", "model", "fold", "predictions", "output", "group", "student")
+# A submission has a model among its pieces, so it is looked for first.
+ONLY_FOR = {
+    "submission": OF_SUBMISSION, "slices": OF_SLICES, "masks": OF_MASKS, "model": OF_MODEL,
+}  # fmt: skip
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +43,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--masks", type=Path, metavar="FOLDER",
         help="label maps as one binary file for each target: <case>/<target>.nii.gz",
     )  # fmt: skip
+    what.add_argument(
+        "--submission", choices=("segthor", "kits19"),
+        help="what the ai4mi course or KiTS19 wants handed in, packed into -o",
+    )  # fmt: skip
     _add_model(parser.add_argument_group("of a model"))
     _add_slices(parser.add_argument_group("of slices"))
-    _add_masks(parser.add_argument_group("of masks"))
-    dataset_option(parser, "of slices and masks: a dataset in raw/ (default: the only one there)")
+    _add_masks(parser.add_argument_group("of masks, and of submissions"))
+    group = parser.add_argument_group("of submissions")
+    group.add_argument("--group", metavar="XX", help="of the course, with -i: test predictions")
+    group.add_argument("--student", metavar="NNN", help="of the course, for assignment 3")
+    dataset_option(parser, "a dataset in raw/ (default: the only one there)")
     workspace_option(parser)
     workers_option(parser)
     overwrite_option(parser)
@@ -51,7 +62,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-o", "--output", type=Path, metavar="PLACE",
-        help="the zip file, or a new folder for another program",
+        help="the zip file, or a new folder for another program; of a submission .tar.gz, .zip, "
+        ".tar.zst or a folder",
     )  # fmt: skip
     group.add_argument(
         "--to", choices=(*NEXT, "nnunet"),
@@ -76,13 +88,16 @@ def _add_slices(group: argparse._ArgumentGroup) -> None:
         "--rows", choices=("x", "y"),
         help="what runs down a picture: x, as nibabel slices (default), or y",
     )  # fmt: skip
-    group.add_argument("--fold", metavar="FOLD", help="its validation cases go to val (default: -)")
+    group.add_argument(
+        "--fold", metavar="FOLD",
+        help="its validation cases go to val (default: none; of submissions every trained one)",
+    )  # fmt: skip
     group.add_argument("--channel", metavar="NAME", help="which one, where there are several")
 
 
 def _add_masks(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "-i", "--images", type=Path, metavar="FOLDER",
+        "-i", "--predictions", type=Path, metavar="FOLDER",
         help="other label maps, such as predictions (default: the dataset's)",
     )  # fmt: skip
     group.add_argument(
@@ -94,16 +109,17 @@ def _add_masks(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     kind = _kind_of(options)
-    return {"model": _model, "slices": _slices, "masks": _masks}[kind](options)
+    verbs = {"submission": _submission, "model": _model, "slices": _slices, "masks": _masks}
+    return verbs[kind](options)
 
 
 def _kind_of(options: argparse.Namespace) -> str:
     """Return what is to be exported; raise UsageError for options that mean nothing there."""
-    chosen = [kind for kind in ("model", "slices", "masks") if getattr(options, kind)]
-    if len(chosen) != 1:
-        fact = " and ".join(f"--{kind}" for kind in chosen) or "nothing to export"
-        raise UsageError(fact, expected="one of --model, --slices, --masks", remedy="see -h")
-    (kind,) = chosen
+    chosen = [kind for kind in ONLY_FOR if getattr(options, kind)]
+    if not chosen:
+        expected = "one of " + ", ".join(f"--{kind}" for kind in ONLY_FOR)
+        raise UsageError("nothing to export", expected=expected, remedy="see -h")
+    kind = chosen[0]
     known = {name for names in ONLY_FOR.values() for name in names}
     given = [name for name in sorted(known - set(ONLY_FOR[kind])) if getattr(options, name)]
     if given:
@@ -137,6 +153,30 @@ def _model(options: argparse.Namespace) -> str:
 
 def _folds(folder: Path) -> str:
     return " ".join(sorted(path.stem.removeprefix("fold_") for path in folder.glob("fold_*")))
+
+
+def _submission(options: argparse.Namespace) -> str:
+    from autoseg.workflows.export_submission import KITS, export_submission
+    from autoseg.workflows.submission_pieces import GROUP, STUDENT, Wanted
+
+    kind, number, name = KITS, "", "predictions.zip"
+    if options.submission == "segthor":
+        if bool(options.group) == bool(options.student):
+            raise UsageError("whose submission?", expected="--group XX or --student NNN")
+        kind, number = (GROUP, options.group) if options.group else (STUDENT, options.student)
+        name = f"group-{number}.tar.gz" if options.group else f"student-{number}.zip"
+    output = options.output or Path(name)
+    wanted = Wanted(
+        workspace_of(options),
+        kind,
+        number,
+        dataset=options.dataset,
+        model=options.model,
+        folds=[options.fold] if options.fold else None,
+        predictions=options.predictions,
+    )
+    places = export_submission(wanted, output, options.overwrite)
+    return "\n".join([*places, f"{len(places)} files in {output}"])
 
 
 def _slices(options: argparse.Namespace) -> str:
@@ -173,7 +213,7 @@ def _masks(options: argparse.Namespace) -> str:
         workspace_of(options),
         options.masks,
         dataset=options.dataset,
-        predictions=options.images,
+        predictions=options.predictions,
         targets=parse_targets(options.targets) if options.targets else None,
         overwrite=options.overwrite,
         workers=options.workers or 0,
