@@ -104,7 +104,8 @@ def make_spec(name: str, options: str | None, design: Design) -> NetworkSpec:
     if architecture.only_2d and not design.is_2d:
         fact, remedy = f"{name} sees slices only", "train the configuration 2d with it"
         raise UsageError(fact, place="--set network", remedy=remedy)
-    return replace(architecture.spec(design, _read(name, architecture, settings)), name=name)
+    spec = architecture.spec(design, _read(name, architecture, settings))
+    return for_patch(replace(spec, name=name), design.patch_size)
 
 
 def options_of(spec: NetworkSpec, kind: type[Options]) -> Options:
@@ -118,22 +119,25 @@ def options_of(spec: NetworkSpec, kind: type[Options]) -> Options:
 
 def is_of_one_size(spec: NetworkSpec) -> bool:
     """Tell whether a network takes nothing but patches, or is one that may."""
-    return spec.name not in ARCHITECTURES or IMAGE in spec.options
+    known = ARCHITECTURES.get(spec.name)
+    return known is None or IMAGE in [f.name for f in fields(known.options)]
+
+
+def for_patch(spec: NetworkSpec, patch_size: Triple) -> NetworkSpec:
+    """Return the numbers of a network that sees patches of this size."""
+    if spec.name not in ARCHITECTURES or not is_of_one_size(spec):
+        return spec
+    return replace(spec, options={**spec.options, IMAGE: list(patch_size)})
 
 
 def with_network(
-    plan: Plan,
-    configuration: str,
-    size: str,
-    network: str | None,
-    options: str | None,
-    patch_size: Triple | None = None,
+    plan: Plan, configuration: str, size: str, network: str | None, options: str | None
 ) -> tuple[Plan, str]:
     """Return a plan that holds the design to train, and the name of its size.
 
     Another network than the planned one is a size of its own, "M-enet", so that models of both lie
-    side by side; the plan that goes into the bundle says how to build it. `patch_size` is what a
-    training sets, if anything. Raises UsageError for what cannot be built.
+    side by side; the plan that goes into the bundle says how to build it. Raises UsageError for
+    what cannot be built.
     """
     known = plan.configuration(configuration)
     design = known.design(size)
@@ -143,8 +147,7 @@ def with_network(
                 f"network_options={options} without a network", remedy="add --set network=..."
             )
         return plan, size
-    seen = replace(design, patch_size=patch_size or design.patch_size)
-    spec = make_spec(network, options, seen)
+    spec = make_spec(network, options, design)
     if spec == design.network:
         return plan, size
     short = re.sub(r"\W+", "_", network.rpartition(":")[2])
@@ -231,7 +234,7 @@ def _unetr(design: Design, options: UnetrOptions) -> NetworkSpec:
            "1 or more")  # fmt: skip
     _check(options.hidden % options.heads == 0, f"hidden={options.hidden}",
            f"a multiple of heads={options.heads}")  # fmt: skip
-    return _of_any_size(design, options.features, replace(options, image=design.patch_size))
+    return _of_any_size(design, options.features, options)
 
 
 def _efficientnet(design: Design, options: EfficientnetOptions) -> NetworkSpec:

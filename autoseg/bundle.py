@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoseg.architectures import for_patch
 from autoseg.card import ModelCard
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, DataError, UsageError
@@ -114,10 +115,12 @@ class Bundle:
 def trained_design(plan: Plan, configuration: str, size: str, config: TrainConfig) -> Design:
     """Return the design of `size` with the patch and batch size that `config` sets, if any."""
     design = plan.configuration(configuration).design(size)
+    patch_size = config.patch_size or design.patch_size
     return dataclasses.replace(
         design,
-        patch_size=config.patch_size or design.patch_size,
+        patch_size=patch_size,
         batch_size=config.batch_size or design.batch_size,
+        network=for_patch(design.network, patch_size),
     )
 
 

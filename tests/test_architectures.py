@@ -7,11 +7,15 @@ import pytest
 from autoseg.architectures import (
     ARCHITECTURES,
     EnetOptions,
+    UnetrOptions,
+    for_patch,
     is_of_one_size,
     make_spec,
     options_of,
     with_network,
 )
+from autoseg.bundle import trained_design
+from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, UsageError
 from autoseg.files import from_json, to_json
 from autoseg.networks import NETWORKS
@@ -129,9 +133,12 @@ def test_another_network_is_a_size_of_its_own(tmp_path) -> None:
 
 
 def test_the_patch_that_a_training_sets_is_the_one_a_transformer_is_built_for() -> None:
-    changed, size = with_network(make_plan(), "3d_fullres", "S", "unetr", None, (16, 8, 8))
-    options = changed.configuration("3d_fullres").design(size).network.options
-    assert tuple(options["image"]) == (16, 8, 8)
+    plan, size = with_network(make_plan(), "3d_fullres", "S", "unetr", None)
+    design = trained_design(plan, "3d_fullres", size, TrainConfig(patch_size=(16, 8, 8)))
+    assert options_of(design.network, UnetrOptions).image == (16, 8, 8)
+    named = dataclasses.replace(UNET, name="unetr")  # by hand in the plan
+    assert options_of(for_patch(named, (1, 8, 8)), UnetrOptions).image == (1, 8, 8)
+    assert for_patch(UNET, (1, 8, 8)) is UNET
 
 
 def test_options_alone_belong_to_no_network() -> None:

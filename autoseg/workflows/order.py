@@ -114,9 +114,7 @@ def read_orders(
     plan = _with_trained_size(
         workspace.bundle(name, configuration, size), plan, configuration, size
     )
-    plan, size = with_network(
-        plan, configuration, size, config.network, config.network_options, config.patch_size
-    )
+    plan, size = with_network(plan, configuration, size, config.network, config.network_options)
     chosen = plan.configuration(configuration)
     initial = None if weights is None else find_source(weights, chosen.design(size).network)
     config = _begun_with(config, initial)

@@ -1,6 +1,8 @@
 """Every network by name: shapes, odd sizes, gradients, determinism, what it says without MONAI."""
 
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from autoseg.architectures import ARCHITECTURES, make_spec
 from autoseg.errors import ResourceError, UsageError
 from autoseg.networks import NETWORKS, build_network, encoder_of, keep_fewer_activations
 from autoseg.plan import Design
+from autoseg.sharing.portable import KINDS, Finest
 from tests.networks.specs import DEEP, FLAT
 
 MONAI = ("unetr", "efficientnet_unet")
@@ -70,7 +73,7 @@ def test_any_size_goes_through(name: str, size: tuple[int, int, int]) -> None:
 def test_samples_do_not_see_each_other_and_the_same_seed_gives_the_same_network(
     name: str, design: Design
 ) -> None:
-    network, image = build(name, design).eval(), image_of(design, samples=3)
+    network, image = build(name, design).eval().requires_grad_(False), image_of(design, samples=3)
     together = network(image)[0]
     alone = torch.cat([network(image[i : i + 1])[0] for i in range(3)])
     assert torch.allclose(together, alone, atol=1e-4 * float(together.abs().max()))
@@ -106,6 +109,30 @@ def test_without_monai_the_message_names_the_extra(
     with pytest.raises(ResourceError, match=f"{name} needs the package monai") as caught:
         build_network(make_spec(name, None, FLAT), 1, 2)
     assert caught.value.remedy == "pip install 'autoseg[networks]'"
+
+
+@AS_ARGUMENTS
+def test_a_traced_network_scores_the_same(name: str, design: Design) -> None:
+    network, image = build(name, design).eval(), image_of(design)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(network, torch.zeros_like(image), check_trace=False)
+        expected, found = network(image)[0], traced(image)[0]
+    scale = float(expected.abs().max())
+    assert torch.allclose(found, expected, atol=1e-4 * scale)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_an_onnx_file_scores_the_same(name: str, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="it reads the file")
+    network, image = Finest(build(name, FLAT)).eval().requires_grad_(False), image_of(FLAT)
+    KINDS["onnx"][1](network, torch.zeros_like(image), tmp_path / "network.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "network.onnx"))
+    (found,) = session.run(None, {"image": image[:1].numpy()})
+    expected = network(image[:1])
+    scale = float(expected.abs().max())
+    assert torch.allclose(torch.from_numpy(found), expected, atol=1e-4 * scale)
 
 
 def count(name: str, options: str | None, inputs: int, outputs: int, design: Design = FLAT) -> int:
