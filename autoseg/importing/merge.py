@@ -7,13 +7,14 @@ made, files are copied.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from autoseg.case_files import PICTURES, ending_of
+from autoseg.case_files import CASE_NAME, PICTURES, ending_of
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import DataError, Problem, ResourceError, UsageError
 from autoseg.files import sha256
@@ -78,6 +79,30 @@ def agree_on_channels(datasets: Sequence[Dataset]) -> dict[str, tuple[int, ...]]
     return orders
 
 
+def name_members(
+    cases: Mapping[str, Sequence[Case]], orders: Mapping[str, tuple[int, ...]]
+) -> tuple[Member, ...]:
+    """Return the cases of every source by their new names, `pku_12`.
+
+    Raises UsageError for names that would be one, on some disks at least, or are too long.
+    """
+    members: dict[str, Member] = {}
+    problems = []
+    for source, own in cases.items():
+        for case in own:
+            member = Member(f"{source}_{case.id}", source, case, orders[source])
+            folded = unicodedata.normalize("NFC", member.case).casefold()
+            other = members.setdefault(folded, member)
+            if other is not member:
+                fact = f"'{case.id}' would be named as '{other.own.id}' of {other.source}"
+                problems.append(Problem(source, fact, remedy="rename one of the folders in raw/"))
+            if not CASE_NAME.fullmatch(member.case):
+                problems.append(Problem(source, f"the name {member.case} would be too long"))
+    if problems:
+        raise UsageError("cases cannot be named in the union", problems=problems)
+    return tuple(members.values())
+
+
 def agree_on_ending(datasets: Sequence[Dataset]) -> str:
     """Return the file type of the first data set's images, which the others will have.
 
@@ -104,7 +129,10 @@ def place_images(member: Member, folder: Path, ending: str) -> None:
     """Put the images of a case into `folder`, in the united order of channels."""
     files = [member.own.images[i] for i in _in_order(member)]
     for index, path in enumerate(files):
-        number = f"_{index:04d}" if len(files) == len(member.order) else ""
+        # Beside labels one file that holds all channels is known by its plain name; elsewhere
+        # pku_0012 would be taken for a channel.
+        plain = len(files) < len(member.order) and member.own.labels is not None
+        number = "" if plain else f"_{index:04d}"
         target = folder / f"{member.case}{number}{ending}"
         if ending_of(path) == ending:
             _link(path, target)

@@ -121,9 +121,11 @@ def _order(named: Mapping[str, _Named]) -> list[str]:
         n for o in named.values() for names in o.of_target.values() for n in names
     )
 
+    values = {name: [_values_of(name, own) for own in named.values()] for name in names}
+
     def is_inside(name: str, other: str) -> bool:
-        inner_outer = [(_values_of(name, own), _values_of(other, own)) for own in named.values()]
-        return any(inner and inner < outer for inner, outer in inner_outer)
+        pairs = zip(values[name], values[other], strict=True)
+        return any(inner and inner < outer for inner, outer in pairs)
 
     # Later targets are written over earlier ones: a tumour over its kidney.
     return sorted(names, key=lambda name: sum(is_inside(name, other) for other in names))

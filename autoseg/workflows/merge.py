@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autoseg.case_files import ending_of, some
-from autoseg.dataset import Dataset, find_cases, load_dataset
+from autoseg.case_files import some
+from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import DataError, Problem, UsageError, suggest
-from autoseg.files import fingerprint_of, locked, read_json, write_json
-from autoseg.importing.arguments import known_classes
+from autoseg.files import locked, read_json, write_json
 from autoseg.importing.duplicates import find_same
-from autoseg.importing.label_maps import parse_label_maps
 from autoseg.importing.merge import (
     Member,
     Merged,
     Seen,
-    agree_on_channels,
-    agree_on_ending,
     look_at,
     place_images,
     place_labels,
@@ -46,27 +41,14 @@ from autoseg.importing.merge_entries import (
     settle,
 )
 from autoseg.importing.record import RECORD
-from autoseg.importing.unite import Translation, unite
-from autoseg.labels import Labels
 from autoseg.parallel import Outcome, map_cases
+from autoseg.workflows.merge_decide import Union, decide, stamp_of
 from autoseg.workflows.raw_folder import check_name, clear, is_done, refuse_foreign
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class _Union:
-    """What is decided before a voxel is read."""
-
-    datasets: tuple[Dataset, ...]
-    declared: Mapping[str, Any]  # source -> its dataset.json
-    labels: Labels
-    translations: Mapping[str, Translation]
-    members: tuple[Member, ...]
-    ending: str
 
 
 def merge(
@@ -95,14 +77,14 @@ def merge(
     check_name(name)
     if duplicates not in DUPLICATES:
         raise UsageError(f"duplicates: '{duplicates}'", remedy=suggest(duplicates, DUPLICATES))
-    union = _decide(workspace, name, sources, label_map, absent)
+    union = decide(workspace, name, sources, label_map, absent)
     options = {
         "sources": [dataset.name for dataset in union.datasets],
-        "label_map": parse_label_maps(label_map, [dataset.name for dataset in union.datasets]),
+        "label_map": union.label_map,
         "absent_means_unannotated": list(absent),
         "duplicates": duplicates,
     }
-    record: dict[str, Any] = {"stamp": _stamp(union, options), **options}
+    record: dict[str, Any] = {"stamp": stamp_of(union, options), **options}
     folder = workspace.raw(name)
     refuse_foreign(folder)
     with locked(folder, f"autoseg import --merge -d {name}"):
@@ -124,56 +106,11 @@ def merge(
     return load_dataset(folder), tabulate(record["voxels"], record["number"])
 
 
-# --- before a voxel is read ----------------------------------------------------------------------
-
-
-def _decide(
-    workspace: Workspace,
-    name: str,
-    sources: Sequence[str],
-    label_map: Sequence[str] | Mapping[str, Mapping[Any, str]],
-    absent: Sequence[str],
-) -> _Union:
-    names = [workspace.find_raw(source) for source in sources]
-    if len(set(names)) < max(2, len(names)):
-        said = ", ".join(names) or "none"
-        raise UsageError(
-            f"data sets to merge: {said}",
-            expected="two or more, each once",
-            remedy="name them before other options: --merge A B -d AB",
-        )
-    if name in names:
-        raise UsageError(f"'{name}' is merged itself", remedy="choose a new name with -d")
-    datasets = tuple(load_dataset(workspace.raw(source)) for source in names)
-    orders = agree_on_channels(datasets)
-    labels, translations = unite(
-        {dataset.name: dataset.labels for dataset in datasets}, parse_label_maps(label_map, names)
-    )
-    known_classes(absent, labels.targets)
-    members = tuple(
-        Member(f"{dataset.name}_{case.id}", dataset.name, case, orders[dataset.name])
-        for dataset in datasets
-        for case in dataset.cases
-    )
-    declared = {dataset.name: read_json(dataset.folder / "dataset.json") for dataset in datasets}
-    return _Union(datasets, declared, labels, translations, members, agree_on_ending(datasets))
-
-
-def _stamp(union: _Union, options: Mapping[str, Any]) -> str:
-    """Return a hash that is the same as long as files, declarations and options are."""
-    files = [
-        (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
-        for member in union.members
-        for path in (*member.own.images, *([member.own.labels] if member.own.labels else []))
-    ]
-    return fingerprint_of([files, union.declared, options])
-
-
 # --- case by case --------------------------------------------------------------------------------
 
 
 def _compare(
-    union: _Union, duplicates: str, workers: int
+    union: Union, duplicates: str, workers: int
 ) -> tuple[dict[str, Seen], Entries, list[str]]:
     """Return what the images of the cases hold, what is known of these, and what to tell.
 
@@ -193,7 +130,7 @@ def _compare(
 
 
 def _bring(
-    union: _Union,
+    union: Union,
     folder: Path,
     seen: Mapping[str, Seen],
     entries: Entries,
@@ -208,7 +145,7 @@ def _bring(
     if problems:
         count = len(problems)
         raise DataError(f"{count} undeclared value{'s' * (count != 1)}", problems=problems)
-    for member in _tests(union):
+    for member in union.tests:
         place_images(member, folder / "imagesTs", union.ending)
     voxels, annotated = {}, {}
     for member, one in zip(kept, merged, strict=True):
@@ -232,20 +169,9 @@ def _bring(
     return record, known
 
 
-def _place(member: Member, folder: Path, union: _Union) -> Merged:
+def _place(member: Member, folder: Path, union: Union) -> Merged:
     place_images(member, folder / "imagesTr", union.ending)
     return place_labels(member, folder / "labelsTr", union.translations[member.source])
-
-
-def _tests(union: _Union) -> Iterator[Member]:
-    """Yield the images without labels of every source."""
-    orders = {member.source: member.order for member in union.members}
-    for dataset in union.datasets:
-        tests = dataset.folder / "imagesTs"
-        if not tests.is_dir() or not any(ending_of(path) for path in tests.iterdir()):
-            continue
-        for case in find_cases(tests, len(dataset.channels), dataset.file_ending):
-            yield Member(f"{dataset.name}_{case.id}", dataset.name, case, orders[dataset.name])
 
 
 def _all(outcomes: Iterable[Outcome[Member, Result]]) -> list[Result]:
@@ -263,7 +189,7 @@ def _name(member: Member) -> str:
     return member.case
 
 
-def _tell(name: str, union: _Union, record: Mapping[str, Any]) -> None:
+def _tell(name: str, union: Union, record: Mapping[str, Any]) -> None:
     log.info("%s: %d cases of %d sources", name, len(record["cases"]), len(union.datasets))
     for note in record["warnings"]:
         log.warning("%s", note)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from autoseg.dataset import load_dataset
+from autoseg.dataset import find_cases, load_dataset
 from autoseg.errors import DataError, UsageError
 from autoseg.files import read_json, sha256
 from autoseg.image import Geometry, Image
@@ -274,6 +274,27 @@ def test_images_to_predict_come_along(workspace):
     write_image(workspace.raw("a1k") / "imagesTs" / "t1_0000.nii.gz", image)
     dataset, _ = merged(workspace)
     assert [p.name for p in (dataset.folder / "imagesTs").iterdir()] == ["a1k_t1_0000.nii.gz"]
+
+
+def test_images_that_hold_all_channels_are_found_again(workspace):
+    """The plain name T_0012 would be channel 12 of T."""
+    write_source(workspace, "S", {"x": (1, boxes(1))}, {"tumour": 1}, channels=("T1", "T2"))
+    write_source(workspace, "T", {"0012": (2, boxes(1))}, {"tumour": 1}, channels=("T1", "T2"))
+    raw = workspace.raw("T")
+    for path in (raw / "imagesTr").iterdir():
+        path.unlink()
+    for place in ("imagesTr/0012.nii.gz", "imagesTs/0013.nii.gz"):
+        write_image(raw / place, Image(scan(2, 2), GRID))
+    dataset, _ = merge(workspace, "ST", ["S", "T"])
+    assert [(case.id, len(case.images)) for case in dataset.cases] == [("S_x", 2), ("T_0012", 1)]
+    assert [case.id for case in find_cases(dataset.folder / "imagesTs", 2)] == ["T_0013"]
+
+
+def test_cases_that_would_have_one_name_are_refused(workspace):
+    write_source(workspace, "A", {"1_x": (1, boxes(1))}, {"liver": 1})
+    write_source(workspace, "a_1", {"X": (2, boxes(1))}, {"liver": 1})
+    with pytest.raises(UsageError, match="a_1: 'X' would be named as '1_x' of A -> rename one of"):
+        merge(workspace, "AB", ["A", "a_1"])
 
 
 def test_a_union_can_be_merged_again_and_keeps_where_cases_came_from(workspace):
