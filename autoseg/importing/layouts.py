@@ -122,6 +122,34 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
 }
 
 
+def choose_layout(name: str, root: Path | None, typed: Layout, label_file: str = "") -> Layout:
+    """Return the layout `name` as it lies in `root`, or without a name the `typed` patterns.
+
+    `label_file` is the name of the label files where the layout has another. Raises UsageError
+    when both are given, or half of one.
+    """
+    patterns = [typed.images, typed.labels, typed.controls, *typed.tests]
+    if not name and label_file:
+        raise UsageError("a label file's name without a layout", remedy="write it in --labels")
+    if not name:
+        return typed
+    if any(patterns):
+        fact = f"layout {name} with the pattern {next(filter(None, patterns))}"
+        raise UsageError(fact, expected="patterns, or a layout that has its own")
+    if root is None:
+        raise UsageError(f"layout {name}", expected="the folder of the data, --src DIR")
+    layout = find_layout(name, root)
+    return with_label_file(layout, label_file) if label_file else layout
+
+
+def with_label_file(layout: Layout, name: str) -> Layout:
+    """Return the layout with label files of another name."""
+    if layout.declared or MARK.search(Path(layout.labels).name) or "/" in name:
+        expected = "the name of a file in the folder of each case, where the layout has one"
+        raise UsageError(f"--gt {name}", expected=expected)
+    return replace(layout, labels=str(Path(layout.labels).with_name(name)))
+
+
 def find_layout(name: str, root: Path) -> Layout:
     """Return the layout `name` as it is found in the folder `root`, without what is not there.
 
@@ -147,14 +175,6 @@ def find_layout(name: str, root: Path) -> Layout:
         expected=" or ".join(looked_for),
         remedy=f"it holds {', '.join(there[:5]) or 'nothing'}{', ...' * (len(there) > 5)}",
     )
-
-
-def with_label_file(layout: Layout, name: str) -> Layout:
-    """Return the layout with label files of another name, its own for no name."""
-    if name and (layout.declared or MARK.search(Path(layout.labels).name) or "/" in name):
-        expected = "the name of a file in the folder of each case, where the layout has one"
-        raise UsageError(f"--gt {name}", expected=expected)
-    return replace(layout, labels=str(Path(layout.labels).with_name(name))) if name else layout
 
 
 def _without_what_is_missing(layout: Layout, root: Path) -> Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from autoseg.case_files import some
@@ -34,6 +35,20 @@ def notes_of(sources: Sequence[Source], records: Records) -> list[str]:
     return notes
 
 
+def repaired_beside(sources: Sequence[Source], repaired: str) -> str:
+    """Return the hint that files named `repaired` lie beside the labels taken, "" where none do."""
+    cases = [
+        source.case
+        for source in sources
+        if repaired
+        and isinstance(source.labels, Path)
+        and source.labels.name != repaired
+        and source.labels.with_name(repaired).exists()
+    ]
+    hint = f"beside the labels of {some(cases)} lies {repaired}; --gt {repaired} takes it"
+    return hint if cases else ""
+
+
 def _overlaps(records: Records) -> list[str]:
     pairs: Counter[str] = Counter()
     for record in records.values():
@@ -41,8 +56,9 @@ def _overlaps(records: Records) -> list[str]:
     if not pairs:
         return ["no voxel belongs to two structures"]
     most, count = pairs.most_common(1)[0]
-    total = f"{sum(pairs.values()):,} voxels belong to two structures"
-    return [f"{total}, most of them ({count:,}) to {most}: the smaller structure has them"]
+    total = sum(pairs.values())
+    belong = f"{total:,} voxels belong" if total > 1 else "1 voxel belongs"
+    return [f"{belong} to two structures, {count:,} of them to {most}: the smaller structure wins"]
 
 
 def _empty(records: Records) -> list[str]:

@@ -72,8 +72,11 @@ def _declared(layout: Layout, root: Path, subjects: tuple[str, str] | None) -> S
 
 
 def _check_grids(sources: Sequence[Source], cases: Collection[str], place: Path) -> None:
-    """Raise DataError when the table of grids lacks cases that are kept as slices."""
+    """Raise UsageError where nothing is kept as slices, DataError when cases that are so lack."""
     stacked = [source.case for source in sources if isinstance(source.images[0], Stack)]
+    if not stacked:
+        remedy = "write {slice} where the number of a slice stands in --images and --labels"
+        raise UsageError("says how slices lie, but there are none", place=str(place), remedy=remedy)
     missing = [case for case in stacked if case not in cases]
     if missing:
         fact = f"says nothing of {some(missing)}"

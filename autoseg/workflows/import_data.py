@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from autoseg.case_files import some
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import DataError, Problem, UsageError, suggest
 from autoseg.files import locked, write_json
@@ -24,9 +23,9 @@ from autoseg.importing.arguments import (
     parse_subjects,
 )
 from autoseg.importing.gather import Source
-from autoseg.importing.layouts import Layout, find_layout, with_label_file
+from autoseg.importing.layouts import Layout, choose_layout
 from autoseg.importing.masks import Masks
-from autoseg.importing.notes import notes_of
+from autoseg.importing.notes import notes_of, repaired_beside
 from autoseg.importing.place import Manner, Placed
 from autoseg.importing.place_labels import place_case
 from autoseg.importing.record import (
@@ -96,7 +95,8 @@ def import_data(
     name raises UsageError unless `overwrite`.
     """
     check_name(name)
-    where = _layout(layout, source, label_file, images, labels, controls or "", tests)
+    typed = Layout(images, labels, controls or "", tests=(tests,) * bool(tests))
+    where = choose_layout(layout, source, typed, label_file)
     where = replace(
         where,
         channels=tuple(channels) or where.channels,
@@ -105,6 +105,10 @@ def import_data(
     )
     found = survey(where, parse_subjects(subjects))
     changes = parse_label_map(label_map or where.label_map)
+    masked = any(isinstance(source.labels, Masks) for source in found.sources)
+    if masked and changes:
+        fact = "a label map for files of one structure each"
+        raise UsageError(fact, remedy="their values are those of --classes")
     targets = [target for target in found.values if target != "ignore"]
     manner = Manner(
         link=_kind_of_link(link),
@@ -156,36 +160,13 @@ def import_data(
         records = {case: case_record(one.record, where.root) for case, one in placed.items()}
         notes = notes_of(found.sources, records)
         write_json(folder / RECORD, {**record, "warnings": notes, "cases": records})
-        if any(isinstance(source.labels, Masks) for source in found.sources):
+        if masked:
             write_json(folder / LABEL_MAP, file_order(found))
         partly = {c: one.annotated for c, one in placed.items() if one.annotated is not None}
         # Last: a folder without dataset.json is not a dataset yet.
         write_json(folder / "dataset.json", declaration(name, found, partly | said))
     _tell(name, found.sources, notes, where)
     return load_dataset(folder)
-
-
-def _layout(
-    name: str,
-    source: Path | None,
-    label_file: str,
-    images: str,
-    labels: str,
-    controls: str,
-    tests: str,
-) -> Layout:
-    """Return the layout `name` in the folder `source`, or what the patterns say."""
-    patterns = [pattern for pattern in (images, labels, controls, tests) if pattern]
-    if not name:
-        if label_file:
-            raise UsageError("a label file's name without a layout", remedy="write it in --labels")
-        return Layout(images=images, labels=labels, controls=controls, tests=(tests,) * bool(tests))
-    if patterns:
-        expected = "patterns, or a layout that has its own"
-        raise UsageError(f"layout {name} with the pattern {patterns[0]}", expected=expected)
-    if source is None:
-        raise UsageError(f"layout {name}", expected="the folder of the data, --src DIR")
-    return with_label_file(find_layout(name, source), label_file)
 
 
 def _kind_of_link(link: bool | str) -> str:
@@ -235,14 +216,6 @@ def _tell(name: str, sources: Sequence[Source], notes: Sequence[str], layout: La
     if to_predict:
         level = logging.INFO if layout.tests else logging.WARNING  # meant so, or perhaps not
         log.log(level, "%s: %d images without labels, now in imagesTs", name, to_predict)
-    better = [
-        source.case
-        for source in sources
-        if layout.repaired
-        and isinstance(source.labels, Path)
-        and source.labels.name != layout.repaired
-        and source.labels.with_name(layout.repaired).exists()
-    ]
-    if better:
-        log.warning("%s: beside the labels of %s lies %s; --gt %s takes it",
-                    name, some(better), layout.repaired, layout.repaired)  # fmt: skip
+    hint = repaired_beside(sources, layout.repaired)
+    if hint:
+        log.warning("%s: %s", name, hint)

@@ -26,7 +26,7 @@ def refuse_foreign(folder: Path) -> None:
     if not folder.exists() or read_record(folder) is not None:
         return
     if any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise _taken(folder)
+        raise _taken(folder, "delete this folder")
 
 
 def is_done(folder: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
@@ -41,7 +41,7 @@ def is_done(folder: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
         return True
     if overwrite:
         return False
-    raise _taken(folder)
+    raise _taken(folder, "replace it with --overwrite")
 
 
 def clear(folder: Path) -> None:
@@ -53,6 +53,6 @@ def clear(folder: Path) -> None:
         (folder / leftover).unlink(missing_ok=True)
 
 
-def _taken(folder: Path) -> UsageError:
-    remedy = "choose another name with -d, or delete this folder"
+def _taken(folder: Path, otherwise: str) -> UsageError:
+    remedy = f"choose another name with -d, or {otherwise}"
     return UsageError("holds another dataset", place=str(folder), remedy=remedy)

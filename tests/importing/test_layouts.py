@@ -28,7 +28,6 @@ def test_every_layout_can_be_used_and_is_documented(name, capsys):
 def test_another_label_file_keeps_the_folder():
     layout = with_label_file(LAYOUTS["segthor"][0], "GT2.nii.gz")
     assert layout.labels == "train/{case}/GT2.nii.gz"
-    assert with_label_file(layout, "") == layout
     for wrong in (Layout(declared=True), LAYOUTS["totalsegmentator"][0], LAYOUTS["pku"][0]):
         with pytest.raises(UsageError, match="--gt GT2, expected the name of a file"):
             with_label_file(wrong, "GT2")

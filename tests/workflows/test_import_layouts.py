@@ -215,7 +215,9 @@ def test_a_mask_that_is_missing_is_not_annotated_and_overlaps_are_told(tmp_path,
     dataset = brought(tmp_path, "totalsegmentator", root)
     assert [case.annotated for case in dataset.cases] == [None, ("liver", "spleen"), None]
     assert "s0001: no file for aorta: not annotated there" in caplog.text
-    assert "1 voxels belong to two structures, most of them (1) to aorta, spleen" in caplog.text
+    assert (
+        "1 voxel belongs to two structures, 1 of them to aorta, spleen: the smaller" in caplog.text
+    )
     warnings = read_json(tmp_path / "raw" / "D" / "conversion.json")["warnings"]
     assert "s0001: no file for aorta: not annotated there" in warnings
 
@@ -461,6 +463,21 @@ def test_a_folder_that_is_something_else_is_described(tmp_path):
         brought(tmp_path, "kits19", tmp_path / "gone")
     with pytest.raises(UsageError, match="unknown layout 'kits' -> did you mean 'kits19'"):
         brought(tmp_path, "kits", tmp_path / "src")
+
+
+def test_options_that_say_nothing_about_the_files_are_refused(tmp_path):
+    root = write_totalsegmentator(tmp_path / "src")
+    with pytest.raises(UsageError, match="a label map for files of one structure each"):
+        brought(tmp_path, "totalsegmentator", root, label_map=["1:2"])
+    table = tmp_path / "a.json"
+    table.write_text('{"s0000": [1, 1, 1]}')
+    with pytest.raises(UsageError, match="says how slices lie, but there are none"):
+        brought(tmp_path, "totalsegmentator", root, spacings=table)
+    with pytest.raises(UsageError, match="a label file's name without a layout"):
+        import_data(Workspace(tmp_path), "D", images="a", labels="b", label_file="GT.nii.gz")
+    with pytest.raises(UsageError, match="a pattern with both {class} and {slice}"):
+        import_data(Workspace(tmp_path), "D", images=f"{root}/{{case}}/ct.nii.gz",
+                    labels="{case}/{class}_{slice}.png", channels=["CT"])  # fmt: skip
 
 
 def test_the_command_says_what_it_misses(tmp_path, capsys):
