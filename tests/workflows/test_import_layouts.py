@@ -475,7 +475,7 @@ def test_options_that_say_nothing_about_the_files_are_refused(tmp_path):
         brought(tmp_path, "totalsegmentator", root, spacings=table)
     with pytest.raises(UsageError, match="a label file's name without a layout"):
         import_data(Workspace(tmp_path), "D", images="a", labels="b", label_file="GT.nii.gz")
-    with pytest.raises(UsageError, match="a pattern with both {class} and {slice}"):
+    with pytest.raises(UsageError, match=r"a pattern with both \{class\} and \{slice\}"):
         import_data(Workspace(tmp_path), "D", images=f"{root}/{{case}}/ct.nii.gz",
                     labels="{case}/{class}_{slice}.png", channels=["CT"])  # fmt: skip
 
