@@ -54,7 +54,7 @@ def _place(target: str, found: Sequence[Coherence]) -> Placement:
     table = [(one.voxels, one.spread, one.grain, one.rank, one.contrast, one.blend)
              for one in found]  # fmt: skip
     voxels, spread, grain, rank, contrast, blend = np.median(table, axis=0).tolist()
-    mixed = rank >= COHERENT_RANK or spread >= COHERENT_SPREAD * grain
+    mixed = rank >= COHERENT_RANK or spread > COHERENT_SPREAD * grain
     blends = contrast < VISIBLE_CONTRAST or blend > VISIBLE_BLEND
     least = min(found, key=lambda one: (one.contrast, one.case))
     return Placement(

@@ -161,11 +161,15 @@ def _move(
     overwrite: bool,
 ) -> Moved:
     digest = sha256(work.source)
-    if work.path.exists() and not overwrite:
+    kept = work.path.exists() and not overwrite
+    if kept and work.record.exists():
         return _done_before(work, (digest, rows, inverse, value))
     read = read_labels(work.source)
     before = read.array[0]
     after = (move_back if inverse else move_label)(before, value, np.array(rows))
+    # Without a record it may be what an interrupted run left: then it is the same.
+    if kept and not np.array_equal(read_labels(work.path).array[0], after):
+        raise _taken(work.path)
     gained = before[(after == value) & (before != value)]
     over = Counter(gained[gained > 0].tolist())
     write_labels(work.path, after, read.geometry, like=work.source)
@@ -181,13 +185,16 @@ def _move(
 
 
 def _done_before(work: Work, wanted: tuple[object, ...]) -> Moved:
-    if work.record.exists():
-        moved = from_json(Moved, read_json(work.record), str(work.record))
-        same = (moved.input_sha256, moved.matrix, moved.inverse, moved.value) == wanted
-        if same and moved.output_sha256 == sha256(work.path):
-            return moved
+    moved = from_json(Moved, read_json(work.record), str(work.record))
+    same = (moved.input_sha256, moved.matrix, moved.inverse, moved.value) == wanted
+    if same and moved.output_sha256 == sha256(work.path):
+        return moved
+    raise _taken(work.path)
+
+
+def _taken(path: Path) -> UsageError:
     remedy = "choose another name, or give --overwrite"
-    raise UsageError("is there already", place=str(work.path), remedy=remedy)
+    return UsageError("is there already", place=str(path), remedy=remedy)
 
 
 def _tell(work: Work, moved: Moved) -> None:

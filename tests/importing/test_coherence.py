@@ -109,6 +109,15 @@ def test_what_cannot_be_judged_is_left_out(label_map):
     assert look([scan()], label_map) == []
 
 
+def test_a_constant_image_says_nothing():
+    assert not is_misplaced(look([np.zeros(SHAPE)], ROUND.astype(np.uint8)))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "i8", "u8"])
+def test_every_type_of_label_map_will_do(dtype):
+    assert look([scan()], ROUND.astype(dtype)) == look([scan()], ROUND.astype(np.uint8))
+
+
 def test_targets_that_are_not_annotated_are_left_out():
     labels = Labels({"organ": (1,), "other": (2,)})
     label_map = ROUND.astype(np.uint8)

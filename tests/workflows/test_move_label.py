@@ -82,8 +82,14 @@ def test_the_same_again_does_nothing_and_another_move_is_refused(patients, capsy
     words = ["--matrix", "m.txt", "--class", "2", "--in", "clean", "--out", "GT"]
     assert run(*words) == 0
     assert path.stat().st_mtime_ns == written
+    (patients[0] / "GT.json").unlink()  # interrupted between the two
+    assert run(*words) == 0
+    assert (patients[0] / "GT.json").exists()
     assert run(*words, "--inverse") == 2
     assert "is there already -> choose another name, or give --overwrite" in capsys.readouterr().err
+    (patients[0] / "GT.json").unlink()
+    assert run(*words, "--inverse") == 2
+    assert "is there already" in capsys.readouterr().err
     assert run(*words, "--inverse", "--overwrite") == 0
     assert path.stat().st_mtime_ns != written
 
