@@ -65,7 +65,7 @@ class Inspected:
     content: Content | None = None  # to find the same voxels again; None: unread or constant
     spacing: tuple[float, float, float] | None = None  # mm, canonical Z, Y, X
     units: tuple[ScanUnits, ...] = ()  # of each channel
-    coherence: tuple[Coherence, ...] = ()  # of each target, where it was looked at
+    coherence: tuple[Coherence, ...] | None = None  # of targets, where labels were held to images
 
     def without_arrays(self) -> Inspected:
         """Return the findings alone: small enough to keep for every case, or to send home."""
@@ -82,6 +82,7 @@ class Report:
     warnings: tuple[Problem, ...]
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # target -> cases
     placements: tuple[Placement, ...] = ()  # of the targets, where labels were held to the images
+    not_judged: tuple[str, ...] = ()  # targets there that are too small, cut off, or fill the image
     agreements: tuple[Agreement, ...] = ()  # of the targets, with a second annotation
 
 
@@ -158,10 +159,18 @@ def conclude(found: Found, inspected: Iterable[Inspected]) -> Report:
     warnings += find_odd_units(
         {one.case.id: one.units for one in cases if one.units}, dataset.channels
     )
-    placements = place_targets(dataset.labels, (c for one in cases for c in one.coherence))
-    return Report(
-        dataset.name, len(dataset.cases), tuple(problems), tuple(warnings), missing, placements
+    held = [one for one in cases if one.coherence is not None]
+    placements = place_targets(dataset.labels, (c for one in held for c in one.coherence or ()))
+    judged = {placement.target for placement in placements}
+    not_judged = tuple(
+        name
+        for name, values in dataset.labels.targets.items()
+        if name not in judged and any(value in one.values for one in held for value in values)
     )
+    return Report(
+        dataset.name, len(dataset.cases), tuple(problems), tuple(warnings), missing,
+        placements, not_judged,
+    )  # fmt: skip
 
 
 def _read(

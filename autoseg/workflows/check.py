@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
+from autoseg.case_files import some
 from autoseg.dataset import Case, Dataset, Found, find_dataset
 from autoseg.errors import Problem
 from autoseg.files import write_json
@@ -23,6 +25,8 @@ from autoseg.workflows.plan_folds import find_leaks
 from autoseg.workflows.resources import workers_to_check
 from autoseg.workflows.second_annotation import compare_annotations
 from autoseg.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 HELD_TO_IMAGES = 20  # cases, spread over the dataset, whose labels are held to what images show
 PICTURES = "check"  # folder in `prepared/<NAME>`
@@ -52,6 +56,7 @@ def check(
     report = conclude(found, chain(cases, inspect_incomplete(found, processes)))
     if found.dataset is not None:
         leaks = find_leaks(workspace.raw(name), workspace.folds(name), found.dataset.cases)
+        _tell_judged(report)
         blamed = _show_misplaced(workspace.prepared(name) / PICTURES, found.dataset, report)
         report = replace(
             report,
@@ -94,6 +99,17 @@ def _inspect(case: Case, dataset: Dataset, held_to_images: frozenset[str]) -> In
         measured = measure_coherence(case.id, image, label_map.array[0], dataset.labels, annotated)
         inspected = replace(inspected, coherence=tuple(measured))
     return inspected.without_arrays()
+
+
+def _tell_judged(report: Report) -> None:
+    if report.placements or report.not_judged:
+        left = f", {len(report.not_judged)} not: {some(report.not_judged)}" * bool(
+            report.not_judged
+        )
+        judged = len(report.placements)
+        log.info(
+            "labels held to the images: %d class%s judged%s", judged, "es" * (judged != 1), left
+        )
 
 
 def _show_misplaced(folder: Path, dataset: Dataset, report: Report) -> list[Problem]:

@@ -1,5 +1,7 @@
 """Labels held to what images show: moved ones are found, odd but right ones are left in peace."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -9,7 +11,10 @@ from autoseg.image import Geometry, Image
 from autoseg.importing import coherence as module
 from autoseg.importing.coherence import measure_coherence
 from autoseg.importing.misplaced import blame, place_targets
+from autoseg.importing.move_label import move_label
+from autoseg.io import read_image, read_labels
 from autoseg.labels import Labels
+from tests.importing.test_move_label import segthor_matrix
 
 ORGAN = Labels({"organ": (1,)})
 SHAPE = (24, 60, 60)
@@ -175,3 +180,32 @@ def test_the_median_of_the_cases_decides_and_the_worst_is_shown():
         in text
     )
     assert text.endswith("was it moved away from its organ? see check/organ.png")
+
+
+# --- a real scan ---------------------------------------------------------------------------------
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "totalsegmentator" / "s0000"
+SHIFT_XYZ = (16, 13, 12)  # 50, 40, 15 of SegTHOR's voxels, at 3 mm
+
+
+@pytest.mark.skipif(not EXAMPLE.exists(), reason="the TotalSegmentator example is not here")
+@pytest.mark.parametrize("organ", ["liver", "spleen", "kidney_left", "aorta", "iliopsoas_right"])
+def test_real_organs_are_found_when_moved_and_not_before(organ):
+    image = read_image(EXAMPLE / "ct.nii.gz")
+    mask = read_labels(EXAMPLE / "segmentations" / f"{organ}.nii.gz").array[0]
+    x, y, _ = np.array(mask.shape[::-1]) * (0.537, 0.391, 0)  # (275, 200, 0) of 512 x 512
+    matrix = segthor_matrix((x, y, 0), SHIFT_XYZ)
+    labels = Labels({organ: (1,)})
+    untouched = measure_coherence("s0000", image, mask, labels, labels.names)
+    moved = measure_coherence("s0000", image, move_label(mask, 1, matrix), labels, labels.names)
+    assert not is_misplaced(untouched, labels)
+    assert is_misplaced(moved, labels)
+
+
+@pytest.mark.skipif(not EXAMPLE.exists(), reason="the TotalSegmentator example is not here")
+@pytest.mark.parametrize("organ", ["colon", "hip_left", "pancreas", "vertebrae_L3", "stomach"])
+def test_real_organs_of_many_tissues_are_left_in_peace(organ):
+    image = read_image(EXAMPLE / "ct.nii.gz")
+    mask = read_labels(EXAMPLE / "segmentations" / f"{organ}.nii.gz").array[0]
+    labels = Labels({organ: (1,)})
+    assert not is_misplaced(measure_coherence("s0000", image, mask, labels, labels.names), labels)

@@ -39,7 +39,7 @@ def test_good_data_have_an_empty_report(workspace):
     text = json.loads((workspace.prepared("D") / "check.json").read_text())
     assert text == {
         "dataset": "D", "cases": 3, "problems": [], "warnings": [], "missing": {}, "placements": [],
-        "agreements": [],
+        "agreements": [], "not_judged": ["liver"],
     }  # fmt: skip
 
 
@@ -175,3 +175,16 @@ def test_labels_of_so_many_cases_are_held_to_their_images(tmp_path, monkeypatch)
     monkeypatch.setattr(module, "HELD_TO_IMAGES", 2)
     dataset = load_dataset(workspace.raw(DATASET))
     assert [bool(one.coherence) for one in inspect(dataset)] == [True, False, False, True, False]
+
+
+def test_what_cannot_be_judged_is_told(tmp_path, capsys):
+    workspace = make_workspace(tmp_path, cases=2)
+    for case in load_dataset(workspace.raw(DATASET)).cases:
+        read = read_labels(case.labels)
+        label_map = read.array[0]
+        spleen = np.flatnonzero(label_map == 2)
+        label_map.flat[spleen[50:]] = 0
+        write_labels(case.labels, label_map, read.geometry)
+    assert main(["check", "-w", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    assert "labels held to the images: 1 class judged, 2 not: spleen, lesion" in told
