@@ -8,74 +8,33 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from autoseg.config import override
-from autoseg.errors import UsageError, suggest
+from autoseg.errors import CorruptError, UsageError, suggest
 from autoseg.files import from_json, to_json
+from autoseg.network_options import (
+    EfficientnetOptions,
+    EnetOptions,
+    LwunetOptions,
+    ScseOptions,
+    UnetOptions,
+    UnetrOptions,
+)
 from autoseg.plan import Design, NetworkSpec, Plan, Triple
 
-Options = TypeVar("Options")
+
+class Checked(Protocol):
+    """Options that know which values cannot be meant."""
+
+    def check(self) -> None:
+        """Raise UsageError for those."""
+
+
+Options = TypeVar("Options", bound=Checked)
 
 RESIDUAL_BLOCKS = (1, 3, 4, 6)  # of an encoder, finest stage first; the last repeats (nnU-Net)
 IMAGE = "image"  # option of networks that are built for one size
-
-
-@dataclass(frozen=True)
-class UnetOptions:
-    """Of `plain_unet` and `residual_unet`; None: as planned."""
-
-    features: int | None = None  # of the finest stage; the next has twice as many, up to the plan's
-    blocks: int | None = None  # of each encoder stage
-
-
-@dataclass(frozen=True)
-class ScseOptions:
-    """Of `scse_unet`."""
-
-    features: int | None = None
-    blocks: int | None = None
-    reduction: int = 2  # the channels' gates pass through this many times fewer numbers (Roy 2018)
-
-
-@dataclass(frozen=True)
-class EnetOptions:
-    """Of `enet`: the numbers of its paper."""
-
-    features: int = 16  # of the first stage; the deeper ones have four and eight times as many
-    factor: int = 4  # a bottleneck has this many times fewer
-    dropout: float = 0.1  # of whole feature maps; a tenth of it in the first stage
-    activation: str = "prelu"
-
-
-@dataclass(frozen=True)
-class LwunetOptions:
-    """Of `lwunet`."""
-
-    features: int = 4  # of the finest stage; the next has twice as many
-    dilation: int = 2
-
-
-@dataclass(frozen=True)
-class UnetrOptions:
-    """Of `unetr`; `image` is the patch, which nobody sets by hand."""
-
-    features: int = 16  # of the finest stage
-    hidden: int = 768  # numbers that stand for a block of 16 voxels an edge
-    heads: int = 12
-    mlp: int = 3072
-    dropout: float = 0.0
-    norm: str = "instance"  # or "batch"
-    image: Triple = (1, 1, 1)
-
-
-@dataclass(frozen=True)
-class EfficientnetOptions:
-    """Of `efficientnet_unet`."""
-
-    features: int = 16  # of the last decoder step; the one before has twice as many
-    encoder: str = "efficientnet-b3"
-    reduction: int = 16  # of the gates for channels (see `ScseOptions`); 0: no gates at all
 
 
 @dataclass(frozen=True)
@@ -104,17 +63,24 @@ def make_spec(name: str, options: str | None, design: Design) -> NetworkSpec:
     if architecture.only_2d and not design.is_2d:
         fact, remedy = f"{name} sees slices only", "train the configuration 2d with it"
         raise UsageError(fact, place="--set network", remedy=remedy)
-    spec = architecture.spec(design, _read(name, architecture, settings))
+    record = _read(name, architecture, settings)
+    record.check()
+    spec = architecture.spec(design, record)
     return for_patch(replace(spec, name=name), design.patch_size)
 
 
 def options_of(spec: NetworkSpec, kind: type[Options]) -> Options:
     """Return the options that a plan keeps for a network; what it does not name is the default.
 
-    Raises CorruptError for an unknown one or one of the wrong type.
+    Raises CorruptError for an unknown one, one of the wrong type, or one that cannot be meant.
     """
-    kept = {**spec.options, "features": spec.features[0]}
-    return from_json(kind, kept, f"{spec.name}.options")
+    place = f"{spec.name}.options"
+    options = from_json(kind, {**spec.options, "features": spec.features[0]}, place)
+    try:
+        options.check()
+    except UsageError as error:
+        raise CorruptError(error.fact, place=place, expected=error.expected) from error
+    return options
 
 
 def is_of_one_size(spec: NetworkSpec) -> bool:
@@ -186,8 +152,6 @@ def _read(name: str, architecture: Architecture, settings: list[str]) -> Any:
 
 
 def _unet(design: Design, options: UnetOptions | ScseOptions) -> NetworkSpec:
-    for name, value in (("features", options.features), ("blocks", options.blocks)):
-        _check(value is None or value >= 1, f"{name}={value}", "1 or more")
     spec = design.network
     features, stages = spec.features, len(spec.features)
     if options.features is not None:
@@ -208,61 +172,22 @@ def _residual(design: Design, options: UnetOptions) -> NetworkSpec:
 
 
 def _scse(design: Design, options: ScseOptions) -> NetworkSpec:
-    _check(options.reduction >= 1, f"reduction={options.reduction}", "1 or more")
     return replace(_unet(design, options), options={"reduction": options.reduction})
 
 
-def _enet(design: Design, options: EnetOptions) -> NetworkSpec:
-    _check(options.factor >= 1, f"factor={options.factor}", "1 or more")
-    _check(0 <= options.dropout < 1, f"dropout={options.dropout}", "at least 0 and below 1")
-    known = ("prelu", "relu", "leaky_relu", "gelu")
-    _check(options.activation in known, f"activation={options.activation}", ", ".join(known))
-    _check(options.features >= options.factor, f"features={options.features}",
-           f"at least factor={options.factor}")  # fmt: skip
-    return _of_any_size(design, options.features, options)
-
-
-def _lwunet(design: Design, options: LwunetOptions) -> NetworkSpec:
-    _check(options.dilation >= 1, f"dilation={options.dilation}", "1 or more")
-    return _of_any_size(design, options.features, options)
-
-
-def _unetr(design: Design, options: UnetrOptions) -> NetworkSpec:
-    _check(0 <= options.dropout <= 1, f"dropout={options.dropout}", "0 to 1")
-    _check(options.norm in ("instance", "batch"), f"norm={options.norm}", "instance or batch")
-    _check(min(options.hidden, options.heads, options.mlp) >= 1, "hidden, heads or mlp below 1",
-           "1 or more")  # fmt: skip
-    _check(options.hidden % options.heads == 0, f"hidden={options.hidden}",
-           f"a multiple of heads={options.heads}")  # fmt: skip
-    return _of_any_size(design, options.features, options)
-
-
-def _efficientnet(design: Design, options: EfficientnetOptions) -> NetworkSpec:
-    known = [f"efficientnet-b{number}" for number in range(9)]
-    _check(options.encoder in known, f"encoder={options.encoder}", f"{known[0]} to {known[-1]}")
-    _check(options.reduction >= 0, f"reduction={options.reduction}", "0 or more")
-    return _of_any_size(design, options.features, options)
-
-
-def _of_any_size(design: Design, features: int, options: Any) -> NetworkSpec:
+def _of_any_size(design: Design, options: Any) -> NetworkSpec:
     """Return a spec with one stage: the network brings any size to what it needs by itself."""
-    _check(features >= 1, f"features={features}", "1 or more")
     kept = {name: value for name, value in to_json(options).items() if name != "features"}
     kernel = (1, 3, 3) if design.is_2d else (3, 3, 3)
-    return NetworkSpec("", (features,), ((1, 1, 1),), (kernel,), (1,), (), kept)
-
-
-def _check(sound: bool, fact: str, expected: str) -> None:
-    if not sound:
-        raise UsageError(f"network_options: {fact}", expected=expected)
+    return NetworkSpec("", (options.features,), ((1, 1, 1),), (kernel,), (1,), (), kept)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "plain_unet": Architecture(UnetOptions, _unet),
     "residual_unet": Architecture(UnetOptions, _residual),
     "scse_unet": Architecture(ScseOptions, _scse),
-    "enet": Architecture(EnetOptions, _enet, only_2d=True),
-    "lwunet": Architecture(LwunetOptions, _lwunet, only_2d=True),
-    "unetr": Architecture(UnetrOptions, _unetr),
-    "efficientnet_unet": Architecture(EfficientnetOptions, _efficientnet),
+    "enet": Architecture(EnetOptions, _of_any_size, only_2d=True),
+    "lwunet": Architecture(LwunetOptions, _of_any_size, only_2d=True),
+    "unetr": Architecture(UnetrOptions, _of_any_size),
+    "efficientnet_unet": Architecture(EfficientnetOptions, _of_any_size),
 }

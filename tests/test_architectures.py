@@ -6,8 +6,6 @@ import pytest
 
 from autoseg.architectures import (
     ARCHITECTURES,
-    EnetOptions,
-    UnetrOptions,
     for_patch,
     is_of_one_size,
     make_spec,
@@ -18,7 +16,9 @@ from autoseg.bundle import trained_design
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, UsageError
 from autoseg.files import from_json, to_json
+from autoseg.network_options import ACTIVATIONS, EnetOptions, UnetrOptions
 from autoseg.networks import NETWORKS
+from autoseg.networks.enet import ACTIVATIONS as BUILT
 from autoseg.plan import Design, NetworkSpec, check_design, load_plan, save_plan
 from tests.workflows.prepared import make_plan
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_meant_is_refused(
 
 def test_options_that_came_with_a_model_are_checked() -> None:
     spec = make_spec("enet", None, FLAT)
-    for options in ({"factor": "four"}, {"colour": 3}):
+    for options in ({"factor": "four"}, {"colour": 3}, {"dropout": 2.0}):
         with pytest.raises(CorruptError, match=r"enet\.options"):
             options_of(dataclasses.replace(spec, options=options), EnetOptions)
 
@@ -144,3 +144,7 @@ def test_the_patch_that_a_training_sets_is_the_one_a_transformer_is_built_for() 
 def test_options_alone_belong_to_no_network() -> None:
     with pytest.raises(UsageError, match="network_options=features=8 without a network"):
         with_network(make_plan(), "3d_fullres", "S", None, "features=8")
+
+
+def test_every_activation_that_may_be_named_can_be_built() -> None:
+    assert set(ACTIVATIONS) == set(BUILT)

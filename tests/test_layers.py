@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
-    0: "architectures"
+    0: "architectures network_options"
     " image labels case_files dataset dataset_json plan card config presets results workspace"
     " files errors registry rules stopping dicom_files members usual",
     1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks"

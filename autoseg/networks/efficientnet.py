@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autoseg.architectures import EfficientnetOptions, options_of
+from autoseg.architectures import options_of
+from autoseg.network_options import EfficientnetOptions
 from autoseg.networks.blocks import CONVOLUTION, initialise
 from autoseg.networks.fitting import fit, unfit
 from autoseg.networks.library import monai_networks

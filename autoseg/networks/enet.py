@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autoseg.architectures import EnetOptions, options_of
+from autoseg.architectures import options_of
+from autoseg.network_options import EnetOptions
 from autoseg.networks.blocks import initialise
 from autoseg.networks.fitting import fit, unfit
 from autoseg.plan import NetworkSpec

@@ -9,7 +9,8 @@ import itertools
 
 from torch import Tensor, cat, nn
 
-from autoseg.architectures import LwunetOptions, options_of
+from autoseg.architectures import options_of
+from autoseg.network_options import LwunetOptions
 from autoseg.networks.blocks import SLOPE, initialise, upsampling
 from autoseg.networks.fitting import fit, unfit
 from autoseg.plan import NetworkSpec

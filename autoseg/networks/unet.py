@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from autoseg.architectures import ScseOptions, options_of
+from autoseg.architectures import options_of
 from autoseg.errors import CorruptError
+from autoseg.network_options import ScseOptions
 from autoseg.networks.blocks import (
     CONVOLUTION,
     ConvNorm,

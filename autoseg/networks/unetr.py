@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from autoseg.architectures import UnetrOptions, options_of
+from autoseg.architectures import options_of
+from autoseg.network_options import UnetrOptions
 from autoseg.networks.blocks import CONVOLUTION
 from autoseg.networks.fitting import fit, unfit
 from autoseg.networks.library import monai_networks

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoseg.architectures import EfficientnetOptions, options_of
+from autoseg.architectures import options_of
 from autoseg.errors import ResourceError, UsageError
 from autoseg.files import sha256
+from autoseg.network_options import EfficientnetOptions
 from autoseg.networks.library import monai_networks
 from autoseg.plan import NetworkSpec
 from autoseg.sharing.nnunet_checkpoint import read_pickle

@@ -112,6 +112,16 @@ def test_without_monai_the_message_names_the_extra(
 
 
 @AS_ARGUMENTS
+def test_half_precision_goes_forth_and_back(name: str, design: Design) -> None:
+    network, image = build(name, design), image_of(design)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = network(image)
+    sum(score.float().square().mean() for score in scores).backward()
+    assert all(torch.isfinite(score).all() for score in scores)
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+@AS_ARGUMENTS
 def test_a_traced_network_scores_the_same(name: str, design: Design) -> None:
     network, image = build(name, design).eval(), image_of(design)
     with warnings.catch_warnings(), torch.inference_mode():
