@@ -136,7 +136,7 @@ def _limits(
     every = math.prod(len(parameter.values) for parameter in space)  # 0: a range has no end
     if every and every <= (trials or every):
         fact = f"there are only {every} combinations"
-        raise UsageError(fact, remedy="--grid instead of --trials: it tries each of them once")
+        raise UsageError(fact, remedy="--grid, without --trials, tries each of them once")
     return Limits(trials, seconds)
 
 

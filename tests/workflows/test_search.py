@@ -332,8 +332,8 @@ def test_a_trial_is_looked_at_ten_times_where_nothing_else_counts_epochs(
     ("changes", "message"),
     [
         ({"grid": True, "trials": 3}, "--grid tries every combination, so --trials cannot be"),
-        ({"trials": 4}, "there are only 4 combinations -> --grid instead of --trials"),
-        ({"budget": "9s"}, "there are only 4 combinations -> --grid instead of --trials"),
+        ({"trials": 4}, "there are only 4 combinations -> --grid, without --trials, tries"),
+        ({"budget": "9s"}, "there are only 4 combinations -> --grid, without --trials, tries"),
         ({"trials": 0}, "--trials 0, expected 1 or more"),
         ({"budget": "9epochs"}, "--budget 9epochs, expected a time for all trials"),
         ({"pruner": "best"}, "--pruner best, expected one of median, halving, none"),
