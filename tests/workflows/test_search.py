@@ -199,19 +199,21 @@ def test_what_is_wrong_with_data_or_disk_ends_the_search_and_the_trial_goes_on_l
     assert trainings.orders[1].run == trainings.orders[2].run
 
 
-def test_a_stopped_search_goes_on_with_the_trial_it_was_at(
+def test_a_stopped_search_goes_on_with_the_trial_it_was_at_however_often(
     workspace: Workspace, trainings: Trainings
 ):
-    trainings.instead[3] = raiser(Stopped("stopped by SIGTERM after step 7"))
-    with pytest.raises(Stopped):
-        run(workspace)
-    states = [r["state"] for r in rows(workspace)]
-    assert states == ["complete", "complete", "running", "waiting"]
+    for number in (3, 4, 5):
+        trainings.instead[number] = raiser(Stopped("stopped by SIGTERM after step 7"))
+        with pytest.raises(Stopped):
+            run(workspace)
+        states = [r["state"] for r in rows(workspace)]
+        assert states == ["complete", "complete", "running", "waiting"]
     run(workspace)
+    assert [r["state"] for r in rows(workspace)] == ["complete"] * 4
     assert [o.run.parents[1].name for o in trainings.orders] == [
-        "0001", "0002", "0003", "0003", "0004"
+        "0001", "0002", "0003", "0003", "0003", "0003", "0004"
     ]  # fmt: skip
-    assert trainings.orders[2] == trainings.orders[3]
+    assert trainings.orders[2] == trainings.orders[5]
 
 
 def test_a_trial_whose_process_dies_twice_is_given_up(workspace: Workspace, trainings: Trainings):
