@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,8 +30,9 @@ from autoseg.stopping import StopRequest
 from autoseg.training.study import STARTUP
 from autoseg.training.tracking import Epoch
 from autoseg.workflows import search_trial
-from autoseg.workflows.order import Order
+from autoseg.workflows.order import Order, read_orders
 from autoseg.workflows.search import search
+from autoseg.workflows.train_fold import train_fold
 from autoseg.workspace import Workspace
 from tests.workflows.prepared import make_workspace
 
@@ -371,6 +375,28 @@ def test_only_folds_with_a_score_can_be_searched_on(
     with pytest.raises(UsageError) as error:
         search(workspace, "3d_fullres", folds, GRID, grid=True, device="cpu")
     assert message in str(error.value)
+
+
+def test_who_watches_a_training_sees_its_epochs_and_may_end_it_for_good(workspace: Workspace):
+    class Enough(Exception):
+        """Raised by who watches."""
+
+    seen: list[tuple[int, float]] = []
+
+    def watch(epoch: Epoch, progress: float) -> None:
+        seen.append((epoch.step, progress))
+        assert set(epoch.pseudo_dice) == {"core", "shell"}
+        if progress >= 0.5:
+            raise Enough
+
+    settings = ["steps=4", "steps_per_epoch=1", "precision=float32"]
+    (order,) = read_orders(workspace, "3d_fullres", "0", settings=settings, device="cpu")
+    with pytest.raises(Enough):
+        train_fold(order, time.monotonic(), StopRequest(), watch=watch)
+    assert seen == [(1, 0.25), (2, 0.5)]
+    assert not order.result.exists()
+    gc.collect()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
 def words_for(root: Path, *more: str) -> list[str]:
