@@ -64,7 +64,7 @@ def _spread(array: np.ndarray) -> np.ndarray:
     flat = array.reshape(-1)
     step = max(1, flat.size // SAMPLED) | 1  # odd: no stripes along a row of 2^n
     with np.errstate(over="ignore"):
-        return flat[::step].astype(np.float32)
+        return _as_number(flat[::step])
 
 
 def _are_few(values: np.ndarray) -> bool:
@@ -78,7 +78,7 @@ def _sum_of_scrambled(array: np.ndarray) -> int:
     flat = array.reshape(-1)
     for start in range(0, flat.size, AT_ONCE):
         with np.errstate(over="ignore"):
-            numbers = flat[start : start + AT_ONCE].astype(np.float32) + np.float32(0)  # -0 is 0
+            numbers = _as_number(flat[start : start + AT_ONCE])
         bits = numbers.view(np.uint32).astype(np.uint64)
         bits *= ODD_1
         bits ^= bits >> np.uint64(29)
@@ -86,3 +86,8 @@ def _sum_of_scrambled(array: np.ndarray) -> int:
         bits ^= bits >> np.uint64(32)
         total += int(bits.sum(dtype=np.uint64))
     return total % (1 << 64)
+
+
+def _as_number(array: np.ndarray) -> np.ndarray:
+    """Return float32, whatever the type in the file was, and 0 for -0."""
+    return array.astype(np.float32) + np.float32(0)

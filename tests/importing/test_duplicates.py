@@ -29,6 +29,12 @@ def test_the_type_of_number_does_not_matter(kind):
     assert content(SCAN.astype(kind)) == content(SCAN)
 
 
+def test_minus_zero_is_zero():
+    zeros = SCAN.astype(np.float32) * (np.abs(SCAN) > 500)
+    assert np.signbit(zeros[zeros == 0]).any()
+    assert content(zeros) == content(zeros + np.float32(0))
+
+
 def test_one_voxel_another_shape_or_another_order_of_channels_is_another_scan():
     other = SCAN.copy()
     other[0, 2, 3, 4] += 1

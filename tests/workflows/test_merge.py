@@ -1,5 +1,6 @@
 """The verb import --merge: sources become one, each class where it is known, no voxel changed."""
 
+import gzip
 import json
 import os
 import shutil
@@ -153,6 +154,16 @@ def bytes_of(folder):
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     named = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
     return {name: data for name, data in named.items() if name != ".autoseg.lock"}
+
+
+def test_labels_that_are_written_anew_keep_their_header(workspace):
+    path = workspace.raw("pku") / "labelsTr" / "1.nii.gz"
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    data[148:152] = b"mine"  # descrip
+    path.write_bytes(gzip.compress(bytes(data)))
+    dataset, _ = merged(workspace)
+    header = gzip.decompress((dataset.folder / "labelsTr" / "pku_1.nii.gz").read_bytes())[:348]
+    assert header == bytes(data[:348])
 
 
 def test_links_of_a_source_stay_links_and_another_disk_gets_copies(workspace, monkeypatch):
