@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autoseg.case_files import stem_of
 from autoseg.dataset import Dataset, find_cases, load_dataset
 from autoseg.files import read_json
 from autoseg.importing.arguments import is_between
@@ -19,7 +20,7 @@ KEPT = (
 
 
 def gather_declared(folder: Path, subjects: tuple[str, str] | None) -> tuple[Dataset, list[Source]]:
-    """Return what `folder` declares, and its cases; images of `imagesTs` have no labels.
+    """Return what `folder` declares, and its cases; those of `imagesTs` are for tests.
 
     Raises DataError listing every problem of the files' names.
     """
@@ -33,9 +34,10 @@ def gather_declared(folder: Path, subjects: tuple[str, str] | None) -> tuple[Dat
     tests = folder / "imagesTs"
     if tests.is_dir() and any(tests.iterdir()):
         known = {source.case for source in sources}
+        labels = {stem_of(path): path for path in sorted(folder.glob("labelsTs/[!.]*"))}
         for case in find_cases(tests, len(dataset.channels), dataset.file_ending):
             if case.id not in known and is_between(case.id, subjects):
-                sources.append(Source(case.id, case.images, None))
+                sources.append(Source(case.id, case.images, labels.get(case.id), test=True))
     return dataset, sorted(sources, key=lambda source: source.case)
 
 

@@ -23,13 +23,22 @@ File = Path | Stack
 
 @dataclass(frozen=True)
 class Source:
-    """Where the files of one case are now; `labels` is None for controls and unlabelled images."""
+    """Where the files of one case are now; `labels` is None for controls and unlabelled images.
+
+    A `test` case is kept out of training even if it has labels.
+    """
 
     case: str
     images: tuple[File, ...]  # one per channel, or one that holds them all
     labels: File | Masks | None
     control: bool = False
+    test: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)  # what `cases` shall say about it
+
+    @property
+    def trains(self) -> bool:
+        """Whether it goes to `imagesTr`."""
+        return not self.test and bool(self.labels or self.control)
 
 
 def gather(
@@ -60,7 +69,7 @@ def gather(
     if subjects and not images:
         fact = f"no case from {subjects[0]} to {subjects[1]}"
         raise UsageError(fact, place=str(layout.root or layout.images))
-    for case in sorted(set(labels) - set(images)):
+    for case in sorted(set(labels) - set(images) - set(tests)):
         remedy = f"no file fits {layout.images} with this name"
         problems.append(Problem(_place(labels[case]), "labels without an image", remedy=remedy))
     for others, what in ((controls, "control"), (tests, "image to predict")):
@@ -73,9 +82,9 @@ def gather(
         for case, files in images.items()
     ]
     sources += [
-        Source(c, files, None, True, {"tags": ["control"]}) for c, files in controls.items()
+        Source(c, files, None, True, about={"tags": ["control"]}) for c, files in controls.items()
     ]
-    sources += [Source(case, files, None) for case, files in tests.items()]
+    sources += [Source(c, files, labels.get(c), test=True) for c, files in tests.items()]
     problems += _other_slices(sources) + _bad_names(sources)
     if problems:
         count = len(problems)

@@ -54,10 +54,8 @@ class Placed:
 
 
 def place_images(source: Source, folder: Path, manner: Manner) -> Geometry:
-    """Put the images of `source` into `imagesTr`, or `imagesTs` without labels; return their
-    grid.
-    """
-    images = folder / ("imagesTr" if source.labels or source.control else "imagesTs")
+    """Put the images of `source` into `imagesTr`, or into `imagesTs`; return their grid."""
+    images = folder / ("imagesTr" if source.trains else "imagesTs")
     geometry = None
     for index, file in enumerate(source.images):
         # nnU-Net's name; one file that holds several channels keeps the plain one.

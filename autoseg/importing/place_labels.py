@@ -27,12 +27,14 @@ from autoseg.pictures import sidecar_of
 def place_case(source: Source, folder: Path, manner: Manner) -> Placed:
     """Put images and labels of `source` under `folder`; return what is wrong with its labels.
 
-    Images without labels go to `imagesTs`; a control gets an empty label file on its own grid.
+    Images without labels go to `imagesTs`, and so do test cases, whose labels go to `labelsTs`; a
+    control gets an empty label file on its own grid.
     """
     grid = place_images(source, folder, manner)
+    labels = folder / ("labelsTs" if source.test else "labelsTr")
     if source.control:
-        place_empty(source, folder / "labelsTr", grid)
-    placed = _place_labels(source, folder / "labelsTr", grid, manner)
+        place_empty(source, labels, grid)
+    placed = _place_labels(source, labels, grid, manner)
     record = {**checksums(source), **placed.record}
     return Placed(placed.problems, placed.annotated, record)
 

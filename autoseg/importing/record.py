@@ -49,7 +49,7 @@ def case_record(placed: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
 
 def declaration(name: str, found: Survey, annotated: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return `dataset.json` as nnU-Net reads it; what is known of single cases under `cases`."""
-    training = [source for source in found.sources if source.labels or source.control]
+    training = [source for source in found.sources if source.trains]
     declared: dict[str, Any] = {
         "name": name,
         **found.facts,

@@ -18,6 +18,8 @@ from autoseg.importing.masks import Masks
 from autoseg.importing.spacings import read_grids
 from autoseg.importing.stacks import SlicedGrid, Stack
 
+SPLIT, TEST = "split", "test"  # the field of a table that keeps cases out of training
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -39,7 +41,7 @@ def survey(layout: Layout, subjects: tuple[str, str] | None = None) -> Survey:
         return _declared(layout, layout.root, subjects)
     channels = parse_channels(layout.channels)
     sources = gather(layout, channels, subjects)
-    if not any(source.labels for source in sources):
+    if not any(source.labels for source in sources if not source.test):
         raise UsageError(
             "no image has labels", place=layout.labels, remedy="compare the two patterns"
         )
@@ -51,7 +53,11 @@ def survey(layout: Layout, subjects: tuple[str, str] | None = None) -> Survey:
     if layout.records:
         facts = read_facts(root / layout.records, layout.record_key)
         sources = [
-            replace(source, about={**source.about, "meta": facts[source.case]})
+            replace(
+                source,
+                about={**source.about, "meta": facts[source.case]},
+                test=source.test or facts[source.case].get(SPLIT) == TEST,
+            )
             if source.case in facts
             else source
             for source in sources

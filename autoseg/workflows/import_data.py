@@ -124,8 +124,7 @@ def import_data(
         absent=known_classes(absent, targets),
     )
     entries = parse_annotated(annotated, targets)
-    labelled = [source.case for source in found.sources if source.labels or source.control]
-    said = annotated_of(labelled, entries)
+    said = annotated_of([source.case for source in found.sources if source.trains], entries)
     options: dict[str, Any] = {
         "channels": found.channels, "classes": found.values, "link": manner.link
     }  # fmt: skip
@@ -209,8 +208,12 @@ def _without_problems(outcomes: Sequence[Outcome[Source, Placed]]) -> dict[str, 
 
 def _tell(name: str, sources: Sequence[Source], notes: Sequence[str], layout: Layout) -> None:
     controls = sum(source.control for source in sources)
-    to_predict = sum(not source.labels and not source.control for source in sources)
-    log.info("%s: %d cases, %d of them controls", name, len(sources) - to_predict, controls)
+    tests = sum(source.test and source.labels is not None for source in sources)
+    to_predict = sum(not source.trains for source in sources) - tests
+    count = len(sources) - to_predict - tests
+    log.info("%s: %d cases, %d of them controls", name, count, controls)
+    if tests:
+        log.info("%s: %d cases for tests only, in imagesTs and labelsTs", name, tests)
     for note in notes:
         log.info("%s: %s", name, note)
     if to_predict:

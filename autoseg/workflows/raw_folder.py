@@ -11,7 +11,7 @@ from typing import Any
 from autoseg.errors import UsageError
 from autoseg.importing.record import LABEL_MAP, RECORDS, read_record
 
-FOLDERS = ("imagesTr", "labelsTr", "imagesTs")
+FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 
 
 def check_name(name: str) -> None:

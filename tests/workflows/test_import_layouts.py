@@ -222,6 +222,21 @@ def test_a_mask_that_is_missing_is_not_annotated_and_overlaps_are_told(tmp_path,
     assert "s0001: no file for aorta: not annotated there" in warnings
 
 
+def test_cases_that_a_table_keeps_for_tests_are_kept_out_of_training(tmp_path, caplog):
+    caplog.set_level("INFO")
+    root = write_totalsegmentator(tmp_path / "src")
+    rows = "image_id;age;split\ns0000;60;train\ns0001;70;test\ns0009;80;val\n"
+    (root / "meta.csv").write_text(rows)
+    dataset = brought(tmp_path, "totalsegmentator", root)
+    assert [case.id for case in dataset.cases] == ["s0000", "s0009"]
+    raw = tmp_path / "raw" / "D"
+    assert (raw / "imagesTs" / "s0001_0000.nii.gz").exists()
+    assert read_labels(raw / "labelsTs" / "s0001.nii.gz").array.any()
+    assert "D: 1 cases for tests only, in imagesTs and labelsTs" in caplog.text
+    meta = {case: entry["meta"] for case, entry in read_json(raw / "dataset.json")["cases"].items()}
+    assert meta["s0009"] == {"age": "80", "split": "val"}
+
+
 def test_the_order_of_classes_may_come_from_a_file(tmp_path):
     root = write_totalsegmentator(tmp_path / "src")
     listed = tmp_path / "label_map.json"
@@ -386,6 +401,9 @@ def test_nnunet_keeps_what_is_known_of_its_cases(tmp_path):
     for index in range(2):
         write_scan(root / "imagesTr" / f"a_{index:04d}.nii.gz")
     write_map(root / "labelsTr" / "a.nii.gz", [1, 2])
+    for index in range(2):
+        write_scan(root / "imagesTs" / f"t_{index:04d}.nii.gz")
+    write_map(root / "labelsTs" / "t.nii.gz", [1, 2])
     declared = {
         "channel_names": {"0": "T1", "1": "T2"},
         "labels": {"background": 0, "whole": [1, 2], "core": 2},
@@ -398,6 +416,8 @@ def test_nnunet_keeps_what_is_known_of_its_cases(tmp_path):
     case = dataset.cases[0]
     assert (case.group, case.tags, case.annotated) == ("p7", ("site-A",), ("whole",))
     assert dataset.labels.targets == {"whole": (1, 2), "core": (2,)}
+    labels = tmp_path / "raw" / "D" / "labelsTs" / "t.nii.gz"
+    assert sha256(labels) == sha256(root / "labelsTs" / "t.nii.gz")
 
 
 # --- what every import does -----------------------------------------------------------------------
