@@ -32,28 +32,36 @@ def describe(members: Sequence[Member], declared: Mapping[str, Mapping[str, Any]
 
 def settle(
     members: Sequence[Member], same: Sequence[tuple[int, int, str]], entries: Entries, how: str
-) -> tuple[set[str], list[str], list[Problem]]:
-    """Return which cases are left out, what to tell, and what to refuse, of scans found twice.
+) -> tuple[set[int], list[str], list[Problem]]:
+    """Return which members are left out, what to tell, and what to refuse, of scans found twice.
 
     `how`: `REFUSE` what could fall into two folds, `GROUP` both in one fold (changes `entries`),
-    `DROP` all but the first.
+    `DROP` all but the first. An image to predict that is trained on is refused or left out.
     """
-    dropped: set[str] = set()
+    dropped: set[int] = set()
     notes, problems = [], []
     for first, second, sentence in same:
         one, other = members[first].case, members[second].case
-        group = entries[one].get("group")
         said = f"{other}: {sentence} {one}"
-        if how == DROP:
-            dropped.add(other)
+        to_predict = members[second].own.labels is None
+        if to_predict and members[first].own.labels is None:
+            continue
+        group = entries[one].get("group")
+        if how == DROP or (how == GROUP and to_predict):
+            dropped.add(second)
             notes.append(f"{said}: left out")
-        elif how == GROUP or (group is not None and group == entries[other].get("group")):
+        elif how == GROUP or _share(group, entries.get(other, {}).get("group")):
             _join(entries, one, other)
             notes.append(f"{said}: both in group {entries[one]['group']}")
         else:
             place = f"{other} ({members[second].own.images[0]})"
-            problems.append(Problem(place, f"{sentence} {one}", "different scans"))
+            expected = "images that are not trained on" if to_predict else "different scans"
+            problems.append(Problem(place, f"{sentence} {one}", expected))
     return dropped, notes, problems
+
+
+def _share(one: str | None, other: str | None) -> bool:
+    return one is not None and one == other
 
 
 def _join(entries: Entries, one: str, other: str) -> None:

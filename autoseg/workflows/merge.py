@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,7 +93,7 @@ def merge(
             log.info("%s: merged already, nothing to do", name)
             record = read_json(folder / RECORD)
             return load_dataset(folder), tabulate(record["voxels"], record["number"])
-        seen, entries, notes = _compare(union, duplicates, workers)
+        union, seen, entries, notes = _compare(union, duplicates, workers)
         clear(folder)
         write_json(folder / RECORD, record)
         brought, entries = _bring(union, folder, seen, entries, absent, workers)
@@ -111,22 +112,27 @@ def merge(
 
 def _compare(
     union: Union, duplicates: str, workers: int
-) -> tuple[dict[str, Seen], Entries, list[str]]:
-    """Return what the images of the cases hold, what is known of these, and what to tell.
+) -> tuple[Union, dict[str, Seen], Entries, list[str]]:
+    """Return the union without what is dropped, what was seen of its cases and is known of them,
+    and what to tell.
 
-    Cases that are to be dropped are not among them. Raises DataError for scans found twice.
+    Raises DataError for scans found twice.
     """
-    seen = _all(map_cases(look_at, union.members, workers=workers, title="compare", name=_name))
+    everyone = (*union.members, *union.tests)
+    seen = _all(map_cases(look_at, everyone, workers=workers, title="compare", name=_name))
     entries = describe(union.members, union.declared)
     same = find_same([one.content for one in seen])
-    dropped, notes, problems = settle(union.members, same, entries, duplicates)
+    dropped, notes, problems = settle(everyone, same, entries, duplicates)
     if problems:
         count = len(problems)
         remedy = "--duplicates group keeps both in one fold, --duplicates drop only the first"
         fact = f"{count} scan{'s are' if count > 1 else ' is'} there twice"
         raise DataError(fact, remedy=remedy, problems=problems)
-    by_case = {member.case: one for member, one in zip(union.members, seen, strict=True)}
-    return {case: one for case, one in by_case.items() if case not in dropped}, entries, notes
+    kept = [i for i in range(len(everyone)) if i not in dropped]
+    members = tuple(everyone[i] for i in kept if i < len(union.members))
+    tests = tuple(everyone[i] for i in kept if i >= len(union.members))
+    by_case = {member.case: one for member, one in zip(union.members, seen, strict=False)}
+    return replace(union, members=members, tests=tests), by_case, entries, notes
 
 
 def _bring(
@@ -138,7 +144,7 @@ def _bring(
     workers: int,
 ) -> tuple[dict[str, Any], Entries]:
     """Put the files into `folder`; return what to record, and what is known of each case."""
-    kept = [member for member in union.members if member.case in seen]
+    kept = union.members
     place = partial(_place, folder=folder, union=union)
     merged = _all(map_cases(place, kept, workers=workers, title="merge", name=_name))
     problems = [problem for one in merged for problem in one.problems]

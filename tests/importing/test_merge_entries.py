@@ -6,7 +6,8 @@ from autoseg.dataset import Case
 from autoseg.importing.merge import Member
 from autoseg.importing.merge_entries import DROP, GROUP, REFUSE, settle
 
-MEMBERS = [Member(case, case[0], Case(case[2:], (Path(f"{case}.mha"),)), (0,))
+LABELS = Path("labels.mha")
+MEMBERS = [Member(case, case[0], Case(case[2:], (Path(f"{case}.mha"),), LABELS), (0,))
            for case in ("A_1", "A_2", "B_1", "B_2", "B_3")]  # fmt: skip
 SAME = [(0, 2, "the same voxels as")]  # A_1 and B_1
 
@@ -48,6 +49,20 @@ def test_others_are_refused_or_dropped():
     told = "B_1 (B_1.mha): the same voxels as A_1, expected different scans"
     assert (notes, [str(problem) for problem in problems]) == ([], [told])
     assert settle(MEMBERS, SAME, found, DROP) == (
-        {"B_1"}, ["B_1: the same voxels as A_1: left out"], []
+        {2}, ["B_1: the same voxels as A_1: left out"], []
     )  # fmt: skip
     assert groups_of(found)["B_1"] == "7"
+
+
+def test_an_image_to_predict_that_is_trained_on_is_refused_or_left_out():
+    tests = [Member(case, case[0], Case(case[2:], (Path(f"{case}.mha"),)), (0,))
+             for case in ("A_1", "B_9")]  # fmt: skip
+    same = [(0, 5, "the same voxels as"), (5, 6, "the same voxels as")]
+    found = entries()
+    dropped, notes, problems = settle([*MEMBERS, *tests], same, found, REFUSE)
+    told = "A_1 (A_1.mha): the same voxels as A_1, expected images that are not trained on"
+    assert (dropped, notes, [str(problem) for problem in problems]) == (set(), [], [told])
+    for how in (GROUP, DROP):
+        left_out = ({5}, ["A_1: the same voxels as A_1: left out"], [])
+        assert settle([*MEMBERS, *tests], same, found, how) == left_out
+    assert found == entries()

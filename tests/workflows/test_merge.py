@@ -287,6 +287,16 @@ def test_images_to_predict_come_along(workspace):
     assert [p.name for p in (dataset.folder / "imagesTs").iterdir()] == ["a1k_t1_0000.nii.gz"]
 
 
+def test_an_image_to_predict_that_another_source_trains_on_is_told(workspace):
+    image = Image(scan(1), GRID)
+    write_image(workspace.raw("a1k") / "imagesTs" / "7_0000.nii.gz", image)
+    with pytest.raises(DataError, match=r"a1k_7 .*: the same voxels as pku_1, expected images th"):
+        merged(workspace)
+    dataset, _ = merged(workspace, duplicates="drop")
+    assert not (dataset.folder / "imagesTs").exists()
+    assert [case.id for case in dataset.cases] == ["a1k_7", "a1k_8", "pku_1", "pku_2"]
+
+
 def test_images_that_hold_all_channels_are_found_again(workspace):
     """The plain name T_0012 would be channel 12 of T."""
     write_source(workspace, "S", {"x": (1, boxes(1))}, {"tumour": 1}, channels=("T1", "T2"))
@@ -294,8 +304,8 @@ def test_images_that_hold_all_channels_are_found_again(workspace):
     raw = workspace.raw("T")
     for path in (raw / "imagesTr").iterdir():
         path.unlink()
-    for place in ("imagesTr/0012.nii.gz", "imagesTs/0013.nii.gz"):
-        write_image(raw / place, Image(scan(2, 2), GRID))
+    for seed, place in ((2, "imagesTr/0012.nii.gz"), (3, "imagesTs/0013.nii.gz")):
+        write_image(raw / place, Image(scan(seed, 2), GRID))
     dataset, _ = merge(workspace, "ST", ["S", "T"])
     assert [(case.id, len(case.images)) for case in dataset.cases] == [("S_x", 2), ("T_0012", 1)]
     assert [case.id for case in find_cases(dataset.folder / "imagesTs", 2)] == ["T_0013"]
