@@ -24,6 +24,7 @@ from autoseg.workspace import Workspace
 
 BATCHES = 1000  # whose centres are counted
 LOOKS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the training: where the rate is told
+SHOWN = 10  # names in a line
 CONTROL, ANYWHERE = "a control", "anywhere"
 
 
@@ -88,9 +89,14 @@ def _histogram(counts: dict[str, int], cases: Sequence[PreparedCase]) -> list[st
     total = sum(counts.values())
     if not any("control" in case.tags for case in cases):
         del counts[CONTROL]
-    width = max(map(len, counts))
-    lines = [f"centres of the {total:,} patches of the first {BATCHES:,} batches:"]
-    return lines + [
+    drawn = {name: count for name, count in counts.items() if count}
+    width = max(map(len, drawn))
+    lines = [f"centres of the {total:,} patches of the first {BATCHES:,} batches:"] + [
         f"  {name:{width}}  {count / total:6.1%}  {'#' * round(40 * count / total)}".rstrip()
-        for name, count in counts.items()
+        for name, count in drawn.items()
     ]
+    never = [name for name, count in counts.items() if not count]
+    if never:
+        told = ", ".join(never[:SHOWN]) + ", ..." * (len(never) > SHOWN)
+        lines.append(f"  never: {told} ({len(never)} of {len(counts)})")
+    return lines

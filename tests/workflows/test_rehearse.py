@@ -76,6 +76,15 @@ def test_the_centres_are_those_of_the_batches(tmp_path: Path, monkeypatch: pytes
     assert np.sum(list(found.values())) == 40
 
 
+def test_targets_that_are_never_the_centre_are_named_in_one_line(tmp_path: Path):
+    workspace = make_workspace(tmp_path)
+    settings = ["foreground_fraction=0"]
+    text = rehearse(workspace, "3d_fullres", "0", settings=settings, device="cpu")
+    assert text.splitlines()[-2:] == [
+        f"  anywhere  100.0%  {'#' * 40}", "  never: core, shell (2 of 3)",
+    ]  # fmt: skip
+
+
 def test_what_cannot_be_trained_is_refused(tmp_path: Path):
     workspace: Workspace = make_workspace(tmp_path)
     with pytest.raises(UsageError, match="unknown loss"):
