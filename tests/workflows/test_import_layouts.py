@@ -13,7 +13,7 @@ from autoseg.cli import main
 from autoseg.errors import DataError, UsageError
 from autoseg.files import read_json, sha256
 from autoseg.image import Geometry, Image
-from autoseg.io import read_image, read_labels, write_image, write_labels
+from autoseg.io import read_header, read_image, read_labels, write_image, write_labels
 from autoseg.workflows.check import check
 from autoseg.workflows.import_data import import_data
 from autoseg.workspace import Workspace
@@ -517,3 +517,18 @@ def test_the_totalsegmentator_example_is_one_label_map(tmp_path):
     assert len(dataset.labels.targets) == len(masks) == 104
     for value, path in enumerate(masks, start=1):
         assert np.array_equal(labels == value, read_image(path).array[0] > 0.5), path.name
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not on this machine")
+def test_the_real_kidney_masks_keep_their_grids(tmp_path):
+    for folder in (DATA / "kits_masks").iterdir():
+        case = tmp_path / "data" / folder.name
+        case.mkdir(parents=True)
+        for name in ("imaging.nii.gz", "segmentation.nii.gz"):  # of the images there are none
+            (case / name).symlink_to(folder / "segmentation.nii.gz")
+    dataset = brought(tmp_path, "kits19", tmp_path / "data", link=True)
+    grids = {case.id: read_header(case.images[0]).geometry for case in dataset.cases}
+    assert len(grids) == 4
+    assert grids["case_00160"].shape == (796, 512, 252)  # in the file 252 x 512 x 796
+    assert grids["case_00160"].spacing == (0.451171875, 0.451171875, 1.0)
+    assert dataset.labels.targets == {"kidney": (1, 2), "tumour": (2,)}
