@@ -120,8 +120,8 @@ def _kind_of(options: argparse.Namespace) -> str:
         expected = "one of " + ", ".join(f"--{kind}" for kind in ONLY_FOR)
         raise UsageError("nothing to export", expected=expected, remedy="see -h")
     kind = chosen[0]
-    known = {name for names in ONLY_FOR.values() for name in names}
-    given = [name for name in sorted(known - set(ONLY_FOR[kind])) if getattr(options, name)]
+    known = {name for kind, names in ONLY_FOR.items() for name in (kind, *names)}
+    given = [name for name in sorted(known - {kind, *ONLY_FOR[kind]}) if getattr(options, name)]
     if given:
         words = " ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(f"{words} means nothing with --{kind}", remedy="leave it out")

@@ -180,6 +180,7 @@ def test_only_slices_are_replaced(workspace, tmp_path):
         (["--window", "5", "5"], "a window from 5 to 5, expected the smaller number first"),
         (["--shape", "0", "5"], "pictures of 0 x 5, expected pixels"),
         (["--channel", "MR"], "unknown channel 'MR'"),
+        (["--masks", "m"], "--masks means nothing with --slices -> leave it out"),
         (["--to", "onnx"], "--to means nothing with --slices -> leave it out"),
         (["-d", "X"], "unknown dataset 'X'"),
     ],
