@@ -18,6 +18,7 @@ _HOMES = {
     "import_model": "autoseg.workflows.import_model:import_model",
     "export": "autoseg.workflows.export:export",
     "export_slices": "autoseg.workflows.export_slices:export_slices",
+    "export_volumes": "autoseg.workflows.export_volumes:export_volumes",
     "export_masks": "autoseg.workflows.export_masks:export_masks",
     "export_submission": "autoseg.workflows.export_submission:export_submission",
     "verify": "autoseg.workflows.verify:verify",

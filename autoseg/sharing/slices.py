@@ -8,7 +8,7 @@ gives them; so have these, unless `rows` is "y", as programs for pictures have i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import zoom
 
-from autoseg.errors import UsageError
+from autoseg.errors import DataError, UsageError
 from autoseg.files import write_atomically
-from autoseg.image import Geometry
+from autoseg.image import Geometry, Image
+from autoseg.io import read_labels
 from autoseg.labels import Labels
 from autoseg.pictures import png_bytes
 
@@ -107,6 +108,45 @@ def grid_of(geometry: Geometry, cut: Cut) -> dict[str, Any]:
         "direction": list(geometry.direction),
         "rows": cut.rows,
     }
+
+
+# --- back ----------------------------------------------------------------------------------------
+
+
+def read_volume(paths: Sequence[Path], grid: Geometry, rows: str, labels: Labels) -> np.ndarray:
+    """Return the label map (Z, Y, X) on `grid` of which `paths` are the slices, first to last.
+
+    Pictures of another size are enlarged or shrunk to the nearest pixel. Their values are those of
+    `write_slices`, or label values as they are where that cannot be mistaken. Raises DataError for
+    other values, and for a number of slices that is not the grid's.
+    """
+    if len(paths) != grid.shape[0]:
+        fact, place = f"{len(paths)} slices", str(paths[0])
+        raise DataError(fact, place=place, expected=f"{grid.shape[0]} as in its scan")
+    planes = [_back(read_labels(path), path, grid.shape[1:], rows) for path in paths]
+    return _values_of(np.stack(planes), labels, str(paths[0].parent))
+
+
+def _back(picture: Image, path: Path, shape: tuple[int, int], rows: str) -> np.ndarray:
+    plane = picture.array[0]
+    if len(plane) != 1:
+        raise DataError(f"{len(plane)} slices in one file", place=str(path), expected="one")
+    turned = plane[0].T if rows == "x" else plane[0]
+    scale = np.divide(shape, turned.shape)
+    return zoom(turned, scale, order=0, mode="nearest", grid_mode=True)
+
+
+def _values_of(drawn: np.ndarray, labels: Labels, place: str) -> np.ndarray:
+    """Return label values for what was drawn."""
+    known = {0, *labels.values, *([] if labels.ignore is None else [labels.ignore])}
+    factor, top = factor_of(labels), max(known)
+    values = {int(value) for value in np.unique(drawn)}
+    plain = factor > top >= max(values)
+    wrong = sorted(values - (known if plain else {value * factor for value in known}))
+    if wrong:
+        expected = ", ".join(str(value * factor) for value in sorted(known)[:10])
+        raise DataError(f"holds the value {wrong[0]}", place=place, expected=expected)
+    return (drawn if plain else drawn // factor).astype(labels.dtype)
 
 
 def label_map_words(labels: Labels, factor: int) -> list[str]:
