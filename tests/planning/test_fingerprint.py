@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from autoseg.files import to_json
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
 from autoseg.planning.fingerprint import combine, measure_case, quantile_count
@@ -64,6 +65,25 @@ def test_the_order_of_cases_does_not_matter():
         for i in range(4)
     ]
     assert combine(measures, ("MR",), LABELS) == combine(measures[::-1], ("MR",), LABELS)
+
+
+def test_what_is_usual_is_noted_and_tells_of_no_case():
+    label_map = np.zeros((5, 5, 5), int)
+    label_map[0, 1:3, 1:3] = 1
+    rng = np.random.default_rng(1)
+    measures = [
+        measure_case(
+            f"secret{i}", scan(1 + rng.random((1, 5, 5, 5)), (i, 1.0, 1.0)), label_map, LABELS
+        )
+        for i in (1.0, 2.0, 3.0)
+    ]
+    usual = combine(measures, ("MR",), LABELS).usual
+    assert usual.cases == 3
+    assert usual.grid["voxel z"] == pytest.approx((1.02, 2, 2.98))
+    assert usual.channels[0]["p1"][0] > 1
+    assert usual.sections["organ"].faces == (4.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert "tumour" not in usual.sections
+    assert "secret" not in str(to_json(usual))
 
 
 def test_memory_stays_flat_however_many_cases():

@@ -11,6 +11,7 @@ from autoseg.labels import Labels
 from autoseg.plan import Fingerprint, IntensityStats, check_plan
 from autoseg.planning.plan_from import adopt_plan
 from autoseg.planning.planner import make_plan
+from autoseg.usual import Usual
 
 LABELS = Labels({"a": (1,)})
 
@@ -42,6 +43,13 @@ def test_grid_patch_and_network_are_those_of_the_other_and_the_median_case_is_ou
     assert configuration.median_shape == (120, 150, 100)  # 60 x 2 mm, 300 x 0.5 mm, 200 x 0.5 mm
     assert made.intensities == other.intensities  # CT there, CT here: the same scaling
     assert "Plan taken over from THERE" in made.reasons[1]
+
+
+def test_new_scans_are_compared_with_the_data_s_own():
+    here, there = (Usual(n, {}, ({},)) for n in (2, 9))
+    own = make_plan(replace(HERE, usual=here), LABELS, "HERE")
+    other = make_plan(replace(THERE, usual=there), LABELS, "THERE")
+    assert adopt_plan(own, other, HERE).usual == here
 
 
 def test_where_channels_differ_normalisation_is_the_datas_own():

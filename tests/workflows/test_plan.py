@@ -87,6 +87,8 @@ def test_everything_training_needs_is_there(workspace):
         assert len(case.foreground[1]) == 2 * 3 * 2
     assert np.count_nonzero(read_native(folder, "scan_3") == 2) == 12
     assert any(reason.startswith("Folds: 5 of 6 cases") for reason in made.reasons)
+    assert made.usual.cases == 6
+    assert "scan_3" not in workspace.plan("TINY").read_text(encoding="utf-8")  # it can be mailed
 
 
 def test_each_channel_gets_the_normaliser_that_its_histograms_ask_for(workspace):
