@@ -95,6 +95,10 @@ def test_sections_are_areas_in_mm2_of_those_at_the_faces_and_the_largest():
     turned = sections(label_map, labels, replace(grid, direction=TURNED))["organ"]
     # Z runs along x, Y along z, X along -y
     assert turned == Sections((18.0, 30.0, 32.0), (0.0, 0.0, 0.0, 0.0, 4.0, 0.0))
+    label_map[2, 3, 0] = 1  # at the low end of X, which runs against y
+    assert sections(label_map, labels, replace(grid, direction=TURNED))["organ"].faces == (
+        0.0, 0.0, 0.0, 6.0, 4.0, 0.0
+    )  # fmt: skip
 
 
 def test_a_picture_is_not_cut_along_z():

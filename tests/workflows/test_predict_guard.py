@@ -17,6 +17,7 @@ from autoseg.io import write_image
 from autoseg.preprocessing.traits import traits_of
 from autoseg.usual import Sections, usual
 from autoseg.workflows.predict import predict
+from autoseg.workflows.predict_guard import Unlike
 from autoseg.workflows.predict_record import FAILED, FINAL, PARTIAL
 from autoseg.workspace import Workspace
 from tests.inference.conftest import make_bundle, make_plan
@@ -157,6 +158,15 @@ def test_a_target_that_touches_a_face_is_told_after_prediction(images, tmp_path)
             strict=True, save_probabilities=True,
         )  # fmt: skip
     assert names(tmp_path / "none") == [FAILED, FINAL, PARTIAL]
+
+
+def test_one_scan_that_is_refused_after_prediction_leaves_nothing(images, tmp_path):
+    bundle, out = model(tmp_path / "bundle", cut=0.0), tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(Unlike, match="field of view"):
+        predict(Workspace(tmp_path), images / "case_0.nii.gz", out / "seg.nii.gz",
+                bundles=[bundle], strict=True, save_probabilities=True)  # fmt: skip
+    assert names(out) == []
 
 
 def test_a_budget_knows_warnings_too(workspace, images, tmp_path):
