@@ -34,6 +34,7 @@ class Sections:
 
     largest: tuple[float, ...]  # across each axis
     faces: tuple[float, ...]  # in the outermost slices: low and high end of each axis
+    near: tuple[float, ...]  # the largest within some slices of these faces
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,11 @@ def usual(traits: Sequence[Traits], sections: Sequence[Mapping[str, Sections]]) 
 
 def _typical(rows: Sequence[Sections]) -> Sections:
     largest = np.median([row.largest for row in rows], axis=0)
-    faces = np.percentile([row.faces for row in rows], HIGH, axis=0)
-    return Sections(_short(largest), _short(faces))
+    faces, near = (
+        np.percentile([getattr(row, name) for row in rows], HIGH, axis=0)
+        for name in ("faces", "near")
+    )
+    return Sections(_short(largest), _short(faces), _short(near))
 
 
 def _short(values: Iterable[float]) -> tuple[float, ...]:

@@ -30,13 +30,9 @@ from autoseg.phantom import CONTRASTS, TARGETS, make_phantom, make_tumour
 from autoseg.plan import Plan
 from autoseg.planning.fingerprint import combine, measure_case
 from autoseg.planning.planner import make_plan
-from autoseg.preprocessing.guard import (
-    WARN_ABOVE,
-    Finding,
-    look_at_labels,
-    look_at_scan,
-    worth_telling,
-)
+from autoseg.preprocessing.finding import WARN_ABOVE, Finding, worth_telling
+from autoseg.preprocessing.guard import look_at_scan
+from autoseg.preprocessing.guard_labels import look_at_labels
 from autoseg.workflows.plan import plan
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace

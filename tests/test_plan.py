@@ -58,7 +58,7 @@ def test_the_same_plan_gives_the_same_bytes(tmp_path):
 
 
 def test_ranges_of_the_training_scans_survive_the_file_and_are_of_its_channels(tmp_path):
-    low, cut = (0.0, 1.0, 2.0), {"liver": Sections((9.0,), (0.5,))}
+    low, cut = (0.0, 1.0, 2.0), {"liver": Sections((9.0,), (0.5,), (1.5,))}
     usual = Usual(3, dict.fromkeys(GRID, low), ({"p1": low},), {}, cut)
     save_plan(tmp_path / "plan.json", dataclasses.replace(PLAN, usual=usual))
     assert load_plan(tmp_path / "plan.json").usual == usual

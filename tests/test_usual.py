@@ -25,7 +25,8 @@ def test_a_trait_that_some_cases_lack_has_the_range_of_the_others():
 
 
 def test_of_sections_the_cut_ones_are_kept_and_absent_targets_do_not_count():
-    none, some = (0.0,) * 6, (0.0, 0.0, 0.0, 0.0, 0.0, 20.0)
-    cases = [{"organ": Sections((10.0, 20.0, 30.0), some)}, {"organ": Sections((30.0,) * 3, none)}]
-    found = usual(CASES[:3], [*cases, {}]).sections
-    assert found == {"organ": Sections((20.0, 25.0, 30.0), (0.0, 0.0, 0.0, 0.0, 0.0, 19.8))}
+    none, some, more = (0.0,) * 6, (0.0,) * 5 + (20.0,), (0.0,) * 5 + (40.0,)
+    cases = [Sections((10.0, 20.0, 30.0), some, more), Sections((30.0,) * 3, none, none)]
+    found = usual(CASES[:3], [{"organ": cases[0]}, {"organ": cases[1]}, {}]).sections
+    typical = Sections((20.0, 25.0, 30.0), (0.0,) * 5 + (19.8,), (0.0,) * 5 + (39.6,))
+    assert found == {"organ": typical}

@@ -24,7 +24,9 @@ from autoseg.labels import Labels
 from autoseg.networks import build_network
 from autoseg.postprocess import apply_rules
 from autoseg.preprocessing.crop import Box
-from autoseg.preprocessing.guard import look_at_labels, look_at_scan, worth_telling
+from autoseg.preprocessing.finding import worth_telling
+from autoseg.preprocessing.guard import look_at_scan
+from autoseg.preprocessing.guard_labels import look_at_labels
 from autoseg.preprocessing.prepare import Frame, prepare
 from autoseg.preprocessing.previous import previous_indices, with_previous
 from autoseg.rules import Rules, parse_rules, thresholds

@@ -25,9 +25,10 @@ FLOORS = {
     **dict.fromkeys(LEVELS, 0.15),  # of the scan's own span
     **dict.fromkeys(["below", "above"], 0.5),  # a few bright vessels or metal make a long tail
     **dict.fromkeys(FACE_TRAITS, 0.25),
-    # Ratios, as logarithms. Voxels are resampled: half or twice the size is no fault.
+    # Ratios, as logarithms. Voxels are resampled: half or twice the size is no fault. A third more
+    # or less of the body is a matter of protocol.
     **dict.fromkeys(["voxel z", "voxel y", "voxel x"], log(2)),
-    **dict.fromkeys(["extent z", "extent y", "extent x", "volume"], log(1.2)),
+    **dict.fromkeys(["extent z", "extent y", "extent x", "volume"], log(4 / 3)),
 }
 # Orders of channels are compared with each other, all of them measured alike: no allowance for few
 # cases, and a floor that only keeps from dividing by nothing.

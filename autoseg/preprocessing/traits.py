@@ -30,6 +30,9 @@ SAMPLED_VOXELS = 1 << 16  # spread over a scan: its 1st percentile moves by a fi
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 INNER = PERCENTILES[1:-1]
 AXES = "zyx"
+# Slices near a face. Networks hardly ever find targets in the outermost two, where training showed
+# them none: a hippocampus that was cut through ended there (RESULTS.md).
+NEAR = 3
 FACE_TRAITS = tuple(f"face {axis}{end}" for axis in AXES for end in (0, 1))  # low, high end
 
 
@@ -102,8 +105,16 @@ def _pairs(sample: np.ndarray) -> dict[str, float]:
     }
 
 
-def sections(label_map: np.ndarray, labels: Labels, geometry: Geometry) -> dict[str, Sections]:
-    """Return the sections of each target that `label_map` (Z, Y, X; file values) shows."""
+def sections(
+    label_map: np.ndarray,
+    labels: Labels,
+    geometry: Geometry,
+    near: tuple[int, int, int] = (NEAR, NEAR, NEAR),
+) -> dict[str, Sections]:
+    """Return the sections of each target that `label_map` (Z, Y, X; file values) shows.
+
+    `near` is how many slices across each canonical axis count as near a face.
+    """
     boxes = value_boxes(label_map)
     found = {}
     for name, values in labels.targets.items():
@@ -113,23 +124,28 @@ def sections(label_map: np.ndarray, labels: Labels, geometry: Geometry) -> dict[
                 slice(min(b[axis].start for b in own), max(b[axis].stop for b in own))
                 for axis in range(3)
             )
-            found[name] = _sections(labels.mask(label_map[box], name), box, geometry)
+            found[name] = _sections(labels.mask(label_map[box], name), box, geometry, near)
     return found
 
 
-def _sections(inside: np.ndarray, box: tuple[slice, ...], geometry: Geometry) -> Sections:
+def _sections(
+    inside: np.ndarray, box: tuple[slice, ...], geometry: Geometry, near: tuple[int, int, int]
+) -> Sections:
     """Return the sections of a target: `inside` is true where it is within its `box`."""
     orientation = canonical_orientation(geometry.direction_matrix)
     largest: list[float] = []
-    faces: list[float] = []
+    ends: tuple[list[float], list[float]] = [], []  # faces, near
     for axis, source in enumerate(orientation.permutation):
         others = tuple(other for other in range(3) if other != source)
         pixel_mm2 = prod(geometry.spacing[other] for other in others)
         areas = np.count_nonzero(inside, axis=others) * pixel_mm2
         largest.append(float(areas.max()))
-        side, size = box[source], geometry.shape[source]
-        # A picture has no border along Z.
-        low = float(areas[0]) if side.start == 0 and size > 1 else 0.0
-        high = float(areas[-1]) if side.stop == size and size > 1 else 0.0
-        faces += (high, low) if axis in orientation.flips else (low, high)
-    return Sections(tuple(largest), tuple(faces))
+        before, after = box[source].start, geometry.shape[source] - box[source].stop
+        for side, depth in zip(ends, (1, near[axis]), strict=True):
+            # A picture has no border along Z.
+            depth = depth if geometry.shape[source] > 1 else 0
+            low = areas[: max(0, depth - before)]
+            high = areas[::-1][: max(0, depth - after)]
+            pair = (high, low) if axis in orientation.flips else (low, high)
+            side += [float(part.max(initial=0.0)) for part in pair]
+    return Sections(tuple(largest), tuple(ends[0]), tuple(ends[1]))

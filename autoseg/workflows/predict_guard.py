@@ -13,7 +13,9 @@ import numpy as np
 from autoseg.bundle import Bundle
 from autoseg.errors import DataError
 from autoseg.image import Geometry, Image
-from autoseg.preprocessing.guard import look_at_labels, look_at_scan, worth_telling
+from autoseg.preprocessing.finding import worth_telling
+from autoseg.preprocessing.guard import look_at_scan
+from autoseg.preprocessing.guard_labels import look_at_labels
 
 log = logging.getLogger(__name__)
 

@@ -81,6 +81,7 @@ def test_what_is_usual_is_noted_and_tells_of_no_case():
     assert usual.cases == 3
     assert usual.grid["voxel z"] == pytest.approx((1.02, 2, 2.98))
     assert usual.channels[0]["p1"][0] > 1
+    assert usual.sections["organ"].near[0] == 4.0
     assert usual.sections["organ"].faces == (4.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     assert "tumour" not in usual.sections
     assert "secret" not in str(to_json(usual))

@@ -9,7 +9,9 @@ from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
 from autoseg.phantom import CONTRASTS, TARGETS, make_phantom, make_tumour
 from autoseg.plan import ChannelUnits, IntensityStats, Plan
-from autoseg.preprocessing.guard import look_at_labels, look_at_scan, worth_telling
+from autoseg.preprocessing.finding import worth_telling
+from autoseg.preprocessing.guard import look_at_scan
+from autoseg.preprocessing.guard_labels import look_at_labels
 from autoseg.preprocessing.traits import sections, traits_of
 from autoseg.preprocessing.units import combine_units, look_at
 from autoseg.usual import usual
@@ -145,13 +147,31 @@ def test_a_target_that_a_face_cuts_is_seen_after_prediction():
     part = LABEL_MAP[LABEL_MAP.shape[0] // 2 :]
     finding = look_at_labels(part, replace(IMAGE.geometry, shape=part.shape), PLAN)
     assert finding.score > 1
-    assert str(finding).startswith("field of view: the lowest face of the scan cuts ")
-    assert "% of its usual section, in training at most 0%: part of the scan" in str(finding)
+    assert "is cut at the lowest face: " in str(finding)
+    assert "% of its usual section there, in training at most 0%; part of the" in str(finding)
     speck = np.zeros_like(LABEL_MAP)
     speck[0, 20, 20:22] = 1  # a network's slip is no organ that was cut
     assert look_at_labels(speck, IMAGE.geometry, PLAN).score < 1
     nothing = np.zeros_like(LABEL_MAP)
     assert look_at_labels(nothing, IMAGE.geometry, PLAN) is None
+
+
+def test_a_target_that_ends_just_before_a_face_is_seen_too():
+    # As networks answer that never saw a target at the border.
+    labels = Labels({"organ": (1,)})
+    label_map = np.zeros((20, 30, 30), np.uint8)
+    label_map[5:15, 8:22, 8:22] = 1
+    image = Image(np.random.default_rng(0).normal(0, 1, (1, 20, 30, 30)), Geometry((20, 30, 30)))
+    plan = plan_of([(image, label_map)] * 10, ("MR",), labels)
+    assert look_at_labels(label_map, image.geometry, plan).score == 0
+    shifted = np.roll(label_map, -3, 0)  # two empty slices are left
+    finding = look_at_labels(shifted, image.geometry, plan)
+    assert finding.score > 1
+    assert finding.told.startswith("organ is cut within 3 slices of the lowest face: 100% of")
+    # Slices of half the thickness: four empty ones, as thick as two of the training's.
+    finer = replace(image.geometry, spacing=(0.5, 1.0, 1.0), shape=(40, 30, 30))
+    finding = look_at_labels(shifted.repeat(2, 0), finer, plan)
+    assert finding.told.startswith("organ is cut within 6 slices of the lowest face: 100% of")
 
 
 def test_faces_of_pictures_have_names_of_pictures():
@@ -166,7 +186,7 @@ def test_faces_of_pictures_have_names_of_pictures():
     plan = plan_of(cases, ("grey",), labels, ".png")
     cut = np.roll(cases[0][1], -12, 1)
     finding = look_at_labels(cut, cases[0][0].geometry, plan)
-    assert "the top face of the scan cuts spot, 100% of its usual section" in str(finding)
+    assert "spot is cut at the top face: 100% of its usual section there" in str(finding)
 
 
 def test_exchanged_channels_are_named_once():

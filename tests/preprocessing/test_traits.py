@@ -87,14 +87,14 @@ def test_sections_are_areas_in_mm2_of_those_at_the_faces_and_the_largest():
     label_map[1, 1:5, 1:5] = 1  # sixteen in the next
     label_map[1, 2, 2] = 2
     grid = Geometry((4, 6, 6), (3.0, 2.0, 1.0))
-    found = sections(label_map, labels, grid)
+    found = sections(label_map, labels, grid, (1, 2, 3))
     assert found == {
-        "organ": Sections((32.0, 18.0, 30.0), (4.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
-        "core": Sections((2.0, 3.0, 6.0), (0.0,) * 6),
+        "organ": Sections((32.0, 18.0, 30.0), (4, 0, 0, 0, 0, 0), (4, 0, 12, 12, 30, 30)),
+        "core": Sections((2.0, 3.0, 6.0), (0,) * 6, (0, 0, 0, 0, 6, 0)),
     }
-    turned = sections(label_map, labels, replace(grid, direction=TURNED))["organ"]
+    turned = sections(label_map, labels, replace(grid, direction=TURNED), (2, 3, 1))["organ"]
     # Z runs along x, Y along z, X along -y
-    assert turned == Sections((18.0, 30.0, 32.0), (0.0, 0.0, 0.0, 0.0, 4.0, 0.0))
+    assert turned == Sections((18.0, 30.0, 32.0), (0, 0, 0, 0, 4, 0), (12, 12, 30, 30, 4, 0))
     label_map[2, 3, 0] = 1  # at the low end of X, which runs against y
     assert sections(label_map, labels, replace(grid, direction=TURNED))["organ"].faces == (
         0.0, 0.0, 0.0, 6.0, 4.0, 0.0

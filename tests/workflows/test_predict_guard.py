@@ -34,7 +34,7 @@ def model(folder: Path, cut: float = 400.0) -> Path:
     """Write a bundle of a model that learnt from such scans; faces cut so much of its targets."""
     known = usual(
         [traits_of(scan(seed)) for seed in range(10, 20)],
-        [dict.fromkeys(("anterior", "posterior"), Sections((200.0,) * 3, (cut,) * 6))],
+        [dict.fromkeys(("anterior", "posterior"), Sections((200.0,) * 3, (cut,) * 6, (cut,) * 6))],
     )
     return make_bundle(folder, plan=replace(make_plan(), usual=known))
 
@@ -150,8 +150,8 @@ def test_a_target_that_touches_a_face_is_told_after_prediction(images, tmp_path)
     bundle = model(tmp_path / "bundle", cut=0.0)  # random weights: targets everywhere
     cases = predict(Workspace(tmp_path), images, tmp_path / "out", bundles=[bundle])["cases"]
     (told,) = cases["case_0"]["warnings"]
-    assert told.startswith("field of view: the ")
-    assert "of its usual section, in training at most 0%" in told
+    assert told.startswith("field of view: ")
+    assert "of its usual section there, in training at most 0%" in told
     with pytest.raises(DataError, match="3 of 3 cases"):
         predict(
             Workspace(tmp_path), images, tmp_path / "none", bundles=[bundle],
