@@ -17,6 +17,7 @@ from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
 from autoseg.files import OPTIONAL, from_json, read_json, to_json, write_json
 from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.labels import Labels
+from autoseg.presets import preset_names
 from autoseg.usual import GRID, Usual
 
 FORMAT = "autoseg-plan-1"
@@ -199,11 +200,13 @@ class Plan:
     def configuration(self, name: str) -> Configuration:
         """Return a configuration by name; raise UsageError naming the planned ones."""
         if name not in self.configurations:
-            coarse = name in COARSE_NAMES and "3d_fullres" in self.configurations
-            raise UsageError(
-                f"configuration '{name}' is not planned for {self.dataset}",
-                remedy=ASK_FOR_COARSE if coarse else suggest(name, self.configurations),
-            )
+            remedy = suggest(name, self.configurations)
+            if name in COARSE_NAMES and "3d_fullres" in self.configurations:
+                remedy = ASK_FOR_COARSE
+            if name in preset_names():
+                remedy = f"autoseg_plan -d {self.dataset} --preset {name}"
+            fact = f"configuration '{name}' is not planned for {self.dataset}"
+            raise UsageError(fact, remedy=remedy)
         return self.configurations[name]
 
     def input_channels(self, name: str) -> int:

@@ -12,7 +12,7 @@ from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.plan import PRESET, Configuration, Design, Fingerprint, NetworkSpec, Plan, Triple
 from autoseg.planning.spacing import median_resampled_shape, times
-from autoseg.presets import Preset, PresetPlan, load_preset
+from autoseg.presets import Preset, PresetPlan, load_preset, preset_names
 
 TRAINED_ON = 4 / 5  # of the cases, in a fold
 BY_TARGET = ("target_weights", "target_sampling")  # settings that name targets
@@ -20,8 +20,9 @@ BACKGROUND = "background"
 
 
 def presets_of(plan: Plan | None) -> list[str]:
-    """Return the names of the presets that are planned."""
-    return [c.preset for c in plan.configurations.values() if c.preset] if plan else []
+    """Return the names of the presets that are planned, and still come with autoseg."""
+    planned = [c.preset for c in plan.configurations.values() if c.preset] if plan else []
+    return [name for name in planned if name in preset_names()]
 
 
 def add_presets(plan: Plan, fingerprint: Fingerprint, names: Iterable[str]) -> Plan:

@@ -93,6 +93,19 @@ def test_planned_twice_is_planned_once():
     assert presets_of(None) == []
 
 
+def test_a_recipe_that_is_no_more_is_not_planned_again(monkeypatch):
+    plan = add_presets(PLAN, DATA, ["kits-res3d", "segthor-enet"])
+    kept = [name for name in preset_names() if name != "kits-res3d"]
+    monkeypatch.setattr("autoseg.planning.presets.preset_names", lambda: kept)
+    assert presets_of(plan) == ["segthor-enet"]
+
+
+def test_a_recipe_that_is_not_planned_is_answered_with_the_command():
+    words = "'kits-res3d' is not planned for X -> autoseg_plan -d X --preset kits-res3d"
+    with pytest.raises(UsageError, match=words):
+        PLAN.configuration("kits-res3d")
+
+
 @pytest.mark.parametrize(
     ("data", "name", "words"),
     [
