@@ -1,6 +1,7 @@
 """Label maps as one binary file for each target, and back, bit for bit."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -75,6 +76,19 @@ def test_imported_again_the_label_map_is_the_same(tmp_path, capsys, labels, more
         one, other = read_labels(old.labels), read_labels(new.labels)
         assert np.array_equal(one.array, other.array)
         assert one.geometry == other.geometry
+
+
+def test_a_mask_keeps_the_header_of_its_label_map(tmp_path):
+    path = tmp_path / "pred" / "x.nii"
+    write_labels(path, np.ones(GRID.shape, np.uint8), GRID)
+    data = bytearray(path.read_bytes())
+    data[254:256] = struct.pack("<h", 4)  # sform_code: where the coordinates come from
+    path.write_bytes(data)
+    targets = Labels({"cyst": (1,)})
+    export_masks(
+        Workspace(tmp_path), tmp_path / "out", predictions=tmp_path / "pred", targets=targets
+    )
+    assert (tmp_path / "out" / "x" / "cyst.nii").read_bytes()[254:256] == b"\4\0"
 
 
 def test_pictures_stay_pictures_and_inside_is_white(tmp_path):
