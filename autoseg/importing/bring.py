@@ -8,9 +8,19 @@ import shutil
 from pathlib import Path
 
 from autoseg.case_files import PICTURES, ending_of
-from autoseg.errors import DataError, ResourceError
+from autoseg.errors import DataError, ResourceError, UsageError, suggest
 from autoseg.files import write_atomically
 from autoseg.pictures import sidecar_of
+
+LINKS = ("symlink", "hard")
+
+
+def kind_of_link(link: bool | str) -> str:
+    """Return the kind of link that is meant: "", "symlink" (True) or "hard"."""
+    kind = link if isinstance(link, str) else "symlink" * link
+    if kind and kind not in LINKS:
+        raise UsageError(f"unknown kind of link '{kind}'", remedy=suggest(kind, LINKS))
+    return kind
 
 
 def bring(path: Path, target: Path, link: str = "") -> None:

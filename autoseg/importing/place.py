@@ -33,7 +33,6 @@ class Manner:
 
     link: str = ""  # "": copy; "symlink", "hard"
     changes: tuple[tuple[int, int], ...] = ()  # label value in the file -> declared value
-    declared: tuple[int, ...] = ()  # label values besides 0
     channels: int = 1
     structures: tuple[Wanted, ...] = ()  # targets by the names they have in DICOM label files
     values: Mapping[str, int | list[int]] = field(default_factory=dict)  # of the classes
@@ -42,6 +41,12 @@ class Manner:
     split: bool = False  # images with several channels become one file per channel
     trusted: bool = False  # labels get the grid of their image whatever their own header says
     absent: tuple[str, ...] = ()  # classes that are not annotated where they do not occur
+
+    @property
+    def declared(self) -> tuple[int, ...]:
+        """The label values besides 0, in ascending order."""
+        lists = (value if isinstance(value, list) else [value] for value in self.values.values())
+        return tuple(sorted({number for numbers in lists for number in numbers}))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from autoseg.dataset import Dataset, load_dataset
-from autoseg.errors import DataError, Problem, UsageError, suggest
-from autoseg.files import locked, write_json
+from autoseg.errors import DataError, Problem, UsageError
+from autoseg.files import building, locked, write_json
 from autoseg.hardware import cores
 from autoseg.importing.arguments import (
     annotated_of,
@@ -22,7 +20,8 @@ from autoseg.importing.arguments import (
     parse_label_map,
     parse_subjects,
 )
-from autoseg.importing.gather import Source
+from autoseg.importing.bring import kind_of_link
+from autoseg.importing.gather import Source, paths_of
 from autoseg.importing.layouts import Layout, choose_layout
 from autoseg.importing.masks import Masks
 from autoseg.importing.notes import notes_of, repaired_beside
@@ -39,12 +38,11 @@ from autoseg.importing.record import (
 from autoseg.importing.structures import parse_structures
 from autoseg.importing.survey import survey
 from autoseg.parallel import Outcome, map_cases
-from autoseg.workflows.raw_folder import check_name, clear, is_done, refuse_foreign
+from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-LINKS = ("symlink", "hard")
 CASES_FOR_WORKERS = 8  # with fewer, one process is done before others have started
 
 
@@ -111,9 +109,8 @@ def import_data(
         raise UsageError(fact, remedy="their values are those of --classes")
     targets = [target for target in found.values if target != "ignore"]
     manner = Manner(
-        link=_kind_of_link(link),
+        link=kind_of_link(link),
         changes=tuple(changes.items()),
-        declared=_numbers(found.values),
         channels=len(found.channels),
         structures=parse_structures(structures, found.values),
         values=found.values,
@@ -141,21 +138,21 @@ def import_data(
     record |= {"label_map": {str(value): changed for value, changed in changes.items()}}
     folder = workspace.raw(name)
     refuse_foreign(folder)
+    _refuse_itself(found.sources, folder)
     with locked(folder, f"autoseg import -d {name}"):
         if is_done(folder, record, overwrite):
             log.info("%s: imported already, nothing to do", name)
             return load_dataset(folder)
-        clear(folder)
-        write_json(folder / RECORD, record)
-        place = partial(place_case, folder=folder, manner=manner)
-        cases = map_cases(
-            place,
-            found.sources,
-            workers=_workers(found.sources) if workers is None else workers,
-            title="import",
-            name=lambda source: source.case,
-        )
-        placed = _without_problems(list(cases))
+        with building(folder / "dataset.json") as room:
+            cases = map_cases(
+                partial(place_case, folder=room, manner=manner),
+                found.sources,
+                workers=_workers(found.sources) if workers is None else workers,
+                title="import",
+                name=lambda source: source.case,
+            )
+            placed = _without_problems(list(cases))
+            move_in(room, folder)
         records = {case: case_record(one.record, where.root) for case, one in placed.items()}
         notes = notes_of(found.sources, records)
         write_json(folder / RECORD, {**record, "warnings": notes, "cases": records})
@@ -168,16 +165,12 @@ def import_data(
     return load_dataset(folder)
 
 
-def _kind_of_link(link: bool | str) -> str:
-    kind = link if isinstance(link, str) else "symlink" * link
-    if kind and kind not in LINKS:
-        raise UsageError(f"unknown kind of link '{kind}'", remedy=suggest(kind, LINKS))
-    return kind
-
-
-def _numbers(values: Mapping[str, int | list[int]]) -> tuple[int, ...]:
-    declared = np.unique(np.hstack([np.ravel(numbers) for numbers in values.values()]))
-    return tuple(int(value) for value in declared)
+def _refuse_itself(sources: Sequence[Source], folder: Path) -> None:
+    """Raise UsageError when files are in the folder that they shall be brought into."""
+    for path in paths_of(sources[0].images[0]):
+        if path.resolve().is_relative_to(folder.resolve()):
+            remedy = "choose another name with -d"
+            raise UsageError("is in the dataset itself", place=str(path), remedy=remedy)
 
 
 def _workers(sources: Sequence[Source]) -> int:

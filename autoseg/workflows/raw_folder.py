@@ -53,6 +53,14 @@ def clear(folder: Path) -> None:
         (folder / leftover).unlink(missing_ok=True)
 
 
+def move_in(room: Path, folder: Path) -> None:
+    """Put the images and labels that were made in `room` in the place of those in `folder`."""
+    clear(folder)
+    for name in FOLDERS:
+        if (room / name).exists():
+            (room / name).rename(folder / name)
+
+
 def _taken(folder: Path, otherwise: str) -> UsageError:
     remedy = f"choose another name with -d, or {otherwise}"
     return UsageError("holds another dataset", place=str(folder), remedy=remedy)

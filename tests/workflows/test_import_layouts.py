@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from autoseg.cli import main
+from autoseg.dataset import load_dataset
 from autoseg.errors import DataError, UsageError
 from autoseg.files import read_json, sha256
 from autoseg.image import Geometry, Image
@@ -472,6 +473,21 @@ def test_a_folder_of_an_older_version_is_known_again(tmp_path):
     brought(tmp_path, "segthor", root, subjects="Patient_01-Patient_01", overwrite=True)
     assert not (raw / "import.json").exists()
     assert [path.name for path in (raw / "labelsTr").iterdir()] == ["Patient_01.nii.gz"]
+
+
+def test_what_is_replaced_stays_until_the_new_one_is_whole(tmp_path):
+    root = write_segthor(tmp_path / "src")
+    brought(tmp_path, "segthor", root)
+    write_map(root / "train" / "Patient_02" / "GT.nii.gz", [1], Geometry((1, 1, 1)))
+    with pytest.raises(DataError, match="shape 1x1x1, expected shape 3x4x5"):
+        brought(tmp_path, "segthor", root, overwrite=True)
+    raw = tmp_path / "raw" / "D"
+    assert len(load_dataset(raw).cases) == 2
+    assert {path.name for path in raw.iterdir()} == {
+        ".autoseg.lock", "conversion.json", "dataset.json", "imagesTr", "labelsTr", "imagesTs",
+    }  # fmt: skip
+    with pytest.raises(UsageError, match="is in the dataset itself -> choose another name"):
+        brought(tmp_path, "nnunet", raw, overwrite=True)
 
 
 def test_a_folder_that_is_something_else_is_described(tmp_path):
