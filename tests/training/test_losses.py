@@ -209,6 +209,21 @@ def test_weights_are_those_of_torchs_cross_entropy() -> None:
     torch.testing.assert_close(loss(scores, batch, ORGANS, True), expected)
 
 
+def test_voxels_of_weight_zero_have_no_gradient_at_all() -> None:
+    """SegTHOR's "partial" mode: cross-entropy, as a mean over the voxels of the other classes."""
+    batch, scores = make_batch(ORGANS), make_scores(ORGANS)
+    loss_of("ce", ORGANS, target_weights="left=0")(scores, batch, ORGANS, True).backward()
+    channel = torch.from_numpy(ORGANS.channel_of_value)[batch.target.long()]
+    left_out = channel == 1 + ORGANS.names.index("left")
+    gradient = scores.grad.movedim(1, -1)
+    assert left_out.any()
+    assert (gradient[left_out] == 0).all()
+    assert (gradient[~left_out].abs().sum(-1) > 0).all()
+    alone = scores.detach().movedim(1, -1)[~left_out].requires_grad_()
+    torch.nn.functional.cross_entropy(alone, channel[~left_out]).backward()
+    torch.testing.assert_close(gradient[~left_out], alone.grad, atol=1e-7, rtol=1e-5)
+
+
 def test_a_target_of_weight_zero_is_not_learnt() -> None:
     batch, scores = make_batch(REGIONS), make_scores(REGIONS)
     loss = loss_of("dice_ce", REGIONS, target_weights="tumour=0")
