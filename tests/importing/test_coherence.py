@@ -1,5 +1,6 @@
 """Labels held to what images show: moved ones are found, odd but right ones are left in peace."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,13 @@ def test_numbers_are_those_of_the_image():
     assert look([image], ROUND.astype(np.uint8)) == [measured]  # the same again
 
 
+def test_large_targets_are_thinned_out(monkeypatch):
+    monkeypatch.setattr(module, "DRAWN_FROM", 400)
+    (measured,) = look([scan()], ROUND.astype(np.uint8))
+    assert measured.spread == pytest.approx(31, rel=0.15)  # p90 - p10 of noise of 12
+    assert not is_misplaced([measured])
+
+
 def test_values_of_a_region_count_together():
     halves = ROUND.astype(np.uint8)
     halves[:12] *= 2
@@ -169,9 +177,10 @@ def test_the_shell_is_outside_and_near():
 def test_the_median_of_the_cases_decides_and_the_worst_is_shown():
     good, bad = look([scan()], ROUND.astype(np.uint8)), look([scan()], moved(ROUND))
     assert not is_misplaced([*good, *good, *bad])
-    (placement,) = place_targets(ORGAN, [*good, *bad, *bad])
+    worst = replace(bad[0], case="worst", contrast=0.01)
+    (placement,) = place_targets(ORGAN, [*good, *bad, worst])
     assert placement.misplaced
-    assert (placement.cases, placement.example) == (3, "c")
+    assert (placement.cases, placement.example) == (3, "worst")
     text = str(blame(placement, "check/organ.png"))
     assert text.startswith(f"labelsTr: class organ: coherence rank {placement.rank:.2f} (median ")
     assert "over 3 cases), spread " in text
