@@ -143,6 +143,7 @@ def test_files_are_compared_with_their_sums(tmp_path, capsys):
     assert main(["check", "--manifest", str(listed)]) == 3
     err = capsys.readouterr().err
     assert "b.zip: is not as listed" in err
+    assert "a.zip: OK" in err
     assert "1 of 2 files are not as x.sha256 says" in last_line(err)
 
 

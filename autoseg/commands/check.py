@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from autoseg.commands.options import (
@@ -13,6 +14,8 @@ from autoseg.commands.options import (
     workspace_option,
 )
 from autoseg.errors import DataError, UsageError
+
+log = logging.getLogger(__name__)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +104,8 @@ def _check_files(manifest: Path) -> str:
 
     intact, problems = check_sums(manifest)
     if problems:
+        for name in intact:
+            log.info("%s: OK", name)
         count = len(intact) + len(problems)
         fact = f"{len(problems)} of {count} files are not as {manifest.name} says"
         raise DataError(fact, problems=problems)
