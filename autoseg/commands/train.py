@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.options import (
@@ -114,7 +115,9 @@ def _hand_in(workspace: Workspace, options: argparse.Namespace, settings: list[s
     """Write a job for each fold, and hand it in; return what was written."""
     from autoseg.workflows.jobs import make_jobs
 
-    flags = {"--size": options.size, "--budget": options.budget, "--weights": options.weights}
+    # Jobs run in the workspace, wherever this command is given.
+    weights = options.weights and str(Path(options.weights).resolve())
+    flags = {"--size": options.size, "--budget": options.budget, "--weights": weights}
     words = [word for name, value in flags.items() if value for word in (name, value)]
     words += ["--overwrite"] * options.overwrite + ["--validate"] * options.validate
     if (options.seed or [])[1:]:

@@ -69,22 +69,28 @@ def _with_preset(plan: Plan, fingerprint: Fingerprint, name: str, preset: Preset
         preset=name,
         train=train,
     )
-    features = "-".join(map(str, design.network.features))
-    first = 1 if base.is_2d else 0
     told = [
         preset.about,
-        f"{grid}; normaliser {' '.join(sorted(set(normalizers)))}; patch "
-        f"{times(design.patch_size[first:])}, batch {design.batch_size}; {design.network.name}, "
-        f"features {features}.",
+        f"{grid}; {_describe(configuration, design)}.",
         *reasons,
         f"Trained with {', '.join(settings)}, unless autoseg_train --set says otherwise.",
-        *[f"Otherwise than as its authors ran it: {'; '.join(preset.differences)}."]
-        * bool(preset.differences),
     ]
+    if preset.differences:
+        told.append(f"Otherwise than as its authors ran it: {'; '.join(preset.differences)}.")
     return replace(
         plan,
         configurations={**plan.configurations, name: configuration},
         reasons=(*plan.reasons, *(f"{name}: {sentence}" for sentence in told)),
+    )
+
+
+def _describe(configuration: Configuration, design: Design) -> str:
+    names = " ".join(sorted(set(configuration.normalizers)))
+    patch = times(design.patch_size[1 if design.is_2d else 0 :])
+    features = "-".join(map(str, design.network.features))
+    return (
+        f"normaliser {names}; patch {patch}, batch {design.batch_size}; {design.network.name}, "
+        f"features {features}"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.cli import main
 from autoseg.errors import ResourceError, UsageError
 from autoseg.workflows.jobs import make_jobs
 from autoseg.workspace import Workspace
@@ -95,3 +96,18 @@ def test_a_job_at_the_end_of_its_time_saves_and_is_handed_in_again(
     job.send_signal(signal.SIGUSR1)
     assert job.wait(timeout=20) == code
     assert said.read_text() == "saved\n" + "requeue 42\n" * again
+
+
+def test_the_command_writes_files_with_every_option_that_shapes_the_training(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+):
+    words = ["train", "3d_fullres", "1", "-w", str(workspace.root), "--budget", "2h", "--size", "S"]
+    words += ["--seed", "4", "5", "--set", "loss=ce", "--slurm", "partition=gpu", "--print"]
+    assert main(words) == 0
+    (path,) = (workspace.root / "jobs").iterdir()
+    said = (
+        "autoseg_train 3d_fullres 1 -d BALLS --size S --budget 2h --seed 4 5 --set seed=4 loss=ce &"
+    )
+    assert said in path.read_text().splitlines()
+    assert capsys.readouterr().out.startswith(f"{path}:\n#!/bin/bash\n#SBATCH --job-name=BALLS-")
+    assert main([*words[:4], "--set", "los=ce", "--slurm", "--print"]) == 2
