@@ -90,7 +90,8 @@ def _parse(word: str) -> Parameter:
         return _parse_range(word, name, text, whole=int in kinds)
     values = tuple(value.strip() for value in text.split("/"))
     if len(set(values)) < max(2, len(values)):
-        raise UsageError(f"--vary {word}", expected="two values or more, each once")
+        expected = "two values or more, each once, with / in between"
+        raise UsageError(f"--vary {word}", expected=expected)
     for value in values:
         override(TrainConfig(), [f"{name}={value}"])
     return Parameter(name, values)

@@ -38,6 +38,7 @@ def test_values_ranges_and_logarithmic_ranges_are_told_apart():
         ("loss", "--vary loss, expected a setting and its values, such as loss=dice_ce/ce"),
         ("los=ce/dice", "unknown setting 'los' -> did you mean 'loss'?"),
         ("loss=ce", "--vary loss=ce, expected two values or more, each once"),
+        ("loss=dice_ce|ce", "expected two values or more, each once, with / in between"),
         ("loss=ce/ce", "expected two values or more, each once"),
         ("batch_size=2/x", "--set batch_size=x: not a value for 'batch_size'"),
         ("batch_size=2..x", "expected two numbers, such as 2..8"),
