@@ -7,61 +7,47 @@ models/<DS>/search/<NAME>/  search.json (what was asked)  journal.log (Optuna's)
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from autoseg.errors import LockedError, PartlyDone, UsageError
-from autoseg.files import locked, read_json, write_json
+from autoseg.files import locked
 from autoseg.stopping import StopRequest, stop_on_signals
-from autoseg.training.budget import LENGTHS, parse_budget, say_duration
-from autoseg.training.search_space import Parameter, combinations, parse_space
+from autoseg.training.budget import say_duration
+from autoseg.training.search_space import combinations, parse_space
 from autoseg.training.study import (
     COMPLETE,
     FAILED,
     PRUNERS,
     RUNNING,
-    WAITING,
     Study,
     Tried,
     best_of,
 )
-from autoseg.workflows.fold_validation import cases_id
+from autoseg.workflows.search_asked import (
+    Asked,
+    Limits,
+    begin_search,
+    checked,
+    look_often,
+    record_of,
+    set_limits,
+    typical_seconds,
+)
 from autoseg.workflows.search_report import (
     describe_result,
     describe_search,
     describe_trial,
     write_results,
 )
-from autoseg.workflows.search_trial import Asked, keep_little, look_often, orders_of, run_trial
-from autoseg.workflows.train import move_aside
+from autoseg.workflows.search_trial import keep_little, run_trial
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-TRIALS = 20  # without --trials, --budget and --grid
 CLAIM_S = 60.0  # to wait for another process that looks for its next trial
-RECORD = "search.json"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far a search goes, over all processes and all times it is continued."""
-
-    trials: int | None
-    seconds: float | None = None  # of all trials together
-
-    def allow(self, tried: Sequence[Tried], trial_seconds: float | None) -> bool:
-        """Tell whether one more trial may begin, which will take about `trial_seconds`."""
-        begun = [trial for trial in tried if trial.state != WAITING]
-        if self.trials is not None and len(begun) >= self.trials:
-            return False
-        spent = sum(trial.seconds for trial in begun)
-        return self.seconds is None or not begun or spent + (trial_seconds or 0) <= self.seconds
 
 
 def search(
@@ -94,7 +80,7 @@ def search(
     something else, unless `overwrite`, which moves it aside; PartlyDone when no trial has a score.
     """
     space = parse_space(vary, settings)
-    limits = _limits(grid, trials, budget, space)
+    limits = set_limits(grid, trials, budget, space)
     pruner = pruner or ("none" if grid else "median")
     if pruner not in PRUNERS:
         raise UsageError(f"--pruner {pruner}", expected=f"one of {', '.join(PRUNERS)}")
@@ -105,9 +91,9 @@ def search(
         tuple(map(str, folds)), (*told, *look_often(told, names, trial_budget)), space,
         trial_budget, device, workspace.root,
     )  # fmt: skip
-    asked = _checked(asked, trial_budget, name)
+    asked = checked(asked, trial_budget, name)
     with locked(asked.folder, wait_s=CLAIM_S):
-        _begin(asked, _record(asked, grid, pruner, seed), overwrite)
+        begin_search(asked, record_of(asked, grid, pruner, seed), overwrite)
         study = Study(asked.folder, space, seed, pruner)
         if grid:
             study.put_in_line(combinations(space))
@@ -118,93 +104,10 @@ def search(
     return _conclude(asked, study)
 
 
-def _limits(
-    grid: bool, trials: int | None, budget: str | None, space: Sequence[Parameter]
-) -> Limits:
-    """Return how far to go; raise UsageError for what contradicts itself."""
-    seconds = parse_budget(budget).seconds
-    if budget is not None and seconds is None:
-        raise UsageError(f"--budget {budget}", expected='a time for all trials, "30m" or "8h"')
-    if grid and trials is not None:
-        raise UsageError("--grid tries every combination, so --trials cannot be meant")
-    if grid:
-        return Limits(len(combinations(space)), seconds)
-    if trials is not None and trials < 1:
-        raise UsageError(f"--trials {trials}", expected="1 or more")
-    if trials is None and seconds is None:
-        trials = TRIALS
-    every = math.prod(len(parameter.values) for parameter in space)  # 0: a range has no end
-    if every and every <= (trials or every):
-        fact = f"there are only {every} combinations"
-        raise UsageError(fact, remedy="--grid, without --trials, tries each of them once")
-    return Limits(trials, seconds)
-
-
-def _checked(asked: Asked, trial_budget: str | None, name: str | None) -> Asked:
-    """Return `asked` with size, folds and folder; raise for what no trial could be trained with."""
-    varied = {parameter.name for parameter in asked.space}
-    if trial_budget is not None and varied & set(LENGTHS):
-        fact = f"--trial-budget {trial_budget} and --vary {min(varied & set(LENGTHS))}"
-        raise UsageError(f"{fact} both say how long to train", remedy="leave one of them out")
-    orders = orders_of(asked, ())
-    for order in orders:
-        if not order.cases.validation:
-            fact = f"fold {order.fold} has no validation cases to score a trial on"
-            raise UsageError(fact, remedy="name a fold of the cross-validation")
-    folds, size = tuple(order.fold for order in orders), orders[0].size
-    if len(set(folds)) < len(folds):
-        raise UsageError(f"folds {' '.join(folds)}", expected="each fold once")
-    name = name or f"{asked.configuration}-{size}"
-    if Path(name).name != name:
-        raise UsageError(f"--name {name}", expected="the name of a folder, not a path")
-    folder = asked.workspace.search(asked.dataset, name)
-    return dataclasses.replace(asked, size=size, folds=folds, folder=folder)
-
-
-def _begin(asked: Asked, record: dict[str, Any], overwrite: bool) -> None:
-    """Keep what is asked; raise UsageError when the folder holds a search that asks otherwise."""
-    path = asked.folder / RECORD
-    if overwrite:
-        for run in (asked.folder / "trials").glob("*/run"):
-            with locked(run):  # raises when another process is at work there
-                pass
-        move_aside(asked.folder)
-    if not path.exists():
-        write_json(path, record)
-        return
-    before = read_json(path)
-    changed = [f"{k}: {before.get(k)}" for k in record if record[k] != before.get(k)]
-    if changed:
-        raise UsageError(
-            f"a search that asked for something else is there ({'; '.join(changed)})",
-            place=str(asked.folder),
-            remedy="another --name, or --overwrite to begin anew and keep the old one aside",
-        )
-
-
-def _record(asked: Asked, grid: bool, pruner: str, seed: int) -> dict[str, Any]:
-    """Return all that must be the same for the scores of trials to compare."""
-    orders = orders_of(asked, ())
-    return {
-        "dataset": asked.dataset,
-        "configuration": asked.configuration,
-        "size": asked.size,
-        "folds": list(asked.folds),
-        "settings": list(asked.settings),
-        "vary": [str(parameter) for parameter in asked.space],
-        "grid": grid,
-        "trial_budget": asked.trial_budget,
-        "pruner": pruner,
-        "seed": seed,
-        "model": orders[0].model_id,  # follows from the plan
-        "cases": [cases_id(order) for order in orders],
-    }
-
-
 def _refuse_finished(asked: Asked, study: Study, limits: Limits) -> None:
     tried = study.tried()
     if any(trial.state == RUNNING for trial in tried) or limits.allow(
-        tried, _typical(asked, tried)
+        tried, typical_seconds(asked, tried)
     ):
         return
     raise UsageError(
@@ -212,15 +115,6 @@ def _refuse_finished(asked: Asked, study: Study, limits: Limits) -> None:
         place=str(asked.folder),
         remedy="more --trials or a longer --budget goes on, --overwrite begins anew",
     )
-
-
-def _typical(asked: Asked, tried: Sequence[Tried]) -> float | None:
-    """Return the seconds that a trial takes to its end."""
-    known = [trial.seconds for trial in tried if trial.state == COMPLETE and not trial.error]
-    if known:
-        return sum(known) / len(known)
-    seconds = parse_budget(asked.trial_budget).seconds
-    return None if seconds is None else seconds * len(asked.folds)
 
 
 def _work(asked: Asked, study: Study, limits: Limits, stop: StopRequest) -> None:
@@ -252,7 +146,7 @@ def _claimed(asked: Asked, study: Study, limits: Limits) -> Iterator[int | None]
             tried = study.tried()
             left = [trial.number for trial in tried if trial.state == RUNNING]
             number = next((n for n in left if _hold(asked.trial(n), held)), None)
-            if number is None and limits.allow(tried, _typical(asked, tried)):
+            if number is None and limits.allow(tried, typical_seconds(asked, tried)):
                 number = study.ask()
                 _hold(asked.trial(number), held)
         yield number
@@ -290,7 +184,7 @@ def _leave(asked: Asked, study: Study) -> None:
 
 def _seconds_left(asked: Asked, tried: Sequence[Tried], limits: Limits) -> float:
     """Return how long the trials that are left take, with as many at once as are at work now."""
-    typical = _typical(asked, tried) or 0.0
+    typical = typical_seconds(asked, tried) or 0.0
     ended = [trial for trial in tried if trial.finished]
     running = sum(trial.state == RUNNING for trial in tried)
     left = math.inf if limits.trials is None else typical * (limits.trials - len(ended))

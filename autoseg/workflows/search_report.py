@@ -14,7 +14,7 @@ from autoseg.planning.folds import load_folds
 from autoseg.training.budget import LENGTHS, say_duration
 from autoseg.training.search_space import settings_of
 from autoseg.training.study import COMPLETE, FAILED, STATES, Tried, best_of
-from autoseg.workflows.search_trial import Asked
+from autoseg.workflows.search_asked import Asked
 
 SHOWN = 10  # trials in the table
 # How long the trials were and how they were looked at is no finding.

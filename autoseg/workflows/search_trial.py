@@ -6,31 +6,25 @@ trials/0003/  log.txt  run/fold_0/history.csv, result.json, validation/;  bundle
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from autoseg.config import TrainConfig, override
 from autoseg.errors import AutosegError, ResourceError, UsageError
 from autoseg.files import read_json
 from autoseg.stopping import StopRequest
-from autoseg.training.budget import parse_budget
-from autoseg.training.search_space import Parameter, settings_of
+from autoseg.training.search_space import settings_of
 from autoseg.training.study import COMPLETE, FAILED, LOOKS, PRUNED, Study, Tried
 from autoseg.training.tracking import Epoch, log_file
-from autoseg.workflows.order import Order, read_orders
+from autoseg.workflows.order import Order
+from autoseg.workflows.search_asked import Asked, orders_of
 from autoseg.workflows.train_fold import train_fold
-from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-LOOK_AFTER_STEPS = 50  # where a time budget says how long a trial is, and so not how many steps
 CRASHES = 2  # begun so often without a word at the end, a trial is given up
 # What stays of every trial; of the best one, all.
 KEPT = (
@@ -39,70 +33,8 @@ KEPT = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a search was asked for, and where it leaves things."""
-
-    workspace: Workspace
-    dataset: str
-    configuration: str
-    size: str | None
-    folds: tuple[str, ...]
-    settings: tuple[str, ...]  # of every trial
-    space: tuple[Parameter, ...]
-    trial_budget: str | None
-    device: str | None
-    folder: Path  # models/<dataset>/search/<name>
-
-    def trial(self, number: int) -> Path:
-        """The folder of a trial."""
-        return self.folder / "trials" / f"{number:04d}"
-
-
 class _Pruned(Exception):
     """The trial is not worth its end."""
-
-
-def orders_of(asked: Asked, settings: Sequence[str], folder: Path | None = None) -> list[Order]:
-    """Return an order for each fold; raise UsageError or ResourceError for what cannot be trained.
-
-    `folder` is that of the trial; without it they stand where `autoseg_train` would put them.
-    """
-    orders: list[Order] = []
-    for fold in asked.folds:
-        orders += read_orders(
-            asked.workspace, asked.configuration, fold, dataset=asked.dataset,
-            size=asked.size, budget=asked.trial_budget,
-            settings=[*asked.settings, *settings], device=asked.device,
-        )  # fmt: skip
-    if folder is None:
-        return orders
-    return [
-        dataclasses.replace(
-            order, run=folder / "run" / f"fold_{order.fold}", bundle=folder / "bundle"
-        )
-        for order in orders
-    ]
-
-
-def look_often(
-    settings: Sequence[str], names: Sequence[str], trial_budget: str | None
-) -> list[str]:
-    """Return the setting that lets a trial be looked at ten times, where nothing else needs epochs.
-
-    An epoch is what a training measures its validation patches after, usually 250 steps.
-    """
-    config, default = override(TrainConfig(), settings), TrainConfig()
-    about_epochs = ("steps_per_epoch", "epochs", "patience", "keep_every", "freeze_encoder")
-    if set(about_epochs) & set(names) or any(
-        getattr(config, name) != getattr(default, name) for name in about_epochs
-    ):
-        return []
-    if parse_budget(trial_budget).seconds is not None:
-        return [f"steps_per_epoch={LOOK_AFTER_STEPS}"]
-    if config.steps is not None:
-        return [f"steps_per_epoch={max(1, config.steps // LOOKS)}"]
-    return []
 
 
 def run_trial(asked: Asked, study: Study, trial: Tried, stop: StopRequest) -> None:
