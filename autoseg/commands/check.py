@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> str:
     if options.manifest is None:
         return _check_dataset(options)
     answer = _check_files(options.manifest)
-    return answer if options.dataset is None else f"{answer}\n{_check_dataset(options)}"
+    more = options.dataset or options.fix_geometry or options.second_annotation
+    return f"{answer}\n{_check_dataset(options)}" if more else answer
 
 
 def _move_label(options: argparse.Namespace) -> str:

@@ -60,16 +60,19 @@ def fix_geometry(workspace: Workspace, name: str | None = None) -> tuple[Fixed, 
         earlier = from_json(Record, read_json(path), RECORD).files if path.exists() else ()
         fixed: list[Fixed] = []
         for case in dataset.cases:
-            one = _fix(case, folder)
+            one = _wrong(case, folder)
             if one is not None:
                 fixed.append(one)
-                # After each file: what an interruption leaves is told too.
-                write_json(path, Record((*earlier, *fixed)))
+                # Before the file itself: what an interruption leaves is told too, and done again.
+                known = [entry for entry in earlier if entry not in fixed]
+                write_json(path, Record((*known, *fixed)))
+                _fix(case, folder, one)
                 log.info("%s: %s, was %s", one.file, _words(one.after), _words(one.before))
     return tuple(fixed)
 
 
-def _fix(case: Case, folder: Path) -> Fixed | None:
+def _wrong(case: Case, folder: Path) -> Fixed | None:
+    """Return what is to be done about the labels of a case, if they differ in the header alone."""
     path, image = case.labels, case.images[0]
     assert path is not None  # a case of a dataset has labels
     try:
@@ -77,20 +80,25 @@ def _fix(case: Case, folder: Path) -> Fixed | None:
         differences = grid_differences(read_header(path).geometry, grid)
         if not differences or differences[0][0] == "shape":
             return None
-        label_map = read_labels(path).array[0]
+        read_labels(path)
     except (DataError, OSError):
         return None
-    former, digest = path.read_bytes(), sha256(path)
+    digest = sha256(path)
     kept = folder / KEPT / path.name
     if kept.exists() and sha256(kept) != digest:  # another file of this name was fixed before
         kept = kept.with_name(f"{digest[:8]}_{path.name}")
-    write_atomically(kept, lambda stream: stream.write(former))
-    write_labels(path, label_map, grid, like=image)
     return Fixed(
         case.id, _inside(path, folder), _inside(kept, folder), digest, _inside(image, folder),
         {what: here for what, here, _ in differences},
         {what: there for what, _, there in differences},
     )  # fmt: skip
+
+
+def _fix(case: Case, folder: Path, one: Fixed) -> None:
+    path, image = folder / one.file, case.images[0]
+    former, label_map = path.read_bytes(), read_labels(path).array[0]
+    write_atomically(folder / one.kept, lambda stream: stream.write(former))
+    write_labels(path, label_map, read_header(image).geometry, like=image)
 
 
 def _inside(path: Path, folder: Path) -> str:

@@ -9,6 +9,7 @@ from autoseg.cli import main
 from autoseg.files import sha256
 from autoseg.image import Geometry, Image
 from autoseg.io import read_header, read_labels, write_image, write_labels
+from autoseg.workflows import fix_geometry as module
 from autoseg.workspace import Workspace
 
 GRID = Geometry((3, 4, 5), (2.5, 0.977, 0.977), (-40.0, 7.0, 3.0), (1, 0, 0, 0, -1, 0, 0, 0, -1))
@@ -82,4 +83,23 @@ def test_a_linked_original_is_left_as_it_is(workspace):
     main(["check", "-w", str(workspace.root), "--fix-geometry", "image"])
     assert sha256(original) == before
     assert not path.is_symlink()
+    assert np.allclose(read_header(path).geometry.spacing, GRID.spacing)
+
+
+def test_an_interrupted_run_is_done_again_and_told_once(workspace, monkeypatch):
+    words = ["check", "-w", str(workspace.root), "--fix-geometry", "image"]
+    path = label_file(workspace, 1)
+    before = path.read_bytes()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_labels", interrupted)
+        assert main(words) == 130
+    assert path.read_bytes() == before
+    main(words)
+    record = json.loads((workspace.raw("D") / "fix_geometry.json").read_text())["files"]
+    assert [one["case"] for one in record] == ["c1"]
+    assert (workspace.raw("D") / record[0]["kept"]).read_bytes() == before
     assert np.allclose(read_header(path).geometry.spacing, GRID.spacing)
