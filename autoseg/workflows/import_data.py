@@ -136,6 +136,7 @@ def import_data(
     options |= {key: value for key, value in told.items() if value}
     record = {"stamp": stamp_of(found.sources, options, changes), **options}
     record |= {"label_map": {str(value): changed for value, changed in changes.items()}}
+    record |= {"source": str(where.root.resolve())} if where.root else {}  # files are named from it
     folder = workspace.raw(name)
     refuse_foreign(folder)
     _refuse_itself(found.sources, folder)

@@ -24,6 +24,7 @@ def test_masks_become_one_label_map_with_values_by_name(tmp_path, caplog):
     order = {"aorta.nii.gz": 0, "liver.nii.gz": 1, "spleen.nii.gz": 2}
     assert read_json(raw / "label_map.json") == order
     record = read_json(raw / "conversion.json")
+    assert record["source"] == str(root)
     assert record["cases"]["s0000"]["empty"] == ["liver"]
     assert "no voxel belongs to two structures" in caplog.text
     mask = root / "s0001" / "segmentations" / "aorta.nii.gz"
