@@ -44,7 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--matrix", type=Path, metavar="FILE",
         help="text, 4x4, of voxel indices (x, y, z), output to input as SciPy takes it",
     )  # fmt: skip
-    moving.add_argument("--inverse", action="store_true", help="apply the matrix's inverse")
+    moving.add_argument(
+        "--inverse", action="store_true", help="take it back from where the matrix brought it"
+    )
     moving.add_argument("--class", dest="value", type=int, metavar="VALUE", help="which label")
     moving.add_argument(
         "--in", dest="inputs", metavar="NAME",

@@ -205,4 +205,7 @@ def _tell(work: Work, moved: Moved) -> None:
         f"{moved.lost:,}", f"{moved.gained:,}", over or "none",
     )  # fmt: skip
     if moved.voxels_after < MOSTLY * moved.voxels_before:
-        log.warning("%s: a part of label %d has left the image", work.path, moved.value)
+        share = moved.voxels_after / moved.voxels_before
+        log.warning(
+            "%s: %.0f %% of label %d left in the image", work.path, 100 * share, moved.value
+        )

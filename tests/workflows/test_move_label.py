@@ -160,6 +160,15 @@ def test_an_unreadable_file_is_told_after_the_others_are_done(patients, capsys):
     assert (patients[1] / "x.nii.gz").exists()
 
 
+def test_what_leaves_the_image_is_told(patients, capsys):
+    (patients[0].parents[1] / "far.txt").write_text("1 0 0 70 0 1 0 0 0 0 1 0 0 0 0 1")
+    assert run("--matrix", "far.txt", "--class", 2, "--in", "clean", "--out", "far") == 0
+    clean, far = (read_labels(patients[0] / f"{name}.nii.gz").array for name in ("clean", "far"))
+    share = 100 * (far == 2).sum() / (clean == 2).sum()
+    assert share < 90
+    assert f"far.nii.gz: {share:.0f} % of label 2 left in the image" in capsys.readouterr().err
+
+
 def test_options_of_a_move_without_it_are_refused(patients, capsys):
     assert main(["check", "--matrix", "m.txt"]) == 2
     assert "--matrix without --move-label" in capsys.readouterr().err
