@@ -10,6 +10,7 @@ from torch import nn
 from autoseg.errors import UsageError
 from autoseg.networks.efficientnet import efficientnet_unet
 from autoseg.networks.enet import enet
+from autoseg.networks.library import monai_networks
 from autoseg.networks.lwunet import lwunet
 from autoseg.networks.unet import plain_unet, residual_unet, scse_unet
 from autoseg.networks.unetr import unetr
@@ -27,6 +28,9 @@ NETWORKS: dict[str, Callable[[NetworkSpec, int, int], nn.Module]] = {
 }
 
 
+OF_A_LIBRARY = ("unetr", "efficientnet_unet")
+
+
 def build_network(
     spec: NetworkSpec, in_channels: int, out_channels: int, trust: bool = True
 ) -> nn.Module:
@@ -37,6 +41,12 @@ def build_network(
     finest. A 2-D network takes P = (1, Y, X).
     """
     return resolve("network", spec.name, NETWORKS, trust)(spec, in_channels, out_channels)
+
+
+def check_available(spec: NetworkSpec) -> None:
+    """Raise ResourceError where a network needs a library that is not installed."""
+    if spec.name in OF_A_LIBRARY:
+        monai_networks(spec.name)
 
 
 def keep_fewer_activations(network: Any) -> None:

@@ -10,11 +10,10 @@ from autoseg.bundle import trained_design
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, ResourceError, UsageError
 from autoseg.hardware import memory_bytes
-from autoseg.networks import NETWORKS
+from autoseg.networks import check_available
 from autoseg.plan import Design, Plan, check_design, check_slices
 from autoseg.planning.memory import conv_output_elements
 from autoseg.registry import resolve
-from autoseg.sharing.tensors import network_shapes
 from autoseg.training import trainer
 from autoseg.training.augmentation import check_augmentation
 from autoseg.training.decide import check_precision
@@ -48,8 +47,7 @@ def check_method(
         check_design(design, "--set")
     except CorruptError as error:
         raise UsageError(error.fact, place=error.place, expected=error.expected) from error
-    if design.network.name in NETWORKS:  # whatever it needs is missed before anything heavy
-        network_shapes(design.network, plan.input_channels(configuration), plan.labels.channels)
+    check_available(design.network)
     if device.type == "cpu":  # a GPU is asked by trying
         _refuse_too_large(plan, design, config, memory_bytes())
 

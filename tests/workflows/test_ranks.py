@@ -200,6 +200,18 @@ def test_weights_that_differ_between_ranks_are_noticed(pool: Pool):
     assert pool.run(2, differ) == pytest.approx([0.05, 0.05])
 
 
+def differ_in_statistics(ranks: Ranks) -> float:
+    norm = torch.nn.BatchNorm2d(1)
+    norm.running_mean += ranks.rank
+    difference = warn_different_weights(norm.state_dict(prefix="norm."), ranks)
+    ranks.same_weights(norm)
+    return difference + float(norm.running_mean)
+
+
+def test_statistics_of_a_batch_normalisation_differ_and_the_first_ranks_are_kept(pool: Pool):
+    assert pool.run(2, differ_in_statistics) == [0.0, 0.0]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 @pytest.mark.parametrize("fold", ["0", "all"])
