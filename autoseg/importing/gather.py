@@ -190,8 +190,10 @@ def _is_image(match: Match, problems: list[Problem]) -> bool:
 
 
 def _not_labels(path: Path) -> list[Problem]:
+    if path.is_file() and ending_of(path):
+        return []  # without a look into what may be a hundred thousand masks
     kind = kind_of(path) if path.is_file() else "image"  # find_matches gives folders of series
-    if kind in ("rtstruct", "seg") or (path.is_file() and ending_of(path)):
+    if kind in ("rtstruct", "seg"):
         return []
     fact = (
         "holds scans, not labels" if kind == "image" else "is not a label file that autoseg reads"
