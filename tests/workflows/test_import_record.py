@@ -46,6 +46,35 @@ def test_a_lost_header_stops_the_import_unless_it_is_told_to_mend_it(tmp_path):
     assert read_labels(dataset.cases[0].labels).geometry == GRID
 
 
+def test_a_picture_that_says_no_voxel_size_takes_its_image_s(tmp_path):
+    grid = Geometry((1, 4, 5), (1.0, 0.5, 0.5))
+    write_map(tmp_path / "scans" / "a.png", [7, 9], grid)  # writes a.json beside it
+    write_map(tmp_path / "masks" / "a.png", [1], Geometry((1, 4, 5)))
+    dataset = import_data(
+        Workspace(tmp_path),
+        "D",
+        images=f"{tmp_path}/scans/{{case}}.png",
+        labels=f"{tmp_path}/masks/{{case}}.png",
+        channels=["XR"],
+        classes=["x"],
+    )
+    labels = read_labels(dataset.cases[0].labels)
+    assert labels.geometry == grid
+    assert labels.array.reshape(-1)[:2].tolist() == [1, 0]
+
+
+def test_classes_that_do_not_occur_in_a_label_map_may_be_unannotated(tmp_path):
+    root = write_segthor(tmp_path / "src")
+    labels = root / "train" / "Patient_02" / "GT.nii.gz"
+    write_map(labels, [1, 3, 4])
+    dataset = brought(tmp_path, "segthor", root, absent=["heart", "aorta"])
+    known = ("oesophagus", "trachea", "aorta")
+    assert [case.annotated for case in dataset.cases] == [None, known]
+    assert sha256(dataset.cases[1].labels) == sha256(labels)
+    with pytest.raises(UsageError, match="--absent-means-unannotated haert -> did you mean"):
+        brought(tmp_path, "segthor", root, absent=["haert"])
+
+
 def test_the_same_import_is_the_same_bytes(tmp_path):
     root = write_totalsegmentator(tmp_path / "src")
     trees = []
