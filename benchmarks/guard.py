@@ -3,12 +3,12 @@
     python benchmarks/guard.py [--models hippocampus=BUNDLE phantom=BUNDLE] [--only SET ...]
 
 Fingerprints come from some scans, faults are applied to others: 100 and 20 hippocampus volumes, 10
-and 5 phantom CTs (small, and of 512x512 pixels with real kidneys), 10 and 20 phantom heads of four
-MR contrasts. A row is one fault: the area under the ROC curve of its check's score, against the
-same scans untouched, and how many faulty ones get a warning of that check. The last row of a set:
-how many untouched scans, further ones included, get any warning. Which targets a face of the scan
-cuts is known after prediction only: that is the second area. Models that were named predict for it,
-where none was the reference is cut as the scan was.
+and 5 small phantom CTs, 10 and 20 of 512x512 pixels with real kidneys, 10 and 20 phantom heads of
+four MR contrasts. A row is one fault: the area under the ROC curve of its check's score, against
+the same scans untouched, and how many faulty ones get a warning of that check. The last row of a
+set: how many untouched scans, further ones included, get any warning. Which targets a face of the
+scan cuts is known after prediction only: that is the second area. Models that were named predict
+for it; where none was, the reference is cut as the scan was.
 """
 
 from __future__ import annotations
@@ -163,7 +163,6 @@ def large_phantoms() -> Set:
             (read_image(path), read_labels(raw / "labelsTr" / f"{path.name[:5]}.nii.gz").array[0])
             for path in sorted((raw / "imagesTr").glob("*.nii.gz"))
         ]
-    # The floors of the checks were set looking at the first fifteen.
     return Set("phantom512", ("CT",), labels, cases[:10], cases[10:])
 
 
