@@ -36,6 +36,14 @@ class Parameter:
             return f"{self.name}={'/'.join(self.values)}"
         return f"{self.name}={'log:' * self.log}{self.low:g}..{self.high:g}"
 
+    def at(self, share: float) -> str | float:
+        """Return the value at a share of the way from the first to the last, 0 to below 1."""
+        if self.values:
+            return self.values[int(share * len(self.values))]
+        low, high = (self.low, self.high + self.whole)  # every whole number has its own part
+        value = low * (high / low) ** share if self.log else low + share * (high - low)
+        return int(value) if self.whole else value
+
     def say(self, value: str | float) -> str:
         """Return a value as --set takes it; of a range with four digits."""
         return value if isinstance(value, str) else f"{value:.4g}" if not self.whole else f"{value}"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autoseg.errors import CorruptError, ResourceError
 from autoseg.files import fingerprint_of
 from autoseg.training.search_space import Parameter
@@ -20,7 +22,7 @@ JOURNAL = "journal.log"
 WAITING, RUNNING, COMPLETE, PRUNED, FAILED = STATES = (
     "waiting", "running", "complete", "pruned", "failed",
 )  # fmt: skip
-STARTUP = 5  # trials at random, and complete ones before any is pruned
+STARTUP = 5  # trials spread over the space, and complete ones before any is pruned
 LOOKS = 10  # in a training: a report after each tenth of it
 BLIND = 2  # looks at the beginning after which nothing is pruned
 PRUNERS = ("median", "halving", "none")
@@ -102,7 +104,10 @@ class Study:
 
     def ask(self) -> int:
         """Begin the next trial: the first in line, else what is proposed; return its number."""
-        before = len(self._study.get_trials(deepcopy=False))
+        tried = self.tried()
+        before = len(tried)
+        if before < STARTUP and all(trial.state != WAITING for trial in tried):
+            self._study.enqueue_trial(self._spread(before))
         # A seed for each: one seed would give the same random numbers again after a restart.
         seed = int(fingerprint_of([self._seed, before]), 16) % 2**32
         self._study.sampler = self._optuna.samplers.TPESampler(
@@ -111,6 +116,18 @@ class Study:
         trial = self._study.ask()
         self._choose(trial)
         return int(trial.number) + 1
+
+    def _spread(self, index: int) -> dict[str, str | float]:
+        """Return the values of one of the first trials: of each setting another fifth is tried.
+
+        By chance alone all five may lie together, and the seed is 0 unless somebody changes it.
+        """
+        rng = np.random.default_rng(int(fingerprint_of([self._seed]), 16))
+        values = {}
+        for p in self._space:
+            parts, places = rng.permutation(STARTUP), rng.random(STARTUP)
+            values[p.name] = p.at(float(parts[index] + places[index]) / STARTUP)
+        return values
 
     def _choose(self, trial: Any) -> None:
         """Choose what was not chosen when a process was killed in between, too."""

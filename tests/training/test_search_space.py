@@ -127,3 +127,12 @@ def test_numbers_are_said_with_four_digits_and_whole_ones_in_full():
     rate, batch = parse_space(["learning_rate=log:1e-4..1e-2", "batch_size=2..8"])
     values = {"learning_rate": rate.say(0.00123456), "batch_size": batch.say(4)}
     assert settings_of(values) == ["learning_rate=0.001235", "batch_size=4"]
+
+
+def test_a_share_of_the_way_is_a_value():
+    words = ["learning_rate=log:1e-4..1e-2", "batch_size=2..4", "ema=0..0.5", "loss=ce/dice/topk"]
+    rate, batch, ema, loss = parse_space(words)
+    assert rate.at(0.5) == pytest.approx(1e-3)
+    assert [batch.at(share) for share in (0, 0.3, 0.34, 0.6, 0.67, 0.99)] == [2, 2, 3, 3, 4, 4]
+    assert ema.at(0.5) == 0.25
+    assert [loss.at(share) for share in (0, 0.34, 0.99)] == ["ce", "dice", "topk"]

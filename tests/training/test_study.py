@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def test_a_search_that_is_opened_again_proposes_what_it_would_have_proposed(tmp_
     assert len({str(trial.values) for trial in whole.tried()}) == STARTUP + 4
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2**40])
+def test_the_first_trials_try_every_part_of_every_range(tmp_path: Path, seed: int):
+    space = parse_space(["learning_rate=log:1e-4..1e-2", "ema=0..1", "loss=dice_ce/ce"])
+    study = Study(tmp_path, space, seed=seed)
+    tried = [study.take_up(study.ask()).values for _ in range(STARTUP)]
+    rates = sorted(math.log10(float(values["learning_rate"])) for values in tried)
+    shares = sorted(float(values["ema"]) for values in tried)
+    for part in range(STARTUP):
+        assert part / STARTUP <= (rates[part] + 4) / 2 <= (part + 1) / STARTUP
+        assert part / STARTUP <= shares[part] <= (part + 1) / STARTUP
+    assert {values["loss"] for values in tried} == {"dice_ce", "ce"}
+
+
 def test_values_lie_in_their_ranges_and_after_some_trials_nearer_to_the_best(tmp_path: Path):
     study = Study(tmp_path, SPACE)
     for _ in range(40):
@@ -57,6 +71,7 @@ def test_values_lie_in_their_ranges_and_after_some_trials_nearer_to_the_best(tmp
     assert min(rates) >= 1e-4
     assert max(rates) <= 1e-2
     assert sum(sizes[20:]) / 20 > 1 + sum(sizes[:STARTUP]) / STARTUP
+    assert study.tried()[-1].state == COMPLETE  # nobody waits in line
 
 
 def test_a_grid_stands_in_line_once_and_is_tried_in_order(tmp_path: Path):
