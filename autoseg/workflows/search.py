@@ -1,7 +1,7 @@
 """The verb `search`: try settings on a fold, trial after trial, and name the best ones.
 
 models/<DS>/search/<NAME>/  search.json (what was asked)  journal.log (Optuna's)  trials.csv
-                            best.json (for --preset)  trials/0001/ ...
+                            best.json (for --preset)  report.txt  trials/0001/ ...
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _refuse_finished(asked: Asked, study: Study, limits: Limits) -> None:
     ):
         return
     raise UsageError(
-        f"the search is finished: {len(tried)} trials",
+        f"the search is finished: {len(tried)} trials, see report.txt",
         place=str(asked.folder),
         remedy="more --trials or a longer --budget goes on, --overwrite begins anew",
     )

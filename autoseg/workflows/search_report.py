@@ -1,4 +1,4 @@
-"""What a search says and leaves: a line a trial, `trials.csv`, `best.json`, the report."""
+"""What a search says and leaves: a line a trial, tables, the best settings, the report."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def describe_trial(trial: Tried, best: Tried | None, of: int | None) -> str:
 
 
 def write_results(asked: Asked, tried: Sequence[Tried]) -> None:
-    """Write `trials.csv`, a row a trial, and the settings of the best one to `best.json`."""
+    """Write `trials.csv`, a row a trial, the best one's settings to `best.json`, `report.txt`."""
     write_text(asked.folder / "trials.csv", trials_csv(tried, [p.name for p in asked.space]))
     best = best_of(tried)
     if best is not None:
@@ -60,6 +60,7 @@ def write_results(asked: Asked, tried: Sequence[Tried]) -> None:
             f"the best of {_scored(tried)} trials, on the cases they were compared on."
         )
         write_json(asked.folder / "best.json", {"about": about, "train": found(asked, best)})
+        write_text(asked.folder / "report.txt", f"{describe_result(asked, tried)}\n")
 
 
 def trials_csv(tried: Sequence[Tried], names: Sequence[str]) -> str:

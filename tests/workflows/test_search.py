@@ -126,6 +126,7 @@ def test_a_grid_is_every_combination_in_order_and_leaves_a_table_and_the_best(
     best = json.loads((folder_of(workspace) / "best.json").read_text())
     assert best["train"] == {"loss": "dice_ce", "batch_size": 4, "momentum": 0.9}
     assert "Dice 0.6400 on fold 0 of BALLS, the best of 4 trials" in best["about"]
+    assert (folder_of(workspace) / "report.txt").read_text() == f"{text}\n"
     assert "best: trial 2, Dice 0.6400: loss=dice_ce batch_size=4" in text
     assert "optimistic: it is the best of 4" in text
     assert "Not looked at: fold 1, 2, 3, 4." in text
@@ -250,7 +251,9 @@ def test_a_finished_search_is_not_run_over_but_can_be_longer(
 ):
     vary = ["loss=dice_ce/ce", "learning_rate=log:1e-4..1e-2"]
     run(workspace, vary, trials=2)
-    with pytest.raises(UsageError, match=r"the search is finished: 2 trials -> more --trials"):
+    with pytest.raises(
+        UsageError, match=r"the search is finished: 2 trials, see report.txt -> more --trials"
+    ):
         run(workspace, vary, trials=2)
     run(workspace, vary, trials=3)
     assert len(rows(workspace)) == len(trainings.orders) == 3
