@@ -22,7 +22,7 @@ import numpy as np
 from autoseg.errors import UsageError
 from autoseg.plan import IntensityStats
 from autoseg.preprocessing.normalize import NORMALIZERS, SMALLEST_STD, Normalizer
-from autoseg.registry import resolve
+from autoseg.registry import is_foreign, resolve
 
 Numbers = Mapping[str, float]
 
@@ -46,7 +46,10 @@ def find_normalizer(name: str, trust: bool = True) -> Normalizer:
     head, separator, text = name.partition(":")
     if head not in FORMS:
         known: dict[str, Any] = {**NORMALIZERS, **dict.fromkeys(FORMS)}
-        return typing.cast(Normalizer, resolve("normaliser", name, known, trust))
+        if separator and head in NORMALIZERS:
+            raise UsageError(f"normaliser '{name}'", expected=f"{head}, which has no numbers")
+        wanted = name if is_foreign(name) else head
+        return typing.cast(Normalizer, resolve("normaliser", wanted, known, trust))
     form = FORMS[head]
     try:
         return form.make(_read_numbers(text, form) if separator else {})
@@ -197,5 +200,5 @@ FORMS: dict[str, Form] = {
 def check_normalizers(names: Sequence[str]) -> None:
     """Raise UsageError for names that cannot be meant; one's own functions are not looked for."""
     for name in names:
-        if name.partition(":")[0] in FORMS or ":" not in name:
+        if name.partition(":")[0] in FORMS or not is_foreign(name):
             find_normalizer(name)

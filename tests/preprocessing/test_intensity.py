@@ -104,7 +104,8 @@ def test_a_constant_scan_stays_finite(name):
         ("ct_clip:1,2,3,0", "expected"),
         ("percentile_slices:99,1", "expected percentile_slices:1,99"),
         ("levels:1.5", "expected levels:256, from 2 to 65536"),
-        ("windw:1,2", "cannot import normaliser 'windw:1,2'"),
+        ("windw:1,2", "unknown normaliser 'windw' -> did you mean 'window'"),
+        ("ct:1,2", "normaliser 'ct:1,2', expected ct, which has no numbers"),
         ("windw", "unknown normaliser 'windw' -> did you mean 'window'"),
     ],
 )
@@ -124,3 +125,5 @@ def test_the_commas_of_a_list_and_of_numbers():
     assert split_names("zscore, window:1,2,gamma=2 ,ct") == ["zscore", "window:1,2,gamma=2", "ct"]
     assert split_names("my_lab.scaling:unit,none") == ["my_lab.scaling:unit", "none"]
     check_normalizers(["my_lab.scaling:unit", "window:1,2"])
+    with pytest.raises(UsageError, match="unknown normaliser 'windw'"):
+        check_normalizers(["windw:1,2"])
