@@ -75,12 +75,13 @@ def test_a_fold_leaves_weights_history_log_picture_predictions_and_scores(
     bundle = load_bundle(workspace.bundle("BALLS", "3d_fullres", "S"))
     assert bundle.config.steps == 10
     assert bundle.config.optimizer == "muon"
-    first = caplog.messages[:5]
+    first = caplog.messages[:6]
     assert first[0] == "dataset BALLS, 3d_fullres, fold 0: 4 cases, 1 for validation"
     assert first[1].startswith("size S (the default on a CPU): patch 8x8x8, batch 2; device: CPU")
-    assert first[2] == "float32: set by hand"
-    assert first[3] == "2 epochs of 5 steps, as asked"
-    assert first[4].startswith("10 steps -> Muon at 0.003")
+    assert first[2] == "network plain_unet (features 4-8): 2,143 parameters"
+    assert first[3] == "float32: set by hand"
+    assert first[4] == "2 epochs of 5 steps, as asked"
+    assert first[5].startswith("10 steps -> Muon at 0.003")
     assert "10 steps -> Muon" in (run / "log.txt").read_text()
 
 
