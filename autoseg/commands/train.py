@@ -116,7 +116,9 @@ def _hand_in(workspace: Workspace, options: argparse.Namespace, settings: list[s
     from autoseg.workflows.jobs import make_jobs
 
     # Jobs run in the workspace, wherever this command is given.
-    weights = options.weights and str(Path(options.weights).resolve())
+    weights = options.weights
+    if weights and Path(weights.partition("#")[0]).exists():  # else a name, such as imagenet
+        weights = str(Path(weights).resolve())
     flags = {"--size": options.size, "--budget": options.budget, "--weights": weights}
     words = [word for name, value in flags.items() if value for word in (name, value)]
     words += ["--overwrite"] * options.overwrite + ["--validate"] * options.validate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -99,7 +100,7 @@ def test_a_job_at_the_end_of_its_time_saves_and_is_handed_in_again(
 
 
 def test_the_command_writes_files_with_every_option_that_shapes_the_training(
-    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     words = ["train", "3d_fullres", "1", "-w", str(workspace.root), "--budget", "2h", "--size", "S"]
     words += ["--seed", "4", "5", "--set", "loss=ce", "--slurm", "partition=gpu", "--print"]
@@ -111,3 +112,7 @@ def test_the_command_writes_files_with_every_option_that_shapes_the_training(
     assert said in path.read_text().splitlines()
     assert capsys.readouterr().out.startswith(f"{path}:\n#!/bin/bash\n#SBATCH --job-name=BALLS-")
     assert main([*words[:4], "--set", "los=ce", "--slurm", "--print"]) == 2
+    for given, named in (("imagenet", "imagenet"), ("prepared#0", f"{workspace.root}/prepared#0")):
+        monkeypatch.chdir(workspace.root)
+        assert main([*words, "--weights", given]) == 0
+        assert shlex.join(["--weights", named]) in path.read_text()
