@@ -153,12 +153,12 @@ def import_data(
                 name=lambda source: source.case,
             )
             placed = _without_problems(list(cases))
+            records = {case: case_record(one.record, where.root) for case, one in placed.items()}
+            notes = notes_of(found.sources, records)
+            write_json(room / RECORD, {**record, "warnings": notes, "cases": records})
+            if masked:
+                write_json(room / LABEL_MAP, file_order(found))
             move_in(room, folder)
-        records = {case: case_record(one.record, where.root) for case, one in placed.items()}
-        notes = notes_of(found.sources, records)
-        write_json(folder / RECORD, {**record, "warnings": notes, "cases": records})
-        if masked:
-            write_json(folder / LABEL_MAP, file_order(found))
         partly = {c: one.annotated for c, one in placed.items() if one.annotated is not None}
         # Last: a folder without dataset.json is not a dataset yet.
         write_json(folder / "dataset.json", declaration(name, found, partly | said))

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from autoseg.case_files import some
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import DataError, Problem, UsageError, suggest
-from autoseg.files import locked, read_json, write_json
+from autoseg.files import building, locked, read_json, write_json
 from autoseg.importing.duplicates import find_same
 from autoseg.importing.merge import (
     Member,
@@ -44,7 +44,7 @@ from autoseg.importing.merge_entries import (
 from autoseg.importing.record import RECORD
 from autoseg.parallel import Outcome, map_cases
 from autoseg.workflows.merge_decide import Union, decide, stamp_of
-from autoseg.workflows.raw_folder import check_name, clear, is_done, refuse_foreign
+from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -94,11 +94,11 @@ def merge(
             record = read_json(folder / RECORD)
             return load_dataset(folder), tabulate(record["voxels"], record["number"])
         union, seen, entries, notes = _compare(union, duplicates, workers)
-        clear(folder)
-        write_json(folder / RECORD, record)
-        brought, entries = _bring(union, folder, seen, entries, absent, workers)
-        record |= {"warnings": notes, **brought}
-        write_json(folder / RECORD, record)
+        with building(folder / "dataset.json") as room:
+            brought, entries = _bring(union, room, seen, entries, absent, workers)
+            record |= {"warnings": notes, **brought}
+            write_json(room / RECORD, record)
+            move_in(room, folder)
         channels = union.datasets[0].channels
         # Last: a folder without dataset.json is not a dataset yet.
         written = declare(name, channels, union.labels, union.ending, entries, union.declared)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import UsageError
-from autoseg.importing.record import LABEL_MAP, RECORDS, read_record
+from autoseg.importing.record import LABEL_MAP, RECORD, RECORDS, read_record
 
 FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 
@@ -44,19 +44,11 @@ def is_done(folder: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
     raise _taken(folder, "replace it with --overwrite")
 
 
-def clear(folder: Path) -> None:
-    """Remove what an import left that did not end, or shall be replaced; dataset.json first."""
-    (folder / "dataset.json").unlink(missing_ok=True)
-    for leftover in FOLDERS:
-        shutil.rmtree(folder / leftover, ignore_errors=True)
-    for leftover in (*RECORDS, LABEL_MAP):
-        (folder / leftover).unlink(missing_ok=True)
-
-
 def move_in(room: Path, folder: Path) -> None:
-    """Put the images and labels that were made in `room` in the place of those in `folder`."""
-    clear(folder)
-    for name in FOLDERS:
+    """Put what was made in `room` in the place of what is in `folder`; dataset.json comes later."""
+    _clear(folder)
+    # The record first: with it, what an interruption leaves is known to be an import's.
+    for name in (RECORD, LABEL_MAP, *FOLDERS):
         if (room / name).exists():
             (room / name).rename(folder / name)
 
@@ -64,3 +56,12 @@ def move_in(room: Path, folder: Path) -> None:
 def _taken(folder: Path, otherwise: str) -> UsageError:
     remedy = f"choose another name with -d, or {otherwise}"
     return UsageError("holds another dataset", place=str(folder), remedy=remedy)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an import left that did not end, or shall be replaced; dataset.json first."""
+    (folder / "dataset.json").unlink(missing_ok=True)
+    for leftover in FOLDERS:
+        shutil.rmtree(folder / leftover, ignore_errors=True)
+    for leftover in (*RECORDS, LABEL_MAP):
+        (folder / leftover).unlink(missing_ok=True)

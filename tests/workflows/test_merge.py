@@ -209,14 +209,23 @@ def test_an_unfinished_merge_is_done_again(workspace, monkeypatch):
         patched.setattr(module, "place_labels", lambda *arguments: next(placers)(*arguments))
         with pytest.raises(KeyboardInterrupt):
             merged(workspace)
-    assert len(list((workspace.raw("ABD") / "labelsTr").iterdir())) == 2
-    assert not (workspace.raw("ABD") / "dataset.json").exists()
-    (workspace.raw("ABD") / "labelsTr" / "pku_2.nii.gz").write_bytes(b"half a fi")
+    assert [path.name for path in workspace.raw("ABD").iterdir()] == [".autoseg.lock"]
     merged(workspace)
-    continued = bytes_of(workspace.raw("ABD"))
-    shutil.rmtree(workspace.raw("ABD"))
+    whole = bytes_of(workspace.raw("ABD"))
+    # Stopped just before the end: everything is in place, but for what vouches for it.
+    (workspace.raw("ABD") / "dataset.json").unlink()
+    shutil.rmtree(workspace.raw("ABD") / "labelsTr")
     merged(workspace)
-    assert bytes_of(workspace.raw("ABD")) == continued
+    assert bytes_of(workspace.raw("ABD")) == whole
+
+
+def test_a_merge_that_replaces_another_one_leaves_it_in_place_until_it_is_whole(workspace):
+    merged(workspace)
+    before = bytes_of(workspace.raw("ABD"))
+    write_labels(workspace.raw("a1k") / "labelsTr" / "7.nii.gz", boxes(1, 9), GRID)
+    with pytest.raises(DataError, match="1 undeclared value"):
+        merged(workspace, overwrite=True)
+    assert bytes_of(workspace.raw("ABD")) == before
 
 
 def stop(*arguments):
