@@ -118,7 +118,9 @@ def inspect_case(case: Case, dataset: Dataset, complete: bool = True) -> Inspect
         place = _place(case.labels, dataset)
         before = len(problems)
         if grid_of is not None:
-            problems += _other_grid(labels, images[0].geometry, place, _place(grid_of, dataset))
+            problems += _other_grid(
+                labels, images[0].geometry, place, _place(grid_of, dataset), dataset.name
+            )
         values = count_values(labels.array)
         problems += find_undeclared(labels.array, values, place, dataset.labels)
         problems += find_all_ignored(values, place, dataset.labels)
@@ -197,7 +199,9 @@ def _place(path: Path, dataset: Dataset) -> str:
     return str(path.relative_to(dataset.folder) if inside else path)
 
 
-def _other_grid(labels: Image, grid: Geometry, place: str, image_place: str) -> list[Problem]:
+def _other_grid(
+    labels: Image, grid: Geometry, place: str, image_place: str, name: str
+) -> list[Problem]:
     differences = grid_differences(labels.geometry, grid)
     if not differences:
         return []
@@ -206,7 +210,7 @@ def _other_grid(labels: Image, grid: Geometry, place: str, image_place: str) -> 
     if differences[0][0] == "shape":
         remedy = "resample the labels to the image (nearest neighbour), or remove the case"
     else:
-        remedy = "if the voxels do match: autoseg check --fix-geometry image"
+        remedy = f"if the voxels do match: autoseg check -d {name} --fix-geometry image"
     return [Problem(place, found, f"{expected} as in {image_place}", remedy)]
 
 

@@ -11,7 +11,7 @@ from autoseg.errors import UsageError
 def refuse_existing(output: Path, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
     """Raise UsageError when `output` is there and may not be replaced, or holds something else."""
     if output.exists() and not overwrite:
-        remedy = "choose another place with -o, or give --overwrite"
+        remedy = "choose another place, or give --overwrite"
         raise UsageError("is there already", place=str(output), remedy=remedy)
     if output.exists() and not is_ours(output):
         raise UsageError("holds something else", place=str(output), remedy="choose another place")

@@ -64,7 +64,7 @@ def test_all_problems_of_all_cases_come_at_once(tmp_path):
         "labelsTr/c0.nii.gz: is a Git-LFS pointer, not the image -> run git lfs pull",
         "labelsTr/c1.nii.gz: spacing (2, 1, 1.5), origin (0, 3, 0), expected spacing (2, 1, 1) "
         "to 0.1 %, origin (0, 0, 0) to 0.01 mm as in imagesTr/c1_0000.nii.gz -> if the voxels do "
-        "match: autoseg check --fix-geometry image",
+        f"match: autoseg check -d {tmp_path.name} --fix-geometry image",
         "labelsTr/c1.nii.gz: label value 8 in 8 voxels (slices 1 to 2), expected the declared "
         "values 0, 1, 2 -> declare it in dataset.json, or correct the file",
         "imagesTr/c2_0000.nii.gz: 1 voxels are NaN, the first at (z, y, x) = (0, 0, 1), expected "

@@ -3,7 +3,12 @@
 import pytest
 
 from autoseg.dataset import Case
-from autoseg.importing.odd_cases import find_missing, find_odd_spacing, tell_missing
+from autoseg.importing.odd_cases import (
+    find_missing,
+    find_never_seen,
+    find_odd_spacing,
+    tell_missing,
+)
 from autoseg.labels import Labels
 
 LABELS = Labels({"liver": (1,), "kidney": (2, 3), "tumour": (3,)})
@@ -34,6 +39,22 @@ def test_controls_empty_label_maps_and_what_is_not_annotated_are_not_missed():
     ]
     values = [{0: 9, 1: 5}] * 5 + [{0: 9, 2: 1}, {0: 9}, {0: 9, 2: 3}]
     assert find_missing(cases, values, LABELS) == {}
+
+
+def test_targets_that_occur_nowhere_are_told_in_one_line():
+    cases = [case("c0"), case("c1", annotated=("liver", "kidney"))]
+    told = [str(one) for one in find_never_seen(cases, [{0: 9, 1: 5}, {0: 9, 1: 2}], LABELS)]
+    assert told == [
+        "dataset.json: 'kidney' (value 2, 3), 'tumour' (value 3) occur in no case -> remove them "
+        "from labels"
+    ]
+    cases = [case("c1", annotated=("liver", "kidney"))]
+    told = [str(one) for one in find_never_seen(cases, [{0: 9, 1: 2}], LABELS)]
+    assert told == [
+        "dataset.json: 'tumour' is annotated in no case: it cannot be learnt -> remove it from "
+        "labels, or add it to the annotated targets of a case",
+        "dataset.json: 'kidney' (value 2, 3) occurs in no case -> remove it from labels",
+    ]
 
 
 USUAL = (2.5, 0.98, 0.98)

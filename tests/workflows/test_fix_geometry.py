@@ -43,7 +43,7 @@ def test_a_lost_header_is_an_error_before_and_restored_after(workspace, capsys):
     told = capsys.readouterr().err
     assert f"labelsTr/{path.name}: spacing (1, 1, 1), origin (0, 0, 0), direction" in told
     assert "expected spacing (2.5, 0.977, 0.977) to 0.1 %, origin (-40, 7, 3) to 0.01 mm" in told
-    assert "autoseg check --fix-geometry image" in told
+    assert "autoseg check -d D --fix-geometry image" in told
     assert main([*words, "--fix-geometry", "image"]) == 3  # another shape stays an error
     told = capsys.readouterr().err
     assert f"labelsTr/{path.name}: spacing (2.5, 0.977, 0.977), origin (-40, 7, 3)" in told
