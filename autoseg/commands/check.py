@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--second-annotation", metavar="PLACE",
         help="compare with other labels: a folder, a pattern with {case}, or a name such as GT2 "
-        "of files below -w in folders named like the cases",
+        "of files below -w, or where the data were imported from, in folders named like the cases",
     )  # fmt: skip
     moving = parser.add_argument_group("one label moved, instead of a check")
     moving.add_argument(
@@ -92,7 +92,9 @@ def _move_label(options: argparse.Namespace) -> str:
         inverse=options.inverse, inputs=options.inputs, dataset=options.dataset,
         workers=options.workers or 0, overwrite=options.overwrite,
     )  # fmt: skip
-    return f"label {options.value} moved in {_counted(len(moved), 'file')}"
+    held = sum(one.voxels_before > 0 for one in moved)
+    among = f"{held} of {_counted(len(moved), 'file')}" if held < len(moved) else ""
+    return f"label {options.value} moved in {among or _counted(held, 'file')}"
 
 
 def _of_moving(options: argparse.Namespace) -> dict[str, object]:

@@ -18,6 +18,7 @@ from autoseg.files import write_json
 from autoseg.importing.check import Inspected, Report, conclude, inspect_case
 from autoseg.importing.coherence import measure_coherence
 from autoseg.importing.misplaced import blame
+from autoseg.importing.record import read_record
 from autoseg.importing.second import Agreement, doubt
 from autoseg.parallel import map_cases
 from autoseg.workflows.overlay import Picture, draw_case
@@ -50,7 +51,7 @@ def check(
     agreements: tuple[Agreement, ...] = ()
     apart: tuple[Problem, ...] = ()
     if second is not None and found.dataset is not None:  # first: a slip in a name is soon told
-        agreements, apart = compare_annotations(found.dataset, second, workspace.root)
+        agreements, apart = compare_annotations(found.dataset, second, _beside(workspace, name))
     processes = 0 if found.dataset is None else workers_to_check(workers, found.dataset)
     cases = inspect(found.dataset, processes) if found.dataset is not None else iter(())
     report = conclude(found, chain(cases, inspect_incomplete(found, processes)))
@@ -89,6 +90,12 @@ def inspect_incomplete(found: Found, workers: int = 0) -> Iterator[Inspected]:
 def save_report(path: Path, report: Report) -> None:
     """Write `check.json`: the number of cases, and every problem and warning as an object."""
     write_json(path, report)
+
+
+def _beside(workspace: Workspace, name: str) -> tuple[Path, ...]:
+    """Return where other files of the cases may lie: here, or where they were imported from."""
+    source = (read_record(workspace.raw(name)) or {}).get("source")
+    return (workspace.root,) if source is None else (workspace.root, Path(source))
 
 
 def _inspect(case: Case, dataset: Dataset, held_to_images: frozenset[str]) -> Inspected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,20 +33,23 @@ class Twice:
 
 
 def compare_annotations(
-    dataset: Dataset, place: str, below: Path
+    dataset: Dataset, place: str, below: Sequence[Path]
 ) -> tuple[tuple[Agreement, ...], tuple[Problem, ...]]:
     """Return how each target agrees with a second annotation, and which files cannot be compared.
 
     `place` is a folder of label maps named like the cases, a pattern with {case}, or the name that
-    files `below` a folder have ("GT2") in folders named like the cases. Raises UsageError when
-    none belongs to a case.
+    files `below` one of some folders have ("GT2") in folders named like the cases; the first folder
+    that holds any counts. Raises UsageError when none belongs to a case.
     """
     cases = {case.id: case for case in dataset.cases}
     found = _find(place, below, cases)
     pairs = [Twice(cases[case], path) for case, path in sorted(found.items()) if case in cases]
     if not pairs:
         expected = f"label maps named like the cases: {some(cases)}"
-        remedy = "a folder, a pattern with {case}, or the name of files in folders named like cases"
+        where = " or ".join(map(str, below))
+        remedy = (
+            f"a folder, a pattern with {{case}}, or a name of files in such folders below {where}"
+        )
         raise UsageError("no second annotation", place=place, expected=expected, remedy=remedy)
     log.info("second annotation of %d of %d cases", len(pairs), len(cases))
     problems, by_case = [], {}
@@ -58,7 +62,7 @@ def compare_annotations(
     return sum_up(dataset.labels, by_case), tuple(problems)
 
 
-def _find(place: str, below: Path, cases: dict[str, Case]) -> dict[str, Path]:
+def _find(place: str, below: Sequence[Path], cases: dict[str, Case]) -> dict[str, Path]:
     if "{" in place:
         return {match.case: match.path for match in find_matches(place)}
     folder = Path(place)
@@ -66,8 +70,12 @@ def _find(place: str, below: Path, cases: dict[str, Case]) -> dict[str, Path]:
         return {stem_of(path): path for path in sorted(folder.iterdir()) if ending_of(path)}
     if folder.name != place:
         raise UsageError("not found", place=place, expected="a folder of label maps")
-    named = {path: case_of(path, cases) for path in find_named(below, place)}
-    return {case: path for path, case in named.items() if case is not None}
+    for root in below:
+        named = {path: case_of(path, cases) for path in find_named(root, place)}
+        found = {case: path for path, case in named.items() if case is not None}
+        if found:
+            return found
+    return {}
 
 
 def _compare(pair: Twice, dataset: Dataset) -> dict[str, float]:

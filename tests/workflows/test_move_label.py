@@ -169,6 +169,11 @@ def test_what_leaves_the_image_is_told(patients, capsys):
     assert f"far.nii.gz: {share:.0f} % of label 2 left in the image" in capsys.readouterr().err
 
 
+def test_a_label_that_is_not_there_is_told(patients, capsys):
+    assert run("--matrix", "m.txt", "--class", 9, "--in", "GT", "--out", "x") == 0
+    assert capsys.readouterr().out == "label 9 moved in 0 of 2 files\n"
+
+
 def test_options_of_a_move_without_it_are_refused(patients, capsys):
     assert main(["check", "--matrix", "m.txt"]) == 2
     assert "--matrix without --move-label" in capsys.readouterr().err

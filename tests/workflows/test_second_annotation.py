@@ -71,6 +71,19 @@ def test_the_class_that_differs_is_told(workspace, capsys, place):
     assert text["agreements"][0] == {"target": "liver", "median": 1.0, "dice": {"phantom_01": 1.0}}
 
 
+def test_a_name_is_looked_for_where_the_data_were_imported_from(
+    workspace, capsys, tmp_path_factory
+):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (workspace.root / "data").rename(elsewhere / "data")
+    assert run(workspace, "GT2") == 2
+    assert f"in such folders below {workspace.root}\n" in capsys.readouterr().err
+    record = workspace.raw(DATASET) / "conversion.json"
+    record.write_text(json.dumps({"source": str(elsewhere)}))
+    assert run(workspace, "GT2") == 0
+    assert "second annotation of 1 of 2 cases" in capsys.readouterr().err
+
+
 def test_a_folder_of_label_maps_will_do(workspace, capsys):
     assert run(workspace, str(workspace.raw(DATASET) / "labelsTr")) == 0
     assert "class liver: Dice 1.00 with the second (median over 2 cases" in capsys.readouterr().out
