@@ -65,10 +65,11 @@ def read_header(path: Path) -> Header:
     return Header(*itk.describe(path))
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, tell: bool = True) -> Image:
     """Return an image (C, Z, Y, X) in the file's own number type; flat files have depth one.
 
     Colour pictures whose channels are equal become one channel, an opaque alpha channel is dropped.
+    `tell` False is for one of many files of a scan: a crooked header was told of with the first.
     Raises DataError for everything that keeps a file from being read, with what to do about it.
     """
     if path.is_dir():
@@ -76,7 +77,7 @@ def read_image(path: Path) -> Image:
     check_file(path)
     if ending_of(path) in NIFTI:
         header, array = read_nifti(path)
-        return Image(array, geometry_of(header, str(path)))
+        return Image(array, geometry_of(header, str(path), tell))
     array, geometry = itk.read(path)
     return Image(one_grey(array, path) if ending_of(path) in PICTURES else array, geometry)
 

@@ -64,10 +64,11 @@ def read_nifti(path: Path) -> tuple[NiftiHeader, np.ndarray]:
     return header, array.astype(native, copy=not array.flags.writeable)
 
 
-def geometry_of(header: NiftiHeader, place: str) -> Geometry:
+def geometry_of(header: NiftiHeader, place: str, tell: bool = True) -> Geometry:
     """Return the grid; a direction off orthonormal by up to 1e-2 becomes the nearest rotation.
 
-    Raises DataError naming the angle when the axes are sheared by more.
+    That is logged, unless `tell` is False. Raises DataError naming the angle when the axes are
+    sheared by more.
     """
     matrix = LPS @ header.affine[:3, :3]
     spacing = np.linalg.norm(matrix, axis=0)
@@ -85,7 +86,7 @@ def geometry_of(header: NiftiHeader, place: str) -> Geometry:
     if shear > 1e-7:
         left, _, right = np.linalg.svd(direction)
         direction = left @ right
-        if shear > SHEAR_SILENT:
+        if tell and shear > SHEAR_SILENT:
             log.info("%s: direction off orthonormal by %.1e, repaired", place, shear)
     origin = LPS @ header.affine[:3, 3]
     size = header.shape

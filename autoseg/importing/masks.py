@@ -67,7 +67,7 @@ def combine_masks(
 
 def _read_mask(path: Path, grid: Geometry, image: str, trusted: bool) -> tuple[np.ndarray, float]:
     """Return which voxels are inside (flat), and how far the mask is off the grid in mm."""
-    mask = read_image(path)
+    mask = read_image(path, tell=False)
     if len(mask.array) != 1:
         fact = f"a mask with {len(mask.array)} channels"
         raise DataError(fact, place=str(path), expected="one channel")

@@ -1,12 +1,15 @@
 """One binary file per structure becomes one label map."""
 
+import gzip
+import struct
+
 import numpy as np
 import pytest
 
 from autoseg.errors import DataError
 from autoseg.image import Geometry, Image
 from autoseg.importing.masks import Masks, combine_masks
-from autoseg.io import write_image
+from autoseg.io import read_image, write_image
 
 GRID = Geometry((1, 1, 8))
 
@@ -58,3 +61,16 @@ def test_a_mask_on_another_grid_is_refused(tmp_path):
     masks = masks_of(tmp_path, Geometry((1, 1, 8), origin=(0, 0, 0.5)), a="0")
     with pytest.raises(DataError, match=r"a\.nii\.gz: its corners lie up to 0\.5 mm off"):
         combined(masks, a=1)
+
+
+def test_a_crooked_header_is_told_with_the_image_not_with_a_hundred_masks(tmp_path, caplog):
+    caplog.set_level("INFO")
+    masks = masks_of(tmp_path, a="0")
+    data = bytearray(gzip.decompress(masks.files["a"].read_bytes()))
+    struct.pack_into("<f", data, 284, 3e-3)  # srow_x[1]
+    masks.files["a"].write_bytes(gzip.compress(bytes(data)))
+    grid = read_image(masks.files["a"]).geometry
+    assert "direction off orthonormal by 3.0e-03, repaired" in caplog.text
+    caplog.clear()
+    assert combine_masks(masks, {"a": 1}, grid, "ct").label_map.any()
+    assert "repaired" not in caplog.text
