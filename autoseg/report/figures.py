@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autoseg.colours import hexadecimal, target_colours
 from autoseg.files import write_atomically
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ DOTS_PER_INCH = 110
 PANEL_INCHES = 3.6
 OVERLAY_OPACITY = 0.55
 WINDOW_PERCENTILES = (1.0, 99.0)  # grey values outside are black and white
-# Okabe and Ito's colours, told apart by colour-blind readers too.
 NAMED_CURVES = 12  # a legend of more would leave no room for the curves
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2")
 
 
 def best_slice(label_map: np.ndarray) -> int:
@@ -103,8 +102,8 @@ def draw_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 def _draw_curves(axes: Axes, epochs: Sequence[float], curves: Mapping[str, list[float]]) -> None:
     marker = "o" if len(epochs) < 3 else None  # a line through one point is invisible
-    for number, (name, values) in enumerate(curves.items()):
-        axes.plot(epochs, values, color=COLOURS[number % len(COLOURS)], marker=marker, label=name)
+    for (name, values), colour in zip(curves.items(), target_colours(len(curves)), strict=True):
+        axes.plot(epochs, values, color=hexadecimal(colour), marker=marker, label=name)
     if 1 < len(curves) <= NAMED_CURVES:
         axes.legend(fontsize="small")
 
@@ -116,11 +115,9 @@ def _column(rows: Sequence[Mapping[str, float]], name: str) -> list[float]:
 
 def _coloured(label_map: np.ndarray, values: Sequence[int]) -> np.ndarray:
     """Return `label_map` (Y, X) as RGBA (Y, X, 4), transparent where it is background."""
-    from matplotlib.colors import to_rgb
-
     rgba = np.zeros((*label_map.shape, 4))
-    for number, value in enumerate(values):
-        rgba[label_map == value] = (*to_rgb(COLOURS[number % len(COLOURS)]), OVERLAY_OPACITY)
+    for value, colour in zip(values, target_colours(len(values)), strict=True):
+        rgba[label_map == value] = (*np.divide(colour, 255), OVERLAY_OPACITY)
     return rgba
 
 
@@ -128,8 +125,8 @@ def _add_legend(figure: Figure, names: Mapping[int, str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [
-        Patch(color=COLOURS[number % len(COLOURS)], label=name)
-        for number, name in enumerate(names.values())
+        Patch(color=hexadecimal(colour), label=name)
+        for name, colour in zip(names.values(), target_colours(len(names)), strict=True)
     ]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
