@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["autoseg", "autoseg.*"]),
-    package_data={"autoseg": ["presets/*.json"]},
+    package_data={"autoseg": ["presets/*.json", "report/*.css"]},
     install_requires=[
         "numpy>=1.26",
         "scipy>=1.11",

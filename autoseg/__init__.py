@@ -31,6 +31,7 @@ _HOMES = {
     "evaluate": "autoseg.workflows.evaluate:evaluate",
     "compare": "autoseg.workflows.compare:compare",
     "overlay": "autoseg.workflows.overlay:overlay",
+    "write_report": "autoseg.workflows.report:report",
     "statistics": "autoseg.workflows.statistics:statistics",
     "Predictor": "autoseg.inference.predictor:Predictor",
     "Bundle": "autoseg.bundle:Bundle",

@@ -22,6 +22,7 @@ from autoseg.commands import (
     overlay,
     plan,
     predict,
+    report,
     search,
     statistics,
     train,
@@ -78,6 +79,9 @@ COMMANDS = {
     ),
     "overlay": Command(
         "draw label maps over their scans, one picture a case", overlay.add_options, overlay.run
+    ),
+    "report": Command(
+        "everything so far on one page: data, plan, curves, results", report.add_options, report.run
     ),
     "demo": Command("run every stage on phantom CTs", demo.add_options, demo.run),
 }

@@ -1,0 +1,68 @@
+"""What a report is about: whatever the stages have left behind of one dataset so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from autoseg.errors import Problem
+from autoseg.plan import Plan
+from autoseg.results import Choice, DatasetStatistics, Summary
+
+History = tuple[Mapping[str, float], ...]  # one mapping per epoch, as in `history.csv`
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What `check.json` holds of interest to a reader."""
+
+    cases: int
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a fold of a model."""
+
+    history: History
+    facts: Mapping[str, str] = field(default_factory=dict)  # seed, steps, time, precision
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model, `3d_fullres-M`: its runs by fold, and its cases scored out of fold."""
+
+    name: str
+    runs: Mapping[str, Run]
+    summary: Summary | None = None  # of its finished folds, pooled
+    fold_of: Mapping[str, str] = field(default_factory=dict)  # case -> the fold that left it out
+    facts: Mapping[str, str] = field(default_factory=dict)  # of its bundle
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything a report can show; what does not exist is None or empty."""
+
+    dataset: str
+    statistics: DatasetStatistics | None = None
+    checked: Checked | None = None
+    plan: Plan | None = None
+    folds: tuple[tuple[str, ...], ...] = ()  # validation cases of each fold
+    models: tuple[Model, ...] = ()
+    choice: Choice | None = None
+    overlays: Mapping[str, str] = field(default_factory=dict)  # case -> picture (data URI)
+    facts: Mapping[str, str] = field(default_factory=dict)  # version, date
+
+    @property
+    def shown(self) -> Model | None:
+        """The model whose cases are looked at: the chosen one, else the one of the best Dice."""
+        scored = [model for model in self.models if model.summary and model.summary.mean]
+        chosen = self.choice.models if self.choice else ()
+        return max(scored, key=lambda model: (model.name in chosen, _dice(model)), default=None)
+
+
+def _dice(model: Model) -> float:
+    mean = model.summary.foreground_mean.get("dice") if model.summary else None
+    return -1.0 if mean is None or mean.mean is None else mean.mean

@@ -1,0 +1,51 @@
+"""The verb `report`: everything that exists so far of a dataset, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autoseg.errors import UsageError
+from autoseg.files import write_text
+from autoseg.report.document import build_page
+from autoseg.report.html import MARK
+from autoseg.workflows.report_material import collect
+from autoseg.workspace import Workspace
+
+PAGE = "report.html"
+
+
+def report(
+    workspace: Workspace,
+    dataset: str | None = None,
+    *,
+    output: Path | None = None,
+    anonymous: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write one self-contained page of what exists so far and return its path.
+
+    By default `models/<NAME>/report.html`, before any training `prepared/<NAME>/report.html`; an
+    earlier report there is replaced. `anonymous`: without names of cases and patients, and paths.
+    Raises UsageError when there is no such dataset, or `output` is a file that is not a report.
+    """
+    planned = workspace.planned_datasets()
+    name = workspace.find_planned(dataset) if planned else workspace.find_raw(dataset)
+    material = collect(workspace, name)
+    trained = any(model.runs for model in material.models)
+    folder = workspace.models(name) if trained else workspace.prepared(name)
+    path = output or folder / PAGE
+    if not overwrite:
+        _refuse_foreign(path)
+    write_text(path, build_page(material))
+    return path
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError("is a folder", place=str(path), expected="a file, such as report.html")
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        if f'content="{MARK}"' not in stream.read(2000):
+            remedy = "choose another place with -o, or give --overwrite"
+            raise UsageError("is there and no report", place=str(path), remedy=remedy)
