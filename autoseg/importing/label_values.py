@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ SHOWN_VALUES = 10
 SHOWN_DECLARED = 30
 WHITE = 255  # class numbers are spread up to it, to be seen in a picture: 85, 170, 255
 COURSE_STEP = 63  # of the ai4mi course, however many classes there are
-FEWEST_GREYS = 9  # between two classes; with less they would not be seen
+FEWEST_GREYS = 10  # between two classes; with less they would not be seen
 
 
 def count_values(array: np.ndarray) -> dict[int, int]:
@@ -43,7 +43,10 @@ def find_undeclared(
     if len(wrong) > IMAGE_LIKE:
         remedy = "is it the image? exchange the two files"
         return [Problem(place, f"{len(values):,} distinct values", expected, remedy)]
-    remedy = _label_map(wrong, values, labels) or "declare it in dataset.json, or correct the file"
+    remedy = "declare it in dataset.json, or correct the file"
+    greys = spread_to_greys(values, labels.values)
+    if greys:
+        remedy = f"import with --label-map {greys}"
     problems = []
     for value in wrong[:SHOWN_VALUES]:
         slices = np.flatnonzero((array[0] == value).any((1, 2)))
@@ -56,14 +59,15 @@ def find_undeclared(
     return problems
 
 
-def _label_map(wrong: Sequence[int], values: Mapping[int, int], labels: Labels) -> str:
-    """Return how to import classes that were stored as greys, so that they can be seen."""
-    count = len(labels.values)
+def spread_to_greys(values: Collection[int], declared: Sequence[int]) -> str:
+    """Return "63:1,126:2" where classes were stored as greys, so that they can be seen; else ""."""
+    count, greys = len(declared), set(values) - {0}
+    if greys & set(declared):
+        return ""
     for step in (WHITE // count, COURSE_STEP):
-        steps = all(value % step == 0 and 0 < value <= count * step for value in wrong)
-        if step > FEWEST_GREYS and steps and set(values) <= {0, *wrong}:
-            pairs = enumerate(labels.values, 1)
-            return f"import with --label-map {','.join(f'{step * n}:{v}' for n, v in pairs)}"
+        seen = step >= FEWEST_GREYS  # of hundreds of classes none would be
+        if seen and all(value % step == 0 and 0 < value <= count * step for value in greys):
+            return ",".join(f"{step * n}:{value}" for n, value in enumerate(declared, 1))
     return ""
 
 

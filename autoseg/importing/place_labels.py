@@ -15,7 +15,7 @@ from autoseg.image import Geometry
 from autoseg.importing.bring import bring
 from autoseg.importing.gather import Source, paths_of
 from autoseg.importing.grids import check_grid
-from autoseg.importing.label_values import count_values
+from autoseg.importing.label_values import count_values, spread_to_greys
 from autoseg.importing.masks import Masks, combine_masks
 from autoseg.importing.place import Manner, Placed, checksums, place_empty, place_images
 from autoseg.importing.stacks import Stack, read_stack
@@ -116,11 +116,13 @@ def _place_map(
 
 def _undeclared(values: Mapping[int, int], path: Path, manner: Manner) -> tuple[Problem, ...]:
     changes = dict(manner.changes)
-    expected = "a declared value"
+    expected, remedy = "a declared value", ""
     if changes:
         expected = f"{', '.join(map(str, changes))} as in the label map, or {expected}"
+    elif greys := spread_to_greys(values, manner.declared):
+        remedy = f"--label-map {greys}"
     return tuple(
-        Problem(str(path), f"label value {value} in {count:,} voxels", expected)
+        Problem(str(path), f"label value {value} in {count:,} voxels", expected, remedy)
         for value, count in values.items()
         if changes.get(value, value) not in (0, *manner.declared)
     )

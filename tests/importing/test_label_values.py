@@ -46,6 +46,11 @@ def test_other_values_are_not_taken_for_greys(values):
     assert set(remedies(values, FOUR)) == {told}
 
 
+def test_hundreds_of_classes_are_never_greys():
+    many = Labels({f"cell {value}": (value,) for value in range(1, 301)})
+    assert remedies([301], many) == ["declare it in dataset.json, or correct the file"]
+
+
 def test_a_value_is_placed():
     array = np.zeros((1, 4, 2, 2), np.uint8)
     array[0, 1:3, 0, 0] = 7

@@ -190,6 +190,15 @@ def test_values_without_a_meaning_are_all_listed(tmp_path):
     assert not (tmp_path / "raw" / "D" / "dataset.json").exists()
 
 
+def test_greys_are_told_how_to_be_imported(tmp_path):
+    write_volumes(tmp_path, ["a"])
+    path = tmp_path / "masks" / "a_seg.nii.gz"
+    write_labels(path, 255 * read_labels(path).array[0], GRID)
+    with pytest.raises(DataError, match=r"expected a declared value -> --label-map 255:1"):
+        import_volumes(tmp_path, absent=["liver"])
+    import_volumes(tmp_path, absent=["liver"], label_map=["255:1"])
+
+
 def test_channels_are_found_by_name(tmp_path):
     for case in ("a", "b"):
         for channel in ("flair", "t1", "t1_ce"):
