@@ -313,14 +313,16 @@ def _choose_folds(
 
 
 def _refuse_foreign_code(info: BundleInfo) -> None:
-    settings = info.plan.configuration(info.configuration)
-    for name in (info.design.network.name, *settings.normalizers):
-        if is_foreign(name):
-            raise CorruptError(
-                f"the model asks to import '{name}'",
-                place=str(info.folder),
-                remedy="pass --trust if you trust its author",
-            )
+    network = info.design.network.name
+    normalizers = info.plan.configuration(info.configuration).normalizers
+    # What follows the colon of a normaliser may be its numbers; a network has none.
+    foreign = [network] * (":" in network) + [name for name in normalizers if is_foreign(name)]
+    if foreign:
+        raise CorruptError(
+            f"the model asks to import '{foreign[0]}'",
+            place=str(info.folder),
+            remedy="pass --trust if you trust its author",
+        )
 
 
 def describe(info: BundleInfo) -> str:

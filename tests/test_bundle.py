@@ -146,19 +146,20 @@ def test_the_patch_that_a_training_chose_is_the_one_that_predicts(tmp_path: Path
     assert model_id(plan, "3d_fullres", "S", ours) != model_id(plan, "3d_fullres", "S", theirs)
 
 
-def test_code_of_others_runs_only_with_trust(tmp_path: Path):
+@pytest.mark.parametrize("name", ["os:abort", "os:path.join", "os:"])
+def test_code_of_others_runs_only_with_trust(tmp_path: Path, name: str):
     plan = make_plan()
     configuration = plan.configurations["3d_fullres"]
     design = configuration.sizes["S"]
-    network = dataclasses.replace(design.network, name="os:abort")
+    network = dataclasses.replace(design.network, name=name)
     sizes = {"S": dataclasses.replace(design, network=network)}
     foreign = dataclasses.replace(
         plan, configurations={"3d_fullres": dataclasses.replace(configuration, sizes=sizes)}
     )
     save(tmp_path, "0", foreign, state=make_weights(plan, 0))
-    with pytest.raises(CorruptError, match=r"asks to import 'os:abort'.*--trust"):
+    with pytest.raises(CorruptError, match=rf"asks to import '{name}'.*--trust"):
         load_bundle(tmp_path)
-    assert open_bundle(tmp_path, trust=True).design.network.name == "os:abort"
+    assert open_bundle(tmp_path, trust=True).design.network.name == name
 
 
 def test_looking_at_a_bundle_loads_no_torch(tmp_path: Path):
