@@ -21,7 +21,7 @@ from autoseg.inference.export import decode_mean, decode_restored
 from autoseg.inference.localise import predict_localised
 from autoseg.inference.probabilities import whole_probabilities
 from autoseg.labels import Labels
-from autoseg.networks import build_network
+from autoseg.networks import NETWORKS, build_network
 from autoseg.postprocess import apply_rules
 from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.finding import worth_telling
@@ -76,13 +76,13 @@ def load_networks(bundle: Bundle) -> list[nn.Module]:
     """Return one network per fold with its weights; raise CorruptError when they do not fit."""
     networks = []
     for fold, weights in bundle.weights.items():
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
-            network = build_network(
-                bundle.design.network,
-                bundle.plan.input_channels(bundle.configuration),
-                bundle.plan.labels.channels,
-            )
         try:
+            if bundle.design.network.name in NETWORKS:
+                # First without memory: numbers that came with a model may ask for any amount of it.
+                with torch.device("meta"):
+                    _network(bundle).load_state_dict(dict(weights), strict=True, assign=True)
+            with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours
+                network = _network(bundle)
             network.load_state_dict(dict(weights), strict=True)
         except RuntimeError as error:
             raise CorruptError(
@@ -92,6 +92,11 @@ def load_networks(bundle: Bundle) -> list[nn.Module]:
             ) from error
         networks.append(network)
     return networks
+
+
+def _network(bundle: Bundle) -> nn.Module:
+    channels = bundle.plan.input_channels(bundle.configuration), bundle.plan.labels.channels
+    return build_network(bundle.design.network, *channels)
 
 
 class Predictor:

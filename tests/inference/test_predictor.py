@@ -122,6 +122,18 @@ def test_weights_that_do_not_fit_the_plan_are_named(bundle_folder: Path):
         load_networks(broken)
 
 
+def test_a_model_that_asks_for_more_memory_than_there_is_is_refused_before(bundle_folder: Path):
+    bundle = load_bundle(bundle_folder, ["0"])
+    design = bundle.design
+    network = dataclasses.replace(design.network, features=(10**6,) * len(design.network.features))
+    settings = dataclasses.replace(
+        bundle.settings, sizes={bundle.size: dataclasses.replace(design, network=network)}
+    )
+    plan = dataclasses.replace(bundle.plan, configurations={bundle.configuration: settings})
+    with pytest.raises(CorruptError, match=r"fold 0 do not fit.*size mismatch"):  # no allocation
+        load_networks(dataclasses.replace(bundle, plan=plan))
+
+
 def test_loading_a_model_draws_no_random_number_of_the_caller(bundle_folder: Path):
     torch.manual_seed(5)
     expected = torch.rand(1)
