@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from autoseg.workspace import Workspace
 TRIALS = 20  # without --trials, --budget and --grid
 LOOK_AFTER_STEPS = 50  # where a time budget says how long a trial is, and so not how many steps
 RECORD = "search.json"
+FOLDER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,10 @@ def checked(asked: Asked, trial_budget: str | None, name: str | None) -> Asked:
     folds, size = tuple(order.fold for order in orders), orders[0].size
     if len(set(folds)) < len(folds):
         raise UsageError(f"folds {' '.join(folds)}", expected="each fold once")
-    name = name or f"{asked.configuration}-{size}"
-    if Path(name).name != name:
-        raise UsageError(f"--name {name}", expected="the name of a folder, not a path")
+    name = f"{asked.configuration}-{size}" if name is None else name
+    if not re.fullmatch(FOLDER_NAME, name):
+        expected = "letters, digits, and _ . - after the first: it names a folder"
+        raise UsageError(f"--name {name}", expected=expected)
     folder = asked.workspace.search(asked.dataset, name)
     return dataclasses.replace(asked, size=size, folds=folds, folder=folder)
 
