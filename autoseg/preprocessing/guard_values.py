@@ -65,11 +65,12 @@ def _cause(
         if fits(lowered(traits, shift)):
             side, why = ("high", "lost") if shift > 0 else ("low", "applied twice")
             return f"{abs(shift):,.0f} too {side}: rescale intercept {why}?"
-    ratio = (traits["p99"] - traits["p1"]) / (usual["p99"][1] - usual["p1"][1])
+    span = usual["p99"][1] - usual["p1"][1]
     shift = traits["p50"] - usual["p50"][1]
     if fits(lowered(traits, shift)):
         return f"about {abs(shift):.4g} too {'high' if shift > 0 else 'low'}"
-    if fits(divided(traits, ratio)):
+    ratio = (traits["p99"] - traits["p1"]) / span if span else 0.0
+    if ratio and fits(divided(traits, ratio)):
         return f"about {ratio:.3g} times as large as there: rescale slope lost?"
     if fits(inverted(traits), *FACE_TRAITS):
         return "inverted?"

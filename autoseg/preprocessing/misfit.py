@@ -11,7 +11,7 @@ from itertools import combinations, permutations
 from math import inf, log, sqrt
 
 from autoseg.preprocessing.traits import FACE_TRAITS, INNER, PERCENTILES
-from autoseg.usual import Range, Traits, Usual
+from autoseg.usual import DIGITS, Range, Traits, Usual
 
 RAW = tuple(f"p{p}" for p in PERCENTILES)
 # Any gain leaves them as they are, so they hold for scans without units of their own, too.
@@ -21,6 +21,7 @@ SHAPE = (*LEVELS, "below", "above")
 # are dozens of them: of 10 cases the range is taken 1.95 times as wide, of 100 cases 1.3 times.
 FEW_CASES = 3.0
 RAW_FLOOR = 0.1  # of the usual span: another kernel or contrast phase
+KEPT = 10.0 ** (1 - DIGITS)  # of a number: what a range, kept in few digits, may have lost
 FLOORS = {
     **dict.fromkeys(LEVELS, 0.15),  # of the scan's own span
     **dict.fromkeys(["below", "above"], 0.5),  # a few bright vessels or metal make a long tail
@@ -57,7 +58,8 @@ def misfits(
         value, range_ = traits[name], usual[name]
         if name.startswith(("voxel", "extent", "volume")):
             value, range_ = log(value), _logs(range_)
-        found[name] = misfit(value, range_, FLOORS.get(name, RAW_FLOOR * span), cases)
+        raw_floor = RAW_FLOOR * span + KEPT * abs(range_[1])  # few units on a large offset
+        found[name] = misfit(value, range_, FLOORS.get(name, raw_floor), cases)
     return found
 
 

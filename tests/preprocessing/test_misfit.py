@@ -84,3 +84,12 @@ def test_the_right_order_fits():
     wrong = Traits({}, (levels[2], levels[0], levels[1]), {"0 1": 0.5, "0 2": -0.4, "1 2": 0.2})
     assert max(order_misfits(wrong, known, (1, 2, 0))) == pytest.approx(0)
     assert max(order_misfits(wrong, known, (0, 1, 2))) > 10
+
+
+def test_few_units_on_a_large_offset_are_usual_although_ranges_keep_four_digits():
+    rng = np.random.default_rng(0)
+    arrays = [(100_000 + rng.integers(0, 10, (1, 6, 20, 20))).astype(np.float32) for _ in range(3)]
+    scans = [traits_of(Image(array, Geometry(array.shape[1:]))) for array in arrays]
+    ranges = usual(scans[:2], [{}, {}]).channels[0]
+    assert ranges["p1"] == ranges["p99"]  # so neither the ranges nor their span tolerate anything
+    assert max(misfits(scans[2].channels[0], ranges, RAW, 2).values()) < 1
