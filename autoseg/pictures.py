@@ -58,21 +58,24 @@ def one_grey(array: np.ndarray, path: Path) -> np.ndarray:
     return array
 
 
-def png_bytes(grey: np.ndarray) -> bytes:
+def png_bytes(grey: np.ndarray, palette: bytes = b"") -> bytes:
     """Return a PNG file of 8-bit greys (rows, columns): nothing but the pixels, no time, no text.
 
+    With a `palette`, red, green and blue of each colour, the numbers of colours instead of greys.
     Small and in no time, unlike the writers of volumes: there may be ten thousands of them.
     """
     height, width = grey.shape
     rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter, 0: none
     rows[:, 1:] = grey
+    kind = 3 if palette else 0
     parts = (
-        (b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)),
+        (b"IHDR", struct.pack(">2I5B", width, height, 8, kind, 0, 0, 0)),
+        *([(b"PLTE", palette)] if palette else []),
         (b"IDAT", zlib.compress(rows.tobytes(), 6)),
         (b"IEND", b""),
     )
     chunks = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from autoseg.report.cases import about_cases
+from autoseg.report.chosen import about_choice
+from autoseg.report.data import about_data
 from autoseg.report.html import page
+from autoseg.report.learning import about_training
+from autoseg.report.manifest import about_runs
 from autoseg.report.material import Material
+from autoseg.report.planned import about_plan
 from autoseg.report.results import about_results
+
+CHAPTERS = (
+    about_results, about_cases, about_choice, about_data, about_plan, about_training, about_runs,
+)  # fmt: skip
 
 
 def build_page(material: Material) -> str:
     """Return the whole report as one HTML file; what does not exist says how it is made."""
-    chapters = [about_results(material)]
     subtitle = "; ".join(f"{name} {value}" for name, value in material.facts.items())
-    return page(material.dataset, subtitle, chapters)
+    return page(material.dataset, subtitle, [about(material) for about in CHAPTERS])

@@ -19,6 +19,7 @@ class Checked:
     cases: int
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    quoted: bool = True  # False: they are counted only, as their words name files
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import floor, sqrt
+from statistics import mean, variance
 
-from autoseg.report.html import Section, heading, hint, paragraph, table
+from autoseg.report.charts import distributions, ranking, scatter
+from autoseg.report.html import Section, figure, heading, hint, paragraph, side_by_side, table
 from autoseg.report.material import Material, Model
 from autoseg.results import Mean, Summary
 
 SUCCESS = (0.5, 0.7, 0.8)  # Dice from which a case counts as one that worked
 ENDS = 20  # targets at each end of the ranking
+STANDS_OUT = 2.58  # standard errors: by chance one of a hundred folds
 
 
 def about_results(material: Material) -> Section:
@@ -30,7 +34,95 @@ def _of_model(model: Model, material: Material) -> str:
     if not summary.mean:
         failed = f"{len(summary.failed)} cases could not be scored: there are no means."
         return "".join([*parts, paragraph(failed, "warn")])
-    return "".join([*parts, means_table(summary), success_table(summary)])
+    parts += [means_table(summary), success_table(summary), side_by_side(_charts(summary))]
+    return "".join([*parts, _folds(model, summary)])
+
+
+def _charts(summary: Summary) -> list[str]:
+    present = _present(summary)
+    dice = {target: dice_by_case(summary, target) for target in present}
+    lowest = min((value for found in dice.values() for value in found.values()), default=0.0)
+    text = "Dice of each case; the box from p25 to p75, median and n at the right."
+    charts = [figure(distributions(dice, "Dice", (floor(lowest * 10) / 10, 1.0)), text)]
+    if len(present) > 1:
+        charts += _rankings(present)
+    for metric, across, limits in (("iou", "IoU", (0.0, 1.0)), ("hd95", "HD95 mm", None)):
+        points = _pairs(summary, list(present), metric)
+        if points:
+            chart = scatter(points, across, "Dice", limits, (0.0, 1.0))
+            charts.append(figure(chart, f"Dice against {across}, of each case and target."))
+    return charts
+
+
+def _rankings(present: Mapping[str, Mapping[str, Mean]]) -> list[str]:
+    rows = [
+        (target, means["dice"].mean, means["dice"].ci95, means["dice"].n)
+        for target, means in present.items()
+    ]
+    ordered = sorted(((t, m, c, n) for t, m, c, n in rows if m is not None), key=lambda r: -r[1])
+    if len(ordered) <= 2 * ENDS:
+        parts = {"Targets by mean Dice, with 95 % intervals.": ordered}
+    else:
+        parts = {
+            f"The {ENDS} targets of the highest mean Dice.": ordered[:ENDS],
+            f"The {ENDS} targets of the lowest mean Dice.": ordered[-ENDS:],
+        }
+    return [figure(ranking(part, "Dice", (0.0, 1.0)), text) for text, part in parts.items()]
+
+
+def _pairs(
+    summary: Summary, targets: list[str], metric: str
+) -> list[tuple[float, float, str, int]]:
+    found = []
+    for number, target in enumerate(targets):
+        for case in summary.cases:
+            values = case.metrics[target]
+            x, y = (values[m].value if m in values else None for m in (metric, "dice"))
+            if x is not None and y is not None:
+                title = f"{case.case}, {target}: Dice {y:.4f}, {metric} {x:.4g}"
+                found.append((x, y, title, number))
+    return found
+
+
+def _folds(model: Model, summary: Summary) -> str:
+    """Return the mean Dice of each fold, and which of them differ from the others."""
+    means = case_means(summary)
+    by_fold: dict[str, list[float]] = {}
+    for case, dice in means.items():
+        by_fold.setdefault(model.fold_of.get(case, "?"), []).append(dice)
+    if len(by_fold) < 2:
+        return ""
+    rows = []
+    for fold, ours in sorted(by_fold.items()):
+        others = [dice for other, found in by_fold.items() if other != fold for dice in found]
+        rows.append([fold, str(len(ours)), number(mean(ours)), number(mean(others)),
+                     disagreement(ours, others)])  # fmt: skip
+    head = ("fold", "n", "Dice of its cases", "of all others", "")
+    caption = f"A fold stands out beyond {STANDS_OUT} standard errors of the difference."
+    return heading("Folds") + table(head, rows, caption, words=(4,))
+
+
+def disagreement(ours: list[float], others: list[float]) -> str:
+    """Say whether the mean of a fold's cases differs from that of all others by more than chance.
+
+    Welch's standard error; with fewer than three cases on a side nothing is said.
+    """
+    if min(len(ours), len(others)) < 3:
+        return "too few cases to tell"
+    error = sqrt(variance(ours) / len(ours) + variance(others) / len(others))
+    difference = mean(ours) - mean(others)
+    if abs(difference) <= STANDS_OUT * error:
+        return ""
+    return f"{'better' if difference > 0 else 'worse'} by {abs(difference):.4f}: look at its cases"
+
+
+def case_means(summary: Summary) -> dict[str, float]:
+    """Return the mean Dice over the targets of each case where any is defined."""
+    values: dict[str, list[float]] = {}
+    for target in _present(summary):
+        for case, dice in dice_by_case(summary, target).items():
+            values.setdefault(case, []).append(dice)
+    return {case: mean(found) for case, found in values.items()}
 
 
 def means_table(summary: Summary) -> str:
@@ -58,6 +150,12 @@ def success_table(summary: Summary) -> str:
         rows.append([target, str(len(found)), *(share(count, len(found)) for count in shares)])
     head = ("target", "n", *(f"Dice ≥ {least:g}" for least in SUCCESS))
     return table(head, rows, "Cases that reach a Dice; a missed target counts as 0.")
+
+
+def dice_in(summary: Summary, case: str) -> dict[str, float]:
+    """Return the Dice of each target that occurs, in one case, where it is defined."""
+    values = {target: dice_by_case(summary, target).get(case) for target in _present(summary)}
+    return {target: dice for target, dice in values.items() if dice is not None}
 
 
 def dice_by_case(summary: Summary, target: str) -> dict[str, float]:
@@ -91,8 +189,8 @@ def _means_row(name: str, means: Mapping[str, Mean]) -> list[str]:
 
 
 def _cell(means: Mapping[str, Mean], metric: str, usual: int) -> str:
-    mean = means.get(metric)
-    if mean is None:
+    found = means.get(metric)
+    if found is None:
         return "-"
-    own = "" if mean.n == usual else f" (n={mean.n})"
-    return number(mean.mean, 2 if metric in ("hd95", "assd") else 4) + own
+    own = "" if found.n == usual else f" (n={found.n})"
+    return number(found.mean, 2 if metric in ("hd95", "assd") else 4) + own

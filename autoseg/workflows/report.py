@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from autoseg.errors import UsageError
 from autoseg.files import write_text
+from autoseg.report.anonymous import anonymise
+from autoseg.report.cases import to_draw
 from autoseg.report.document import build_page
 from autoseg.report.html import MARK
 from autoseg.workflows.report_material import collect
+from autoseg.workflows.report_pictures import draw_cases
 from autoseg.workspace import Workspace
 
 PAGE = "report.html"
@@ -31,6 +35,9 @@ def report(
     planned = workspace.planned_datasets()
     name = workspace.find_planned(dataset) if planned else workspace.find_raw(dataset)
     material = collect(workspace, name)
+    material = replace(material, overlays=draw_cases(workspace, material, to_draw(material)))
+    if anonymous:
+        material = anonymise(material)
     trained = any(model.runs for model in material.models)
     folder = workspace.models(name) if trained else workspace.prepared(name)
     path = output or folder / PAGE

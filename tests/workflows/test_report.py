@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.errors import UsageError
+from autoseg.errors import Problem, UsageError
 from autoseg.evaluation.tables import read_summary
+from autoseg.files import write_json
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.report import report
 from autoseg.workspace import Workspace
@@ -60,3 +61,21 @@ def test_before_any_training_the_page_lies_with_the_prepared_data(tmp_path):
     path = report(workspace)
     assert path == workspace.prepared("BALLS") / "report.html"
     assert "run autoseg_train" in path.read_text(encoding="utf-8")
+
+
+def test_an_anonymous_page_holds_no_case_patient_or_path(workspace, tmp_path):
+    warned = Problem(str(tmp_path / "ball_3.nii.gz"), "a spacing of its own")
+    write_json(
+        workspace.prepared("BALLS") / "check.json",
+        {"cases": 10, "problems": [], "warnings": [warned]},
+    )
+    known = report(workspace, "BALLS").read_text(encoding="utf-8")
+    assert "ball_3" in known
+    assert "a spacing of its own" in known
+    page = report(workspace, "BALLS", anonymous=True).read_text(encoding="utf-8")
+    assert "ball_" not in page
+    assert str(tmp_path) not in page
+    assert ".nii" not in page
+    assert "1 warning in 10 cases." in page
+    assert page.count("data:image/png") == known.count("data:image/png") > 0
+    assert re.search(r"case \d+", page)

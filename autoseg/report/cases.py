@@ -1,0 +1,73 @@
+"""Single cases: the best and the worst, and those whose label looks wrong, with pictures."""
+
+from __future__ import annotations
+
+from autoseg.report.gallery import gallery
+from autoseg.report.html import Section, heading, hint, paragraph, table
+from autoseg.report.material import Material
+from autoseg.report.odd import doubtful_labels, odd_cases
+from autoseg.report.results import case_means, dice_in, number
+from autoseg.results import Summary
+
+BEST, WORST, DOUBTFUL, UNUSUAL = 3, 6, 6, 6  # cases with a picture
+LOWEST = 3  # targets that are named for a case
+
+
+def about_cases(material: Material) -> Section:
+    """Return the chapter of single cases of the model that is shown."""
+    model = material.shown
+    if model is None or model.summary is None:
+        return Section(
+            "Cases", hint("No case has been predicted out of fold yet: run autoseg_train.")
+        )
+    best, worst = ends(model.summary)
+    doubtful = doubtful_labels(model.summary)
+    means = case_means(model.summary)
+    legend = "Left the label, right the prediction; the slice in which they differ most."
+    parts = [paragraph(f"{model.name}. {legend}", "soft")]
+    for title, cases in (("Worst cases", worst), ("Best cases", best)):
+        shown = {case: f"Dice {number(means[case])}, fold {model.fold_of[case]}" for case in cases}
+        parts += [heading(title), gallery(material.overlays, shown)]
+        rows = [
+            [case, number(means[case]), model.fold_of[case], _lowest(model.summary, case)]
+            for case in cases
+        ]
+        parts.append(table(("case", "mean Dice", "fold", "lowest targets"), rows, words=(3,)))
+    parts.append(heading("Labels that look wrong"))
+    if not doubtful:
+        parts.append(paragraph("None disagrees far more than the others with the model."))
+    else:
+        text = (
+            "Ranked by how far the agreement with a model that has not seen the case lies below "
+            "the usual one. A model's own mistakes look the same: look at the picture first."
+        )
+        rows = [[odd.case, f"{odd.distance:.1f}", odd.why] for odd in doubtful]
+        parts += [paragraph(text), table(("case", "robust sd", "what"), rows, words=(2,))]
+        parts.append(gallery(material.overlays, {odd.case: odd.why for odd in doubtful}))
+    return Section("Cases", "".join(parts))
+
+
+def ends(summary: Summary) -> tuple[list[str], list[str]]:
+    """Return the best cases, the best first, and the worst, the worst first; none in both."""
+    means = case_means(summary)
+    ordered = sorted(means, key=lambda case: (means[case], case))
+    worst = ordered[: min(WORST, (len(ordered) + 1) // 2)]
+    return [case for case in reversed(ordered) if case not in worst][:BEST], worst
+
+
+def _lowest(summary: Summary, case: str) -> str:
+    """Return the targets of the lowest Dice in a case, the lowest first."""
+    found = sorted(dice_in(summary, case).items(), key=lambda item: item[1])
+    return ", ".join(f"{target} {dice:.3f}" for target, dice in found[:LOWEST])
+
+
+def to_draw(material: Material) -> list[str]:
+    """Return the cases of which pictures are shown."""
+    cases: list[str] = []
+    model = material.shown
+    if model is not None and model.summary is not None:
+        best, worst = ends(model.summary)
+        cases += [*worst, *best, *(o.case for o in doubtful_labels(model.summary)[:DOUBTFUL])]
+    if material.statistics is not None:
+        cases += [odd.case for odd in odd_cases(material.statistics)[:UNUSUAL]]
+    return list(dict.fromkeys(cases))

@@ -1,0 +1,263 @@
+"""Charts as SVG inside a page: curves, points, distributions of each target, ranked bars.
+
+Plain strings; colours come from the page's style sheet (`c0` to `c7`), so that a chart is legible
+on light and dark paper. What a mark is, is told by its `<title>` when the pointer rests on it.
+Widths and places are in units of the drawing, which is as wide as the page lets it be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+
+WIDTH = 480
+COLOURS = 8  # classes of the style sheet
+LETTER = 6.6  # width of an average letter
+ROW = 26  # height of a target's row
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Numbers from `low` to `high` laid from place `start` to place `end` of the drawing."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        """Return where a value lies; one outside lies at the end."""
+        low, high, value = (self._scaled(v) for v in (self.low, self.high, value))
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
+
+    def _scaled(self, value: float) -> float:
+        return math.log10(max(value, 1e-12)) if self.log else value
+
+    def ticks(self) -> list[float]:
+        """Return round numbers between `low` and `high`."""
+        if self.log:
+            first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
+            return [10.0**power for power in range(first, last + 1)]
+        step = round_step((self.high - self.low) / 5)
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [number * step for number in range(first, last + 1)]
+
+
+def round_step(rough: float) -> float:
+    """Return the nearest larger of 1, 2 and 5 times a power of ten."""
+    if rough <= 0 or not math.isfinite(rough):
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999999)
+
+
+def line_chart(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    across: str,
+    up: str,
+    limits: tuple[float, float] | None = None,
+) -> str:
+    """Return curves of (x, y), each named at its end; `limits` of y, by default what there is."""
+    curves = {name: points for name, points in curves.items() if points}
+    height, right = 260, WIDTH - 12 - LETTER * max((len(name) for name in curves), default=0)
+    xs = [x for points in curves.values() for x, _ in points]
+    ys = [y for points in curves.values() for _, y in points]
+    x_axis = Axis(min(xs, default=0), max(xs, default=1), 52, max(right, WIDTH / 2))
+    y_axis = Axis(*(limits or padded(ys)), height - 40, 24)
+    marks, ends = [], spread([y_axis.place(points[-1][1]) for points in curves.values()], 14)
+    for number, (name, points) in enumerate(curves.items()):
+        colour = f"c{number % COLOURS}"
+        places = [(x_axis.place(x), y_axis.place(y)) for x, y in points]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        title = f"{name}: {points[-1][1]:.4g} at {across} {points[-1][0]:g}"
+        marks.append(
+            f'<g class="{colour}"><title>{escape(title)}</title>'
+            f'<polyline class="line" points="{path}"/>'
+            f'<circle class="dot" cx="{places[-1][0]:.1f}" cy="{places[-1][1]:.1f}" r="3"/>'
+            f'<text class="named" x="{places[-1][0] + 7:.1f}" y="{ends[number] + 4:.1f}">'
+            f"{escape(name)}</text></g>"
+        )
+    return svg(height, frame(x_axis, y_axis, across, up) + "".join(marks))
+
+
+def scatter(
+    points: Sequence[tuple[float, float, str, int]],
+    across: str,
+    up: str,
+    x_limits: tuple[float, float] | None = None,
+    y_limits: tuple[float, float] | None = None,
+) -> str:
+    """Return points (x, y, title, number of the colour)."""
+    height = 260
+    x_axis = Axis(*(x_limits or padded([p[0] for p in points])), 52, WIDTH - 14)
+    y_axis = Axis(*(y_limits or padded([p[1] for p in points])), height - 40, 24)
+    marks = "".join(
+        f'<circle class="dot c{colour % COLOURS}" cx="{x_axis.place(x):.1f}" '
+        f'cy="{y_axis.place(y):.1f}" r="3.5"><title>{escape(title)}</title></circle>'
+        for x, y, title, colour in points
+    )
+    return svg(height, frame(x_axis, y_axis, across, up) + marks)
+
+
+def distributions(
+    rows: Mapping[str, Mapping[str, float]],
+    across: str,
+    limits: tuple[float, float] | None = None,
+    log: bool = False,
+) -> str:
+    """Return for each row (a target) its values by name: a point each, a box from p25 to p75.
+
+    The median and n stand at the right end. `log` leaves out what is not above zero.
+    """
+    shown = {
+        row: {name: value for name, value in values.items() if value > 0 or not log}
+        for row, values in rows.items()
+    }
+    everything = [value for values in shown.values() for value in values.values()]
+    left = min(24 + LETTER * max((len(row) for row in shown), default=0), 170)
+    low, high = limits or padded(everything, log)
+    axis = Axis(low, high, left, WIDTH - 96, log)
+    height = 18 + ROW * len(shown) + 40
+    parts = [vertical_grid(axis, 18, height - 40, across)]
+    for number, (row, values) in enumerate(shown.items()):
+        parts.append(_distribution(row, values, axis, 18 + ROW * (number + 0.5), number))
+    return svg(height, "".join(parts))
+
+
+def _distribution(row: str, values: Mapping[str, float], axis: Axis, y: float, number: int) -> str:
+    ordered = sorted(values.values())
+    label = f'<text x="4" y="{y + 4:.1f}">{escape(shortened(row, axis.start - 12))}</text>'
+    if not ordered:
+        return f'<g>{label}<text class="soft" x="{axis.start:.0f}" y="{y + 4:.1f}">none</text></g>'
+    p25, median, p75 = (quantile(ordered, share) for share in (0.25, 0.5, 0.75))
+    dots = "".join(
+        f'<circle class="dot" cx="{axis.place(value):.1f}" cy="{y + jitter(k):.1f}" r="2.6">'
+        f"<title>{escape(name)}: {value:.4g}</title></circle>"
+        for k, (name, value) in enumerate(sorted(values.items()))
+    )
+    start, middle, end = axis.place(p25), axis.place(median), axis.place(p75)
+    return (
+        f'<g class="c{number % COLOURS}">{label}'
+        f'<rect class="box" x="{start:.1f}" y="{y - 8:.1f}" width="{max(end - start, 1):.1f}" '
+        f'height="16"><title>{escape(row)}: p25 {p25:.4g}, p75 {p75:.4g}</title></rect>{dots}'
+        f'<path class="whisker" d="M{middle:.1f} {y - 9:.1f}v18"/>'
+        f'<text x="{WIDTH - 88}" y="{y + 4:.1f}">{median:.3g}'
+        f'<tspan class="soft"> n {len(ordered)}</tspan></text></g>'
+    )
+
+
+def ranking(
+    rows: Sequence[tuple[str, float, tuple[float, float] | None, int]],
+    across: str,
+    limits: tuple[float, float],
+) -> str:
+    """Return rows (name, value, interval, n) as points with whiskers, in the order given."""
+    left = min(24 + LETTER * max((len(row[0]) for row in rows), default=0), 210)
+    axis = Axis(*limits, left, WIDTH - 96)
+    height = 18 + 20 * len(rows) + 40
+    parts = [vertical_grid(axis, 18, height - 40, across)]
+    for number, (name, value, interval, n) in enumerate(rows):
+        y = 18 + 20 * (number + 0.5)
+        told = f"{name}: {value:.4f}"
+        whisker = ""
+        if interval is not None:
+            told += f", 95 % interval {interval[0]:.3f} to {interval[1]:.3f}"
+            start, end = axis.place(interval[0]), axis.place(interval[1])
+            whisker = f'<path class="whisker" d="M{start:.1f} {y:.1f}H{end:.1f}"/>'
+        parts.append(
+            f'<g class="c1"><title>{escape(told)}; n {n}</title>'
+            f'<text x="4" y="{y + 4:.1f}">{escape(shortened(name, left - 12))}</text>{whisker}'
+            f'<circle class="dot" cx="{axis.place(value):.1f}" cy="{y:.1f}" r="4"/>'
+            f'<text x="{WIDTH - 88}" y="{y + 4:.1f}">{value:.3f}'
+            f'<tspan class="soft"> n {n}</tspan></text></g>'
+        )
+    return svg(height, "".join(parts))
+
+
+# --- parts of a chart ----------------------------------------------------------------------------
+
+
+def svg(height: float, content: str) -> str:
+    """Return a drawing of `WIDTH` by `height`."""
+    return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img">{content}</svg>'
+
+
+def frame(x_axis: Axis, y_axis: Axis, across: str, up: str) -> str:
+    """Return the grid of both axes with their numbers, and what they are."""
+    lines = "".join(
+        f'<path class="grid-line" d="M{x_axis.start:.0f} {y_axis.place(tick):.1f}'
+        f'H{x_axis.end:.0f}"/><text class="soft" x="{x_axis.start - 6:.0f}" '
+        f'y="{y_axis.place(tick) + 4:.1f}" text-anchor="end">{told(tick)}</text>'
+        for tick in y_axis.ticks()
+    )
+    name = f'<text class="soft" x="4" y="13">{escape(up)}</text>'
+    return vertical_grid(x_axis, y_axis.end, y_axis.start, across) + lines + name
+
+
+def vertical_grid(axis: Axis, top: float, bottom: float, across: str) -> str:
+    """Return the grid of the horizontal axis with its numbers, and what it is."""
+    lines = "".join(
+        f'<path class="grid-line" d="M{axis.place(tick):.1f} {top:.0f}V{bottom:.0f}"/>'
+        f'<text class="soft" x="{axis.place(tick):.1f}" y="{bottom + 15:.0f}" '
+        f'text-anchor="middle">{told(tick)}</text>'
+        for tick in axis.ticks()
+    )
+    middle = (axis.start + axis.end) / 2
+    name = (
+        f'<text class="soft" x="{middle:.0f}" y="{bottom + 33:.0f}" text-anchor="middle">'
+        f"{escape(across)}</text>"
+    )
+    return lines + name
+
+
+def told(tick: float) -> str:
+    """Return a number of an axis as short as it is clear."""
+    return "0" if abs(tick) < 1e-9 else f"{tick:.6g}"
+
+
+def padded(values: Sequence[float], log: bool = False) -> tuple[float, float]:
+    """Return limits a little wider than the values; on a logarithmic axis whole decades."""
+    if not values:
+        return (0.1, 1.0) if log else (0.0, 1.0)
+    low, high = min(values), max(values)
+    if log:
+        decades = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        return 10.0 ** decades[0], 10.0 ** max(decades[1], decades[0] + 1)
+    margin = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    return low - margin, high + margin
+
+
+def spread(places: Sequence[float], least: float) -> list[float]:
+    """Return the places moved apart, in their order, so that names at them do not overlap."""
+    moved = list(places)
+    order = sorted(range(len(moved)), key=lambda k: moved[k])
+    for before, after in pairwise(order):
+        moved[after] = max(moved[after], moved[before] + least)
+    return moved
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the quantile of ascending values, linear between two of them."""
+    position = share * (len(ordered) - 1)
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+def jitter(number: int) -> float:
+    """Return a shift for the n-th point: the same in every drawing, different from its neighbours'.
+
+    Multiples of the golden ratio fill the interval evenly.
+    """
+    return ((number * 0.618034) % 1 - 0.5) * 12
+
+
+def shortened(text: str, room: float) -> str:
+    """Return what fits into `room`."""
+    letters = max(int(room / LETTER), 3)
+    return text if len(text) <= letters else text[: letters - 1] + "…"
