@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from autoseg.dicom import read_series, read_voxels
 from autoseg.errors import DataError
 from autoseg.files import write_atomically
 from autoseg.image import Geometry, Image, grid_differences
-from autoseg.nifti import geometry_of, nifti_bytes, read_nifti, read_nifti_header
+from autoseg.label_table import caret_names, caret_xml
+from autoseg.nifti import geometry_of, nifti_bytes, read_caret, read_nifti, read_nifti_header
 from autoseg.nifti_header import new_header, with_type
 from autoseg.palette import has_palette, palette_indices
 from autoseg.pictures import one_grey
@@ -29,7 +30,7 @@ from autoseg.sniff import check_file
 
 __all__ = [
     "ENDINGS", "Header", "ending_of", "read_case", "read_header", "read_image", "read_labels",
-    "stack_channels", "write_image", "write_labels",
+    "read_names", "stack_channels", "write_image", "write_labels",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -141,14 +142,23 @@ def stack_channels(images: Sequence[Image], paths: Sequence[Path], channels: int
     return Image(array, images[0].geometry)
 
 
+def read_names(path: Path) -> dict[int, str]:
+    """Return what a label map calls its values, as `write_labels` noted it; NIfTI only."""
+    return caret_names(read_caret(path)) if ending_of(path) in NIFTI else {}
+
+
 def write_labels(
-    path: Path, label_map: np.ndarray, geometry: Geometry, like: Path | None = None
+    path: Path,
+    label_map: np.ndarray,
+    geometry: Geometry,
+    like: Path | None = None,
+    names: Mapping[int, str] | None = None,
 ) -> None:
     """Write a label map (Z, Y, X), atomically, in the file type that the suffix of `path` names.
 
     `like` is the image it belongs to: when both are NIfTI its header is kept (affine, codes and
     units, however crooked); other types are written with `geometry`, in
-    as many dimensions as it has.
+    as many dimensions as it has. `names` of label values go into a NIfTI file, see `label_table`.
     """
     array = np.asarray(label_map)
     if array.shape != geometry.shape:
@@ -157,7 +167,7 @@ def write_labels(
         raise ValueError(f"a label map holds integers, not {array.dtype}")
     if array.dtype.itemsize > 2:
         array = array.astype(_smallest_type(array))
-    _write(path, array[None], geometry, like)
+    _write(path, array[None], geometry, like, caret_xml(names) if names else "")
 
 
 def write_image(path: Path, image: Image, like: Path | None = None) -> None:
@@ -168,13 +178,15 @@ def write_image(path: Path, image: Image, like: Path | None = None) -> None:
     _write(path, image.array, image.geometry, like)
 
 
-def _write(path: Path, array: np.ndarray, geometry: Geometry, like: Path | None) -> None:
+def _write(
+    path: Path, array: np.ndarray, geometry: Geometry, like: Path | None, caret: str = ""
+) -> None:
     ending = ending_of(path)
     if not ending:
         expected = ", ".join(ENDINGS)
         raise DataError(f"unknown file type '{path.suffix}'", place=str(path), expected=expected)
     if ending in NIFTI:
-        data = _nifti_data(array, geometry, like, compress=ending == ".nii.gz")
+        data = _nifti_data(array, geometry, like, caret, compress=ending == ".nii.gz")
     else:
         one_slice = like is not None and geometry.shape[0] == 1 and ending_of(like) not in NIFTI
         planar = like is not None and one_slice and itk.is_planar(like)
@@ -187,19 +199,22 @@ def _write(path: Path, array: np.ndarray, geometry: Geometry, like: Path | None)
         )
 
 
-def _nifti_data(array: np.ndarray, geometry: Geometry, like: Path | None, compress: bool) -> bytes:
+def _nifti_data(
+    array: np.ndarray, geometry: Geometry, like: Path | None, caret: str, compress: bool
+) -> bytes:
     if array.dtype == bool or array.dtype == np.float16:
         array = array.astype(np.uint8 if array.dtype == bool else np.float32)
     if like is not None and ending_of(like) in NIFTI:
         header = read_nifti_header(like)
         if header.shape[2::-1] == geometry.shape:
             raw = with_type(header.raw, header.order, array.dtype, len(array))
-            return nifti_bytes(raw, header.order, array, compress)
+            return nifti_bytes(raw, header.order, array, compress, caret)
         raise DataError(
             f"a result of shape {geometry.shape} for an image of {header.shape[2::-1]}",
             place=str(like),
         )
-    return nifti_bytes(new_header(geometry, len(array), array.dtype), "<", array, compress)
+    raw = new_header(geometry, len(array), array.dtype)
+    return nifti_bytes(raw, "<", array, compress, caret)
 
 
 def _whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 
 from autoseg.errors import DataError
 from autoseg.image import Geometry
-from autoseg.nifti_header import FIELDS, LPS, NiftiHeader, Order, parse_header
+from autoseg.nifti_header import FIELDS, LPS, NiftiHeader, Order, parse_header, with_offset
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ SPACING_RANGE_MM = (1e-3, 100.0)
 DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this factor
 TRAILING_BYTES = 1 << 16  # some tools pad; more than this after the voxels is not an image
 GZIP_WINDOW = 31  # zlib: gzip wrapper, check sum verified
+CARET = 30  # NIfTI's code for an extension in the XML of Caret and Connectome Workbench
+EXTENSIONS_LIMIT = 1 << 20  # bytes before the voxels that are looked through for extensions
 
 
 def read_nifti_header(path: Path) -> NiftiHeader:
@@ -111,16 +113,49 @@ def check_spacing(spacing: Any, place: str) -> None:
         )
 
 
-def nifti_bytes(raw: bytes, order: Order, array: np.ndarray, compress: bool) -> bytes:
-    """Return a whole file: header, no extensions, voxels (C, Z, Y, X) or (Z, Y, X)."""
+def read_caret(path: Path) -> str:
+    """Return the first extension of the header that is XML of Caret; empty without a whole one.
+
+    Some programs give it the code 0, so it is known by what it says.
+    """
+    header = read_nifti_header(path)
+    end = min(header.offset, EXTENSIONS_LIMIT)
+    with path.open("rb") as stream:
+        start = stream.read(end)
+    if path.name.lower().endswith(".gz"):
+        start = zlib.decompressobj(GZIP_WINDOW).decompress(start, end)
+    at = len(header.raw) + 4
+    while at + 8 <= len(start):
+        size, _ = struct.unpack_from(f"{header.order}2i", start, at)
+        if not 8 < size <= end - at:
+            break
+        content = start[at + 8 : at + size].rstrip(b"\0").decode(errors="replace")
+        if "<CaretExtension" in content:
+            return content
+        at += size
+    return ""
+
+
+def nifti_bytes(
+    raw: bytes, order: Order, array: np.ndarray, compress: bool, caret: str = ""
+) -> bytes:
+    """Return a whole file: header, voxels (C, Z, Y, X) or (Z, Y, X); between them XML of Caret."""
     voxels = np.ascontiguousarray(array, array.dtype.newbyteorder(order))
+    extension = _extension(caret.encode(), order) if caret else b""
+    raw = with_offset(raw, order, len(extension)) + bytes([bool(caret), 0, 0, 0]) + extension
     if not compress:
-        return raw + b"\0\0\0\0" + voxels.tobytes()
+        return raw + voxels.tobytes()
     # zlib writes no time stamp, unlike the gzip module: the same result is the same bytes.
     # Level 2 takes half the time of level 6, and label maps shrink a hundredfold all the same.
     packer = zlib.compressobj(level=2, wbits=GZIP_WINDOW)
-    head = packer.compress(raw + b"\0\0\0\0")
+    head = packer.compress(raw)
     return head + packer.compress(voxels.reshape(-1).view(np.uint8).data) + packer.flush()
+
+
+def _extension(content: bytes, order: Order) -> bytes:
+    """Return an extension: its size, a multiple of 16, its code, and `content`."""
+    size = (len(content) + 8 + 15) // 16 * 16
+    return struct.pack(f"{order}2i", size, CARET) + content.ljust(size - 8, b"\0")
 
 
 def _inflate_start(start: bytes, path: Path) -> bytes:

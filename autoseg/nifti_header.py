@@ -148,6 +148,13 @@ def with_type(raw: bytes, order: Order, dtype: np.dtype, channels: int = 1) -> b
     return bytes(header)
 
 
+def with_offset(raw: bytes, order: Order, extra: int) -> bytes:
+    """Return header `raw` for voxels that start `extra` bytes later, behind extensions."""
+    header = bytearray(raw)
+    _put(header, order, "vox_offset", len(raw) + 4 + extra)
+    return bytes(header)
+
+
 def _put(header: bytearray, order: str, name: str, *values: Any) -> None:
     offset, code = FIELDS[len(header)][name]
     struct.pack_into(order + code, header, offset, *values)

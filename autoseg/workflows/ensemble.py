@@ -21,6 +21,7 @@ from autoseg.errors import AutosegError, DataError, Problem, UsageError
 from autoseg.files import locked, read_json, sha256
 from autoseg.image import grid_differences
 from autoseg.io import write_labels
+from autoseg.label_table import TABLES, write_tables
 from autoseg.parallel import map_cases
 from autoseg.probabilities import BACKGROUND, Box, Probabilities, read_about, read_channels
 from autoseg.workflows.predict_record import (
@@ -56,7 +57,8 @@ def ensemble(
     header = {"version": __version__, "ensemble": sorted(map(_models_of, folders), key=str)}
     with locked(output, "autoseg ensemble"):
         files = [_path_of(case, output).name for case in cases]
-        record = open_record(output, header, overwrite, files)
+        record = open_record(output, header, overwrite, [*files, *TABLES])
+        write_tables(output, _names(read_about(cases[0].images[0])))
         left = [case for case in cases if not is_done(record, case)]
         for outcome in map_cases(lambda case: _average(case, output), left, title="ensemble"):
             record.add(outcome.result())
@@ -109,8 +111,15 @@ def _average(case: Case, output: Path) -> Entry:
     about = [read_about(path) for path in case.images]
     label_map = mean_labels(case.images, about)
     path = _path_of(case, output)
-    write_labels(path, label_map, about[0].geometry, _label_map(case.images[0]))
+    like, names = _label_map(case.images[0]), _names(about[0])
+    write_labels(path, label_map, about[0].geometry, like, names)
     return Entry(case.id, path.name, sha256(path), source_of(case))
+
+
+def _names(about: Probabilities) -> dict[int, str]:
+    """Return the names of label values, ascending."""
+    pairs = zip(about.values, about.channels, strict=True)
+    return {value: name for value, name in sorted(pairs) if value}
 
 
 def _path_of(case: Case, output: Path) -> Path:

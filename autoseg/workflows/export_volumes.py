@@ -12,6 +12,7 @@ from autoseg.errors import DataError, Problem, UsageError
 from autoseg.files import building, from_json, read_json
 from autoseg.image import Geometry
 from autoseg.io import write_labels
+from autoseg.label_table import value_names, write_tables
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
 from autoseg.sharing.slices import GRIDS, RECORD, read_volume
@@ -57,6 +58,7 @@ def export_volumes(
                 problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
             else:
                 outcome.result()
+        write_tables(target, value_names(labels))
         if problems:
             count = f"{len(problems)} of {len(cases)} cases cannot be put together"
             raise DataError(f"{count}, nothing was written", problems=problems)
@@ -92,4 +94,4 @@ def _write(
         expected = f"every one of 0 to {grid.shape[0] - 1}"
         raise DataError(fact, place=str(paths[0].parent / case), expected=expected)
     label_map = read_volume(paths, grid, grids[case]["rows"], labels)
-    write_labels(folder / f"{case}.nii.gz", label_map, grid)
+    write_labels(folder / f"{case}.nii.gz", label_map, grid, names=value_names(labels))

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from autoseg.case_files import PICTURES
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import DataError, Problem, UsageError
 from autoseg.files import building, locked, write_json
@@ -37,6 +38,7 @@ from autoseg.importing.record import (
 )
 from autoseg.importing.structures import parse_structures
 from autoseg.importing.survey import survey
+from autoseg.label_table import value_names, write_tables
 from autoseg.parallel import Outcome, map_cases
 from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign
 from autoseg.workspace import Workspace
@@ -162,8 +164,11 @@ def import_data(
         partly = {c: one.annotated for c, one in placed.items() if one.annotated is not None}
         # Last: a folder without dataset.json is not a dataset yet.
         write_json(folder / "dataset.json", declaration(name, found, partly | said))
+        data = load_dataset(folder)
+        if data.file_ending not in PICTURES:
+            write_tables(folder, value_names(data.labels))
     _tell(name, found.sources, notes, where)
-    return load_dataset(folder)
+    return data
 
 
 def _refuse_itself(sources: Sequence[Source], folder: Path) -> None:

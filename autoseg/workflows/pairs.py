@@ -131,5 +131,5 @@ def _score_case(
     path = folder / Path(case.prediction_file).name
     if path.suffix != ".npz" and importlib.util.find_spec("SimpleITK") is None:
         path = folder / f"{case.case}.npz"
-    write_label_map(path, label_map, source)
+    write_label_map(path, label_map, source, labels)
     return score_again(label_map, case, labels, prepared, header, path.name)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from autoseg.case_files import PICTURES
 from autoseg.config import PredictConfig, override
 from autoseg.dataset import Case
 from autoseg.errors import (
@@ -23,6 +24,7 @@ from autoseg.errors import (
 from autoseg.files import check_writable, locked
 from autoseg.inference.effort import efforts
 from autoseg.inference.speed import describe_speed, settle
+from autoseg.label_table import TABLES, value_names, write_tables
 from autoseg.parallel import Outcome
 from autoseg.rules import describe_rules, parse_rules
 from autoseg.stopping import StopRequest, stop_on_signals
@@ -179,7 +181,8 @@ def _predict_folder(
     with locked(task.output, "autoseg_predict"):
         header = header_of(task)
         files = [path.name for case in cases for path in task.files_of(case)]
-        record = open_record(task.output, header, overwrite, files)
+        record = open_record(task.output, header, overwrite, [*files, *TABLES])
+        _write_tables(task)
         failed = _predict_rest(task, cases, record, stop)
         manifest = close_record(record, header, cases, _reasons(failed))
     _say_end(task.output, cases, failed)
@@ -192,10 +195,21 @@ def _predict_part(task: Task, cases: list[Case], stop: StopRequest, part: Part) 
     with part_locked(task.output, part, "autoseg_predict"):
         header = header_of(task)
         record = open_part(task.output, header, part, cases)
+        _write_tables(task)
         failed = _predict_rest(task, own, record, stop)
         manifest = close_part(record, header, part, own, _reasons(failed))
     _say_end(task.output, own, failed)
     return manifest
+
+
+def _write_tables(task: Task) -> None:
+    """Write names and colours of the label maps beside them.
+
+    DICOM objects hold their own, and who has pictures opens them in other programs.
+    """
+    plan = task.chosen.models[0].plan
+    if task.write == "labels" and plan.file_ending not in PICTURES:
+        write_tables(task.output, value_names(plan.labels))
 
 
 def _predict_rest(

@@ -30,6 +30,7 @@ from autoseg.inference.probabilities import (
     save_probabilities,
 )
 from autoseg.io import read_case, read_labels, write_labels
+from autoseg.label_table import value_names
 from autoseg.parallel import Outcome, overlapped
 from autoseg.plan import Plan
 from autoseg.postprocess import apply_rules
@@ -249,7 +250,8 @@ def _finish(case: Case, computed: Computed, engine: Engine, task: Task) -> Entry
             task.probabilities_of(case).unlink(missing_ok=True)
             raise
     if task.write == "labels":
-        write_labels(path, label_map, geometry, like=case.images[0])
+        names = value_names(labels)
+        write_labels(path, label_map, geometry, like=case.images[0], names=names)
     else:
         write_object(path, label_map, labels, case.images[0], task.write)
     more = [task.probabilities_of(case)] if task.save_probabilities else []

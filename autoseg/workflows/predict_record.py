@@ -28,6 +28,7 @@ from autoseg.files import (
     write_json,
     write_text,
 )
+from autoseg.label_table import TABLES
 from autoseg.preprocessing.crop import Box
 
 FORMAT = "autoseg-predictions-1"
@@ -157,7 +158,7 @@ def _remove_earlier(folder: Path) -> None:
     homes = [folder, *sorted((folder / PARTS).glob("*"))]
     for name in [name for home in homes for name in listed_files(home)]:
         (folder / Path(name).name).unlink(missing_ok=True)
-    for name in (FINAL, FAILED, PARTIAL):
+    for name in (FINAL, FAILED, PARTIAL, *TABLES):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / PARTS, ignore_errors=True)
 

@@ -26,6 +26,7 @@ from autoseg.image import Geometry
 from autoseg.inference.export import decode_restored
 from autoseg.inference.scores import FOLDER, CutScores, ScoreKeeper, cut_scores
 from autoseg.io import write_labels
+from autoseg.label_table import value_names
 from autoseg.labels import Labels
 from autoseg.plan import Plan
 from autoseg.preprocessing.native import read_native
@@ -143,7 +144,7 @@ def validate(
         for each in found:
             keeper.put(each.case, each.logits, each.frame)
             path = part.result / each.scores.prediction_file
-            write_label_map(path, each.label_map, each.frame.source)
+            write_label_map(path, each.label_map, each.frame.source, plan.labels)
             part.add(DoneCase(each.scores, keeper.kept.get(each.case)))
 
     begin, said = time.monotonic(), time.monotonic()
@@ -198,13 +199,13 @@ def validate_case(
     return Validated(case.id, case.frame, label_map, cut, found)
 
 
-def write_label_map(path: Path, label_map: np.ndarray, geometry: Geometry) -> None:
+def write_label_map(path: Path, label_map: np.ndarray, geometry: Geometry, labels: Labels) -> None:
     """Write a label map (Z, Y, X) as an image file, or as an `.npz` where that is its ending."""
     if path.suffix == ".npz":
         write_atomically(path, lambda s: write_npz(s, {"labels": label_map}, compress=True))
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_labels(path, label_map, geometry)
+        write_labels(path, label_map, geometry, names=value_names(labels))
 
 
 def _report_controls(summary: Summary) -> None:

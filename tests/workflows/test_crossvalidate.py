@@ -47,7 +47,7 @@ def validate(workspace: Workspace, model: str, wrong: dict[str, int], keep: bool
             logits = scores_of(np.asarray(case.labels), wrong.get(name))
             keeper.keep(name, logits, case.frame)
             label_map = LABELS.decode(logits)
-            write_label_map(output / f"{name}.nii.gz", label_map, case.frame.source)
+            write_label_map(output / f"{name}.nii.gz", label_map, case.frame.source, LABELS)
             scores.append(
                 score(label_map, case, LABELS, workspace.prepared("BALLS"), f"{name}.nii.gz")
             )
@@ -120,7 +120,7 @@ def add_specks(workspace: Workspace, model: str) -> None:
             case = open_prepared(workspace.prepared("BALLS") / "3d_fullres", name)
             label_map = read_native(workspace.prepared("BALLS"), name)
             label_map[0, 0, :6] = 1
-            write_label_map(path, label_map, case.frame.source)
+            write_label_map(path, label_map, case.frame.source, LABELS)
             scores.append(score(label_map, case, LABELS, workspace.prepared("BALLS"), path.name))
         write_summary(folder, summarise(scores, LABELS))
 

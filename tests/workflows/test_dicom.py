@@ -10,6 +10,7 @@ from autoseg.dicom import read_series
 from autoseg.errors import DataError, PartlyDone, UsageError
 from autoseg.importing.structures import parse_structures, read_structures
 from autoseg.io import read_image, read_labels
+from autoseg.label_table import TABLES
 from autoseg.labels import Labels
 from autoseg.sharing.rtstruct import write_rtstruct
 from autoseg.workflows.check import check
@@ -34,7 +35,9 @@ def workspace(tmp_path):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    """What lies there, besides hidden files and the tables of names and colours."""
+    there = (path.name for path in folder.iterdir() if path.name not in TABLES)
+    return sorted(name for name in there if not name.startswith("."))
 
 
 def missing_slice():

@@ -7,6 +7,7 @@ from PIL import Image as Picture
 from autoseg.cli import main
 from autoseg.errors import DataError, UsageError
 from autoseg.io import read_labels
+from autoseg.label_table import TABLES
 from autoseg.sharing.slices import Cut
 from autoseg.workflows.export_slices import export_slices
 from autoseg.workflows.export_volumes import export_volumes
@@ -25,7 +26,8 @@ def test_at_native_size_nothing_is_lost(workspace, tmp_path, rows):
     export_slices(workspace, tree, cut=Cut(rows=rows))
     words = ["export", "--volumes", str(out), "-i", str(tree / "train" / "gt"), "--tree", str(tree)]
     assert main(words) == 0
-    assert len(list(out.iterdir())) == 5
+    assert len(list(out.glob("*.nii.gz"))) == 5
+    assert all((out / name).is_file() for name in TABLES)
     for number in range(1, 6):
         ours = read_labels(out / f"Patient_{number:02d}.nii.gz")
         theirs = reference(workspace, f"Patient_{number:02d}")

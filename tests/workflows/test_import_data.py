@@ -57,6 +57,8 @@ def test_copies_are_the_same_bytes_in_nnunets_layout(tmp_path):
         "numTraining": 2,
         "file_ending": ".nii.gz",
     }
+    assert '"liver"' in (raw / "labels.txt").read_text()
+    assert "\n1 liver " in (raw / "labels.ctbl").read_text()
     assert check(Workspace(tmp_path), "D").problems == ()
 
 

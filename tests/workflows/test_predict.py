@@ -26,7 +26,8 @@ from autoseg.errors import (
 )
 from autoseg.files import locked, write_json
 from autoseg.image import Geometry, Image
-from autoseg.io import read_header, read_labels, write_image
+from autoseg.io import read_header, read_labels, read_names, write_image
+from autoseg.label_table import TABLES
 from autoseg.results import Choice
 from autoseg.workflows.predict import predict
 from autoseg.workflows.predict_record import FAILED, FINAL, PARTIAL
@@ -61,7 +62,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    """What lies there, besides hidden files and the tables of names and colours."""
+    there = (path.name for path in folder.iterdir() if path.name not in TABLES)
+    return sorted(name for name in there if not name.startswith("."))
 
 
 def test_labels_lie_on_the_grid_of_the_image_under_its_name(workspace, images, tmp_path, caplog):
@@ -76,6 +79,9 @@ def test_labels_lie_on_the_grid_of_the_image_under_its_name(workspace, images, t
         np.testing.assert_allclose(found.geometry.direction, expected.direction, atol=1e-6)
         np.testing.assert_allclose(found.geometry.origin, expected.origin, atol=1e-5)
         assert set(np.unique(found.array)) <= {0, 1, 2}
+        assert read_names(tmp_path / "out" / name) == {1: "anterior", 2: "posterior"}
+    assert '1  1  1    "' in (tmp_path / "out" / "labels.txt").read_text()
+    assert (tmp_path / "out" / "labels.ctbl").is_file()
     assert list(manifest["cases"]) == ["case_0", "case_1", "case_2"]
     assert manifest["failed"] == []
     assert manifest == json.loads((tmp_path / "out" / FINAL).read_text())

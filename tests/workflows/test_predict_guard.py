@@ -14,6 +14,7 @@ from autoseg.cli import main_predict
 from autoseg.errors import DataError
 from autoseg.image import Geometry, Image
 from autoseg.io import write_image
+from autoseg.label_table import TABLES
 from autoseg.preprocessing.traits import traits_of
 from autoseg.usual import Sections, usual
 from autoseg.workflows.predict import predict
@@ -55,7 +56,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    """What lies there, besides hidden files and the tables of names and colours."""
+    there = (path.name for path in folder.iterdir() if path.name not in TABLES)
+    return sorted(name for name in there if not name.startswith("."))
 
 
 def test_a_warning_says_which_case_and_why_and_stands_in_the_manifest(
