@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from random import Random
+from random import SystemRandom
 
 from autoseg.report.material import Material, Model, Run
 from autoseg.results import CaseScores, DatasetStatistics, Mean, Summary
@@ -61,8 +61,9 @@ def _numbered(material: Material) -> dict[str, str]:
         if model.summary is not None:
             cases |= {case.case for case in model.summary.cases} | set(model.summary.failed)
     ordered = sorted(cases)
-    # By name they would keep the order of admission, say; the same data give the same numbers.
-    Random(len(ordered)).shuffle(ordered)
+    # By name they would keep the order of admission, say; an order that can be computed again
+    # would tell everybody who knows the names.
+    SystemRandom().shuffle(ordered)
     return {case: f"case {number}" for number, case in enumerate(ordered, start=1)}
 
 

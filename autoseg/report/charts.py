@@ -15,7 +15,7 @@ from itertools import pairwise
 
 WIDTH = 480
 COLOURS = 8  # classes of the style sheet
-LETTER = 6.6  # width of an average letter
+LETTER = 7.0  # width of an average letter
 ROW = 26  # height of a target's row
 
 
@@ -69,7 +69,8 @@ def line_chart(
     ys = [y for points in curves.values() for _, y in points]
     x_axis = Axis(min(xs, default=0), max(xs, default=1), 52, max(right, WIDTH / 2))
     y_axis = Axis(*(limits or padded(ys)), height - 40, 24)
-    marks, ends = [], spread([y_axis.place(points[-1][1]) for points in curves.values()], 14)
+    lasts = [y_axis.place(points[-1][1]) for points in curves.values()]
+    marks, ends = [], spread(lasts, 14, y_axis.start - 6)
     for number, (name, points) in enumerate(curves.items()):
         colour = f"c{number % COLOURS}"
         places = [(x_axis.place(x), y_axis.place(y)) for x, y in points]
@@ -232,12 +233,17 @@ def padded(values: Sequence[float], log: bool = False) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def spread(places: Sequence[float], least: float) -> list[float]:
-    """Return the places moved apart, in their order, so that names at them do not overlap."""
+def spread(places: Sequence[float], least: float, end: float) -> list[float]:
+    """Return the places moved apart, in their order, so that names at them do not overlap.
+
+    None lies beyond `end`, but for more names than there is room for before it.
+    """
     moved = list(places)
     order = sorted(range(len(moved)), key=lambda k: moved[k])
     for before, after in pairwise(order):
         moved[after] = max(moved[after], moved[before] + least)
+    for room, number in enumerate(reversed(order)):
+        moved[number] = min(moved[number], end - room * least)
     return moved
 
 

@@ -21,6 +21,7 @@ from autoseg.report.odd import odd_cases
 from autoseg.results import DatasetStatistics, Range
 
 AXES = ("Z", "Y", "X")
+WIDE = 100.0  # ratio of intensities beyond which a chart of them is logarithmic
 LISTED = 30  # findings of a check that are written out
 
 
@@ -91,8 +92,11 @@ def _intensity_chart(found: DatasetStatistics, channel: str) -> str:
         }
         for name in found.targets
     }
+    medians = [value for found in rows.values() for value in found.values()]
+    wide = bool(medians) and min(medians) > 0 and max(medians) > WIDE * min(medians)
+    across = f"{channel}, units of the files{' (logarithmic)' * wide}"
     text = f"Median intensity of each target in each case, {channel}."
-    return figure(distributions(rows, f"{channel}, units of the files"), text)
+    return figure(distributions(rows, across, log=wide), text)
 
 
 def _target_table(found: DatasetStatistics) -> str:

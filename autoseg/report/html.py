@@ -13,6 +13,8 @@ from importlib.resources import files
 
 MARK = "autoseg report"  # the page says so in its head: then another report may replace it
 
+LONG = 24  # letters that stay on one line of a table
+
 
 @dataclass(frozen=True)
 class Section:
@@ -58,7 +60,7 @@ def table(
 
     The first column stays in view; the columns numbered in `words` hold text, all others numbers.
     """
-    kinds = [_class("words") if column in words else "" for column in range(len(head))]
+    kinds = [_kind(column, rows) if column in words else "" for column in range(len(head))]
     top = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, head, strict=True))
     body = "".join(
         "<tr>"
@@ -66,9 +68,9 @@ def table(
         + "</tr>"
         for row in rows
     )
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
-        f'<div class="scroll"><table>{title}<thead><tr>{top}</tr></thead>'
+        f"{paragraph(caption, 'caption') if caption else ''}"
+        f'<div class="scroll"><table><thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -102,6 +104,12 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         f"<style>{style}</style></head>\n<body><h1>{escape(title)}</h1>"
         f"{paragraph(subtitle, 'soft')}<nav>{links}</nav>\n{body}</body></html>\n"
     )
+
+
+def _kind(column: int, rows: Sequence[Sequence[str]]) -> str:
+    """Return the class of a column of text: long lines are broken, short ones are not."""
+    longest = max((len(row[column]) for row in rows), default=0)
+    return _class("long" if longest > LONG else "words")
 
 
 def _class(kind: str) -> str:

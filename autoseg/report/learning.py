@@ -42,14 +42,15 @@ def _charts(fold: str, history: History) -> list[str]:
         return []
     losses = {told: points(history, name) for name, told in LOSSES.items()}
     found = [figure(line_chart(losses, "epoch", "loss"), f"Fold {fold}: loss.")]
-    dice = _dice_curves(history)
+    dice = dice_curves(history)
     if dice:
         text = f"Fold {fold}: Dice of validation patches, lower and noisier than that of cases."
         found.append(figure(line_chart(dice, "epoch", "Dice", (0.0, 1.0)), text))
     return found
 
 
-def _dice_curves(history: History) -> dict[str, list[tuple[float, float]]]:
+def dice_curves(history: History) -> dict[str, list[tuple[float, float]]]:
+    """Return (epoch, Dice) of every target; of more than `CURVES` the mean and the lowest ones."""
     names = list(dict.fromkeys(name for row in history for name in row if name.startswith(DICE)))
     curves = {name.removeprefix(DICE): points(history, name) for name in names}
     curves = {name: found for name, found in curves.items() if found}

@@ -28,7 +28,7 @@ def about_results(material: Material) -> Section:
 def _of_model(model: Model, material: Material) -> str:
     assert model.summary is not None
     summary = model.summary
-    done = f"{len(model.runs)} of {len(material.folds) or 5} folds"
+    done = f"{len(set(model.fold_of.values()))} of {len(material.folds)} folds"
     text = f"{len(summary.cases)} cases, each scored by the one fold that has not seen it; {done}."
     parts = [heading(model.name), paragraph(text)]
     if not summary.mean:

@@ -35,7 +35,8 @@ def test_steps_are_round(rough, step):
 
 
 def test_names_at_the_ends_of_curves_do_not_overlap():
-    assert spread([50, 52, 10], 14) == [50, 64, 10]
+    assert spread([50, 52, 10], 14, 100) == [50, 64, 10]
+    assert spread([50, 52, 10], 14, 60) == [46, 60, 10]
 
 
 def test_quantiles_are_numpys():

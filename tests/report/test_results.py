@@ -1,0 +1,64 @@
+"""The cross-validation as tables: shares, folds that stand out, ends of the list of cases."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoseg.report.cases import ends
+from autoseg.report.learning import CURVES, MEAN, dice_curves
+from autoseg.report.results import case_means, disagreement, share, success_table
+from autoseg.results import BOTH_EMPTY, CaseScores, Mean, Summary, Value
+
+
+def summary(dice: dict[str, tuple[float | None, ...]]) -> Summary:
+    cases = tuple(
+        CaseScores(
+            case,
+            {
+                f"t{n}": {"dice": Value(value) if value is not None else Value(None, BOTH_EMPTY)}
+                for n, value in enumerate(values)
+            },
+            (1, 1, 1),
+            10.0,
+        )
+        for case, values in dice.items()
+    )
+    count = len(next(iter(dice.values())))
+    return Summary(cases, {f"t{n}": {"dice": Mean(0, 1, 1, 0)} for n in range(count)}, {}, {})
+
+
+def test_shares_count_cases_in_which_the_dice_is_defined():
+    assert share(33, 40) == "82.5 % (33)"
+    made = success_table(summary({"a": (0.9,), "b": (0.7,), "c": (0.2,), "d": (None,)}))
+    assert "<td>t0</td><td>3</td><td>66.7 % (2)</td><td>66.7 % (2)</td><td>33.3 % (1)</td>" in made
+
+
+def test_a_fold_stands_out_beyond_the_noise_of_its_cases():
+    assert (
+        disagreement([0.5, 0.51, 0.52], [0.9, 0.91, 0.92]) == "worse by 0.4000: look at its cases"
+    )
+    assert disagreement([0.9, 0.91, 0.92], [0.5, 0.51, 0.52]).startswith("better")
+    assert disagreement([0.5, 0.9, 0.7], [0.6, 0.8, 0.75]) == ""
+    assert disagreement([0.1, 0.1], [0.9, 0.9, 0.9]) == "too few cases to tell"
+
+
+def test_the_mean_of_a_case_is_over_the_targets_that_are_defined():
+    means = case_means(summary({"a": (0.9, 0.5), "b": (None, 0.4), "c": (None, None)}))
+    assert means == pytest.approx({"a": 0.7, "b": 0.4})
+
+
+def test_no_case_is_among_the_best_and_the_worst():
+    dice = {f"c{n}": (n / 10,) for n in range(5)}
+    best, worst = ends(summary(dice))
+    assert worst == ["c0", "c1", "c2"]
+    assert best == ["c4", "c3"]
+
+
+def test_of_many_curves_the_mean_and_the_lowest_at_the_end_are_drawn():
+    rows = tuple(
+        {"epoch": float(e), **{f"dice_t{n}": e / 10 + n / 100 for n in range(20)}} for e in (1, 2)
+    )
+    curves = dice_curves(rows)
+    assert list(curves) == [MEAN, "t0", "t1", "t2", "t3", "t4", "t5"]
+    assert len(curves) == CURVES
+    assert curves[MEAN][1] == pytest.approx((2, 0.2 + 0.095))
