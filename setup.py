@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["autoseg", "autoseg.*"]),
-    package_data={"autoseg": ["presets/*.json", "report/*.css"]},
+    package_data={"autoseg": ["presets/*.json", "report/*.css", "serving/page/*.html"]},
     install_requires=[
         "numpy>=1.26",
         "scipy>=1.11",
@@ -29,7 +29,7 @@ setup(
     extras_require={
         "report": ["plotly", "scikit-image"],
         "topology": ["scikit-image"],
-        "serve": ["fastapi", "uvicorn", "pillow"],
+        "serve": ["fastapi", "h11"],
         "dicom": ["pydicom", "highdicom"],
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
         "track": ["tensorboard", "wandb>=0.31", "mlflow"],
@@ -53,6 +53,9 @@ setup(
             "onnxruntime",
             "monai>=1.5",
             "einops",
+            "fastapi",
+            "h11",
+            "requests",
         ],
     },
     entry_points={

@@ -58,16 +58,19 @@ def one_grey(array: np.ndarray, path: Path) -> np.ndarray:
     return array
 
 
-def png_bytes(grey: np.ndarray, palette: bytes = b"") -> bytes:
-    """Return a PNG file of 8-bit greys (rows, columns): nothing but the pixels, no time, no text.
+def png_bytes(picture: np.ndarray, palette: bytes = b"") -> bytes:
+    """Return a PNG file of 8-bit greys (rows, columns), or colours (rows, columns, 3).
 
+    Nothing but the pixels, no time, no text.
     With a `palette`, red, green and blue of each colour, the numbers of colours instead of greys.
     Small and in no time, unlike the writers of volumes: there may be ten thousands of them.
     """
-    height, width = grey.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter, 0: none
-    rows[:, 1:] = grey
-    kind = 3 if palette else 0
+    height, width = picture.shape[:2]
+    samples = picture.reshape(height, -1)
+    # Each row begins with its filter, 0: none.
+    rows = np.zeros((height, samples.shape[1] + 1), np.uint8)
+    rows[:, 1:] = samples
+    kind = 2 if picture.ndim == 3 else 3 if palette else 0
     parts = (
         (b"IHDR", struct.pack(">2I5B", width, height, 8, kind, 0, 0, 0)),
         *([(b"PLTE", palette)] if palette else []),

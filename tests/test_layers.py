@@ -47,6 +47,9 @@ HOMES = {  # library: the only places that may import it
     "monai": ("networks",),
     "pydicom": ("importing", "sharing"),
     "highdicom": ("sharing",),
+    "fastapi": ("serving",),
+    "starlette": ("serving",),
+    "h11": ("serving",),
     "tqdm": ("parallel", "training"),
     "nnunetv2": (),
     "pickle": ("importing.spacings",),  # an unpickler that builds plain numbers only

@@ -24,6 +24,7 @@ from autoseg.commands import (
     predict,
     report,
     search,
+    serve,
     statistics,
     train,
     verify,
@@ -83,5 +84,6 @@ COMMANDS = {
     "report": Command(
         "everything so far on one page: data, plan, curves, results", report.add_options, report.run
     ),
+    "serve": Command("answer requests with a model, on a port", serve.add_options, serve.run),
     "demo": Command("run every stage on phantom CTs", demo.add_options, demo.run),
 }

@@ -103,6 +103,14 @@ class ArrayPredictor:
         sides = zip(shape, self.tile_size(shape), strict=True)
         return math.prod(len(tile_starts(max(size, t), t, self.step)) for size, t in sides)
 
+    def rounds(self, shape: Sequence[int]) -> int:
+        """Return how often `interrupt` is called for an array of `shape` (z, y, x), at most."""
+        return math.ceil(self.tiles(shape) / self._group(self.tile_size(shape)))
+
+    def _group(self, tile: Triple) -> int:
+        load = self.load(tile)
+        return max(1, self.room.of(load.batch) * load.workers // len(self.flips))
+
     def load(self, tile: Triple) -> Load:
         """Return how many tiles of this size go through the networks at once, as planned."""
         return choose_load(tile, self.design, self.device, self.plan.labels.channels)
@@ -134,15 +142,12 @@ class ArrayPredictor:
             )
             return score_mirrored(group).to(image.device)
 
-        def tiles() -> int:
-            return max(1, self.room.of(load.batch) * load.workers // len(self.flips))
-
         def fewer() -> int:
             self.room.halve(load.batch)
-            return tiles()
+            return self._group(tile)
 
         reverse = self.plan.reversed_axes
-        return sliding_window(run, image, tile, self.step, tiles(), reverse, fewer)
+        return sliding_window(run, image, tile, self.step, self._group(tile), reverse, fewer)
 
     def _exchanged(self, channels: int) -> list[int] | None:
         """Return the order of the networks' input channels when left and right are exchanged."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,10 +25,10 @@ from autoseg.inference.effort import efforts
 from autoseg.inference.speed import describe_speed, settle
 from autoseg.label_table import TABLES, value_names, write_tables
 from autoseg.parallel import Outcome
-from autoseg.rules import describe_rules, parse_rules
+from autoseg.rules import describe_rules
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training.budget import parse_budget
-from autoseg.workflows.predict_choice import choose_models
+from autoseg.workflows.predict_choice import choose_models, with_rules
 from autoseg.workflows.predict_dicom import check_series
 from autoseg.workflows.predict_guard import Unlike
 from autoseg.workflows.predict_inputs import check_headers, find_inputs, is_one_file
@@ -107,9 +106,7 @@ def predict(
         bundles=bundles,
         trust=trust,
     )
-    plan = chosen.models[0].plan
-    if config.rules != "best":
-        chosen = dataclasses.replace(chosen, rules=parse_rules(config.rules, plan.labels))
+    chosen, plan = with_rules(chosen, config.rules), chosen.models[0].plan
     channels = len(plan.channels)
     places = [images] if isinstance(images, Path) else list(images)
     cases = find_inputs(places, output, channels, plan.file_ending, write)
@@ -132,7 +129,7 @@ def predict(
         efforts=() if seconds is None else efforts(asked, most, folds_free=folds is None),
         strict=strict,
     )
-    _announce(task)
+    announce_task(task)
     with stop_on_signals() as stop:
         if task.one_file:
             return _predict_file(task, cases[0], stop, overwrite)
@@ -155,7 +152,8 @@ def _seconds(budget: str | None) -> float | None:
     raise UsageError(f"--budget {budget}", expected='time for a case, such as "60s" or "2m"')
 
 
-def _announce(task: Task) -> None:
+def announce_task(task: Task) -> None:
+    """Log which models predict, how, and what rules follow."""
     log.info("%s", task.chosen.reason)
     budget = "" if task.budget_s is None else f"at most {task.budget_s:.3g} s a case, and "
     log.info("%s%s", budget, describe_speed(task.config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,7 +109,7 @@ def predict_cases(
     case as soon as its files are there, by any thread. Once `stop` is set, the outcome of the case
     that is running is the error Stopped.
     """
-    engine = _load(task, stop)
+    engine = load_engine(task, stop.check)
     seconds, watch = Seconds(), Stopwatch()
 
     def compute(case: Case, prepared: Prepared) -> Computed | Entry:
@@ -145,18 +146,50 @@ def predict_cases(
     log.info("%s", seconds)
 
 
-def _load(task: Task, stop: StopRequest) -> Engine:
+def load_engine(task: Task, interrupt: Callable[[], None]) -> Engine:
+    """Return the models of `task`; they call `interrupt`, which may raise, between tiles."""
     where, chosen = pick_device(task.device), task.chosen
     bundles = tuple(load_bundle(info.folder, info.folds, chosen.trust) for info in chosen.models)
     log.info("predicting on %s", describe_device(where))
     announce(bundles, task.strict)
     loaded = (load_stages(bundle, task.config, where) for bundle in bundles)
-    predictors = (tuple(replace(stage, interrupt=stop.check) for stage in s) for s in loaded)
+    predictors = (tuple(replace(stage, interrupt=interrupt) for stage in s) for s in loaded)
     engine = Engine(bundles, tuple(predictors), chosen.trust, chosen.rules)
     if task.budget_s is None:
         return engine
     folds = tuple(info.folds for info in chosen.models)
     return replace(engine, budget=Budget(task.budget_s, task.efforts, engine.predictors, folds))
+
+
+def predict_case(
+    case: Case, engine: Engine, task: Task, begin: Callable[[int], None] = lambda rounds: None
+) -> Entry:
+    """Predict one case and write its files, as `predict_cases` does it.
+
+    `begin` is told how often the engine's `interrupt` will be called, at most.
+    """
+    with explained_memory("predicting this case", NO_MEMORY):
+        prepared = _prepare(case, engine, task.strict)
+        begin(_rounds(prepared, engine))
+        return _finish(case, _compute(case, prepared, engine, task, None), engine, task)
+
+
+def _rounds(prepared: Prepared, engine: Engine) -> int:
+    return sum(
+        stage.rounds(array.shape[1:])
+        for stages, arrays in zip(engine.predictors, prepared.arrays, strict=False)
+        for stage, (array, _) in zip(stages[-len(arrays) :], arrays, strict=True)
+    )
+
+
+def warm_up(engine: Engine) -> None:
+    """Predict a patch of noise with every model, so that the first case meets nothing new."""
+    for stage in itertools.chain(*engine.predictors):
+        channels = len(stage.plan.channels) + stage.cascade
+        noise = np.random.default_rng(0).normal(0, 1, (channels, *stage.design.patch_size))
+        if stage.cascade:
+            noise[-1] = 0  # value indices
+        stage(noise.astype(np.float32))
 
 
 def _prepare(case: Case, engine: Engine, strict: bool) -> Prepared:

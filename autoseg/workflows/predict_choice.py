@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoseg.bundle import BundleInfo, describe, open_bundle
@@ -13,7 +13,7 @@ from autoseg.errors import UsageError, suggest
 from autoseg.files import from_json, read_json
 from autoseg.plan import PRESET
 from autoseg.results import Choice
-from autoseg.rules import Rules, read_rules
+from autoseg.rules import Rules, parse_rules, read_rules
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,13 @@ def choose_models(
         return Chosen(together, reason, True)
     rules = read_rules(best.rules, together[0].plan.labels, str(workspace.best(name)))
     return Chosen(together, reason, True, rules)
+
+
+def with_rules(chosen: Chosen, rules: str) -> Chosen:
+    """Return `chosen` with the rules that a setting names; "best" leaves those of best.json."""
+    if rules == "best":
+        return chosen
+    return replace(chosen, rules=parse_rules(rules, chosen.models[0].plan.labels))
 
 
 def trained_models(workspace: Workspace, dataset: str) -> list[str]:

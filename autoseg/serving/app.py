@@ -1,0 +1,183 @@
+"""The addresses of the service, and what each of them answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from autoseg import __version__
+from autoseg.serving import contract, intake, schema
+from autoseg.serving.refusal import Refusal
+from autoseg.serving.worker import Job, Worker
+
+log = logging.getLogger(__name__)
+
+SERVICE = "autoseg"
+ASYNC = "respond-async"  # RFC 7240: answer with the job, not with its result
+T = TypeVar("T")
+
+
+def make_app(worker: Worker) -> FastAPI:
+    """Return the ASGI application that answers with `worker`."""
+    app = FastAPI(
+        title=SERVICE, version=__version__, redirect_slashes=False, responses=schema.REFUSALS,
+        docs_url=None, redoc_url=None,  # both would load scripts from elsewhere
+    )  # fmt: skip
+    bodies, began = intake.Intake(), time.monotonic()
+    page = (files("autoseg.serving") / "page" / "index.html").read_text(encoding="utf-8")
+
+    def about() -> dict[str, str]:
+        return {"service": SERVICE, "version": __version__,
+                "uptime": _clock(time.monotonic() - began)}  # fmt: skip
+
+    @app.get("/", responses=schema.ROOT)
+    async def root(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(page)
+        return JSONResponse({"message": "autoseg is running", "status": "ok", **about()})
+
+    @app.get("/api")
+    async def api() -> dict[str, str]:
+        return about()
+
+    @app.get("/health", responses=schema.STOPPING)
+    async def health() -> JSONResponse:
+        status = "stopping" if worker.stopping else "ok"
+        said = {"status": status, "waiting": worker.waiting}
+        return JSONResponse(said, 503 if worker.stopping else 200)
+
+    @app.get("/models")
+    async def models() -> dict[str, Any]:
+        return {"models": worker.model.description(), **worker.model.method()}
+
+    @app.post("/predict", openapi_extra=schema.PREDICT, responses=schema.PREDICTED)
+    async def predict(request: Request) -> Response:
+        intake.check_type(request, "application/json")
+        worker.check_room()
+        body = await bodies.read(request)
+        try:
+            png = await asyncio.to_thread(contract.png_of, bytes(body))
+        finally:
+            bodies.release(body)
+        job = worker.new_job(".png")
+        try:
+            job.image.write_bytes(png)
+            worker.submit(job)
+            labels = await _or_gone(request, worker.labels_of(job))
+            answer = await asyncio.to_thread(contract.answer_of, labels)
+        finally:
+            job.close()
+        return Response(answer, media_type="application/json")
+
+    @app.post("/segment", openapi_extra=schema.SEGMENT, responses=schema.SEGMENTED)
+    async def segment(request: Request) -> Response:
+        intake.check_type(request, *intake.IMAGE_TYPES)
+        worker.check_room()
+        job = worker.new_job("")
+        try:
+            await intake.save(request, job.image)
+            job.be(await asyncio.to_thread(intake.ending_of_body, job.image))
+            await asyncio.to_thread(intake.check_image, job.image)
+            worker.submit(job)
+            if ASYNC in request.headers.get("prefer", ""):
+                worker.keep(job)
+                said, place = job.status(), {"location": f"/jobs/{job.id}"}
+                return JSONResponse(said, 202, place)
+            await _or_gone(request, worker.labels_of(job))
+            return _file(job)
+        finally:
+            if job.id not in worker.kept:
+                job.close()
+
+    @app.get("/jobs/{job_id}")
+    async def status(job_id: str) -> dict[str, Any]:
+        return _job(worker, job_id).status()
+
+    @app.get("/jobs/{job_id}/labels", responses=schema.LABELS)
+    async def labels(job_id: str) -> Response:
+        job = _job(worker, job_id)
+        if job.refusal is not None:
+            raise job.refusal
+        if job.state != "done":
+            raise Refusal(409, "the labels are not there yet", {"retry-after": "1"})
+        return _file(job)
+
+    @app.delete("/jobs/{job_id}", status_code=204)
+    async def forget(job_id: str) -> Response:
+        worker.forget(_job(worker, job_id))
+        return Response(status_code=204)
+
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, refusal: Refusal) -> JSONResponse:
+        return _error(request, refusal.status, refusal.fact, refusal.headers)
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        facts = {404: "there is nothing at this path", 405: "not with this method"}
+        fact = facts.get(error.status_code, str(error.detail))
+        return _error(request, error.status_code, fact, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return _error(request, 400, "the client has gone")
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return _error(request, 500, "internal error")
+
+    return app
+
+
+async def _or_gone(request: Request, result: Awaitable[T]) -> T:
+    """Return `result`; raise ClientDisconnect as soon as nobody waits for it any more."""
+    waiting = asyncio.ensure_future(result)
+    leaving = asyncio.ensure_future(_left(request.receive))
+    try:
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        raise ClientDisconnect
+    finally:
+        waiting.cancel()
+        leaving.cancel()
+
+
+async def _left(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _job(worker: Worker, job_id: str) -> Job:
+    if job_id not in worker.kept:
+        raise Refusal(404, "there is no such job, or its time is over")
+    return worker.kept[job_id]
+
+
+def _file(job: Job) -> Response:
+    ending = job.labels.name.removeprefix("labels")
+    name = {"content-disposition": f'attachment; filename="labels{ending}"'}
+    return Response(job.labels.read_bytes(), media_type=intake.MEDIA_TYPES[ending], headers=name)
+
+
+def _error(request: Request, status: int, fact: str, headers: Any = None) -> JSONResponse:
+    number = request.scope.get("state", {}).get("request_id", "")
+    return JSONResponse({"error": fact, "request_id": number}, status, headers)
+
+
+def _clock(seconds: float) -> str:
+    """Return hours, minutes and seconds.
+
+    >>> _clock(100_000)
+    '27:46:40'
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

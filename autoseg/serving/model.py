@@ -1,0 +1,127 @@
+"""The models of a service: loaded once, and one image at a time through them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from autoseg.bundle import BundleInfo
+from autoseg.config import PredictConfig, override
+from autoseg.dataset import Case
+from autoseg.errors import spoken_of
+from autoseg.inference.speed import settle
+from autoseg.labels import Labels
+from autoseg.rules import describe_rules
+from autoseg.workflows.predict import announce_task
+from autoseg.workflows.predict_cases import Engine, load_engine, predict_case, warm_up
+from autoseg.workflows.predict_choice import choose_models, with_rules
+from autoseg.workflows.predict_task import Task
+from autoseg.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+IMAGE = "the image"  # what messages to clients call it
+
+
+@dataclass
+class Watch:
+    """What looks at the running job between two groups of tiles; it may raise to end it."""
+
+    look: Callable[[], None] = field(default=lambda: None)
+
+    def __call__(self) -> None:
+        self.look()
+
+
+@dataclass(frozen=True)
+class Model:
+    """Loaded models that segment one image after the other, as `autoseg_predict` would."""
+
+    engine: Engine
+    task: Task
+    watch: Watch
+
+    @property
+    def labels(self) -> Labels:
+        """The targets, which are the same for all models."""
+        return self.engine.plan.labels
+
+    def segment(
+        self,
+        image: Path,
+        output: Path,
+        look: Callable[[], None] = lambda: None,
+        begin: Callable[[int], None] = lambda rounds: None,
+    ) -> tuple[str, ...]:
+        """Write the label map of `image` to `output`, in its file type; return the warnings.
+
+        `look` is called between groups of tiles, and may raise; `begin` hears how often, at most.
+        One at a time, please. Raises DataError, ResourceError, and what `look` raises.
+        """
+        self.watch.look = look
+        try:
+            with spoken_of(image.name, IMAGE), spoken_of(str(image), IMAGE):
+                task = replace(self.task, output=output, one_file=True)
+                case = Case(IMAGE, (image,))
+                return tuple(predict_case(case, self.engine, task, begin).warnings)
+        finally:
+            self.watch.look = lambda: None
+
+    def description(self) -> list[dict[str, Any]]:
+        """Return what clients may know about each model: names and numbers, no places."""
+        return [_describe(info) for info in self.task.chosen.models]
+
+    def method(self) -> dict[str, Any]:
+        """Return how they predict: settings, rules on label maps, device."""
+        config = self.task.config
+        return {
+            "speed": config.speed, "mirror": config.mirror, "step": config.step,
+            "precision": config.precision, "device": str(self.engine.device),
+            "rules": describe_rules(self.engine.rules) if self.engine.rules else "none",
+        }  # fmt: skip
+
+
+def load_model(
+    workspace: Workspace,
+    *,
+    dataset: str | None = None,
+    configuration: str | None = None,
+    size: str | None = None,
+    folds: Sequence[str] | None = None,
+    bundles: Sequence[Path] | None = None,
+    speed: str | None = None,
+    settings: Sequence[str] = (),
+    device: str | None = None,
+    trust: bool = False,
+) -> Model:
+    """Return the models that `autoseg_predict` would choose, loaded and warm; see `predict`."""
+    config = settle(override(PredictConfig(speed=speed or "balanced"), settings))
+    chosen = choose_models(
+        workspace,
+        dataset=dataset,
+        configuration=configuration,
+        size=size,
+        folds=folds or config.folds,
+        bundles=bundles,
+        trust=trust,
+    )
+    task = Task(with_rules(chosen, config.rules), config, device, Path())
+    announce_task(task)
+    watch = Watch()
+    engine = load_engine(task, watch)
+    warm_up(engine)
+    return Model(engine, task, watch)
+
+
+def _describe(info: BundleInfo) -> dict[str, Any]:
+    return {
+        "model": f"{info.configuration}-{info.size}",
+        "dataset": info.plan.dataset,
+        "model_id": info.fold_cards[info.folds[0]].model_id,
+        "folds": list(info.folds),
+        "channels": list(info.plan.channels),
+        "targets": {name: list(values) for name, values in info.plan.labels.targets.items()},
+    }

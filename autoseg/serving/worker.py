@@ -1,0 +1,214 @@
+"""One thread that segments, a bounded queue before it, and a deadline for every job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from autoseg.errors import DataError, ResourceError
+from autoseg.serving.model import Model
+from autoseg.serving.refusal import Refusal, busy
+
+log = logging.getLogger(__name__)
+
+KEEP_S = 600.0  # a result that nobody fetched
+KEPT = 64  # results at once
+EXHAUSTED = 3  # jobs in a row without memory, after which a fresh process does better
+
+
+class Job:
+    """An image on its way to labels, in a folder of its own that goes with it."""
+
+    def __init__(self, folder: Path, ending: str, deadline: float) -> None:
+        """Keep files in `folder`, be done by `deadline` (on the monotonic clock)."""
+        self.id = secrets.token_urlsafe(16)
+        self.image, self.labels = folder / f"image{ending}", folder / f"labels{ending}"
+        self.deadline = deadline
+        self.state = "new"  # then "waiting", "running", and "done" or "failed"
+        self.warnings: tuple[str, ...] = ()
+        self.refusal: Refusal | None = None
+        self.done = asyncio.Event()
+        self.ended = 0.0
+        self._folder, self._rounds, self._seen, self._unwanted = folder, 1, 0, False
+
+    def be(self, ending: str) -> None:
+        """Give the files the ending of their type."""
+        self.image = self.image.rename(self._folder / f"image{ending}")
+        self.labels = self._folder / f"labels{ending}"
+
+    @property
+    def progress(self) -> float:
+        """The share of its tiles that are predicted, from 0 to 1."""
+        return 1.0 if self.state == "done" else min(1.0, self._seen / self._rounds)
+
+    def begin(self, rounds: int) -> None:
+        """Note how many groups of tiles there are."""
+        self._rounds = max(1, rounds)
+
+    def look(self) -> None:
+        """Note another group of tiles; raise Refusal when the job is to end."""
+        if self._unwanted:
+            raise Refusal(503, "the job was cancelled")
+        if time.monotonic() > self.deadline:
+            raise Refusal(504, "the image takes longer than the service allows")
+        self._seen += 1
+
+    def cancel(self) -> None:
+        """Let the job end where it stands."""
+        self._unwanted = True
+
+    def close(self) -> None:
+        """Let the job and its files go."""
+        self.cancel()
+        if self.done.is_set() or self.state == "new":
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def finish(self, state: str, refusal: Refusal | None) -> None:
+        """Note the end; the files of a job that is wanted no more go."""
+        self.state, self.refusal, self.ended = state, refusal, time.monotonic()
+        self.done.set()
+        if self._unwanted:
+            self.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return what a client may know of it."""
+        said: dict[str, Any] = {"id": self.id, "state": self.state,
+                                "progress": round(self.progress, 3)}  # fmt: skip
+        if self.warnings:
+            said["warnings"] = list(self.warnings)
+        if self.refusal is not None:
+            said |= {"error": self.refusal.fact, "status": self.refusal.status}
+        return said
+
+
+class Worker:
+    """Takes jobs in the order they come, `places` of them beside the one that runs."""
+
+    def __init__(self, model: Model, places: int, deadline_s: float) -> None:
+        """Segment with `model`; give each job `deadline_s` from its beginning."""
+        self.model, self.places, self.deadline_s = model, places, deadline_s
+        self.stopping, self.exhausted = False, asyncio.Event()
+        self.kept: dict[str, Job] = {}  # that are asked for by their id
+        self._unfinished: list[Job] = []
+        self._without_memory = 0
+        self._thread = ThreadPoolExecutor(1, "segment")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        return max(0, len(self._unfinished) - 1)
+
+    def new_job(self, ending: str) -> Job:
+        """Return a job in a folder that only this user can read; raise Refusal at the end."""
+        if self.stopping:
+            raise busy("the service is stopping", 30)
+        folder = Path(tempfile.mkdtemp(prefix="autoseg_"))
+        return Job(folder, ending, time.monotonic() + self.deadline_s)
+
+    def check_room(self) -> None:
+        """Raise Refusal when all places are taken."""
+        if self.stopping:
+            raise busy("the service is stopping", 30)
+        if len(self._unfinished) > self.places:
+            raise busy("too many images are waiting already")
+
+    def submit(self, job: Job) -> None:
+        """Put `job` in the queue; raise Refusal when it is full."""
+        self.check_room()
+        job.deadline = time.monotonic() + self.deadline_s
+        job.state = "waiting"
+        self._unfinished.append(job)
+        task = asyncio.create_task(self._work(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def keep(self, job: Job) -> None:
+        """Let clients ask for `job` by its id, for a while."""
+        now = time.monotonic()
+        old = [j for j in self.kept.values() if j.done.is_set() and now - j.ended > KEEP_S]
+        finished = [j for j in self.kept.values() if j.done.is_set() and j not in old]
+        for gone in [*old, *finished[: max(0, len(finished) - KEPT + 1)]]:
+            self.forget(gone)
+        self.kept[job.id] = job
+
+    def forget(self, job: Job) -> None:
+        """Let a job and its result go."""
+        self.kept.pop(job.id, None)
+        job.close()
+
+    async def labels_of(self, job: Job) -> Path:
+        """Return the label map's file when it is there; raise Refusal when it will not be."""
+        left_s = max(0.0, job.deadline - time.monotonic())
+        try:
+            await asyncio.wait_for(job.done.wait(), left_s)
+        except asyncio.TimeoutError:
+            job.cancel()
+            raise Refusal(504, "the image takes longer than the service allows") from None
+        if job.refusal is not None:
+            raise job.refusal
+        return job.labels
+
+    def stop(self) -> None:
+        """Take no more jobs, and send those away that wait."""
+        self.stopping = True
+        for job in self._unfinished:
+            if job.state == "waiting":
+                job.cancel()
+
+    def close(self) -> None:
+        """End what runs, between two tiles, and remove all files."""
+        for job in [*self._unfinished, *self.kept.values()]:
+            job.close()
+        self._thread.shutdown(wait=True)
+        for job in [*self._unfinished, *self.kept.values()]:
+            job.done.set()
+            job.close()
+
+    async def _work(self, job: Job) -> None:
+        loop = asyncio.get_running_loop()
+        refusal: Refusal | None = None
+        try:
+            job.warnings = await loop.run_in_executor(self._thread, self._segment, job)
+        except Exception as error:
+            refusal = _refusal_of(error)
+        self._unfinished.remove(job)
+        self._count_memory(refusal)
+        job.finish("failed" if refusal else "done", refusal)
+
+    def _segment(self, job: Job) -> tuple[str, ...]:
+        if job._unwanted:
+            raise busy("the job was cancelled before its turn")
+        job.look()
+        job._seen = 0
+        job.state = "running"
+        return self.model.segment(job.image, job.labels, job.look, job.begin)
+
+    def _count_memory(self, refusal: Refusal | None) -> None:
+        without = refusal is not None and isinstance(refusal.__cause__, ResourceError)
+        self._without_memory = self._without_memory + 1 if without else 0
+        if self._without_memory >= EXHAUSTED:
+            self.exhausted.set()
+
+
+def _refusal_of(error: Exception) -> Refusal:
+    """Return what a client is told; what it cannot mend goes to the log."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, DataError):
+        return Refusal(422, str(error))
+    if isinstance(error, ResourceError):
+        log.error("%s", error)
+        refusal = busy("the machine has not enough memory for this image", 30)
+    else:
+        log.error("an image failed", exc_info=error)
+        refusal = Refusal(500, "internal error")
+    refusal.__cause__ = error
+    return refusal

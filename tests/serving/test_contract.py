@@ -1,0 +1,184 @@
+"""`POST /predict` as a client sees it that was written from the contract's text alone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image as Pillow
+
+from tests.serving.flat import ROOT, picture
+
+HEIGHTS = [60, 198, 85, 196, 102, 128, 80, 155, 70, 178] * 2
+
+
+def ask(service, png):
+    body = {"img": base64.b64encode(png).decode()}
+    answer = requests.post(f"{service.url}/predict", json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert list(answer.json()) == ["img"]
+    return answer.json()["img"]
+
+
+def decoded(png):
+    """An array (rows, columns, 3) as OpenCV's IMREAD_COLOR gives it, alpha dropped."""
+    return np.asarray(Pillow.open(io.BytesIO(png)).convert("RGB"))
+
+
+def validate(image, mask_png):
+    mask = np.asarray(Pillow.open(io.BytesIO(mask_png)))
+    assert mask.shape == image.shape
+    assert set(np.unique(mask)) <= {0, 255}
+    assert (mask[..., 0] == mask[..., 1]).all()
+    assert (mask[..., 1] == mask[..., 2]).all()
+    return mask[..., 0]
+
+
+def test_masks_of_many_heights_four_at_a_time_are_those_of_autoseg_predict(
+    service, flat_bundle, tmp_path
+):
+    pngs = [picture(height, 80, n) for n, height in enumerate(HEIGHTS)]
+    (tmp_path / "in").mkdir()
+    for n, png in enumerate(pngs):
+        (tmp_path / "in" / f"case_{n:02}.png").write_bytes(png)
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(lambda png: ask(service, png), pngs))
+    command = [sys.executable, "-m", "autoseg.cli", "predict", "-m", str(flat_bundle)]
+    command += ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    found = 0
+    for n, (png, answer) in enumerate(zip(pngs, answers, strict=True)):
+        mask = validate(decoded(png), base64.b64decode(answer))
+        expected = np.asarray(Pillow.open(tmp_path / "out" / f"case_{n:02}.png"))
+        np.testing.assert_array_equal(mask > 0, expected > 0)
+        found += int((mask > 0).sum())
+    assert 0 < found < sum(80 * height for height in HEIGHTS)
+
+
+def test_labels_have_the_very_bytes_of_autoseg_predict(service, flat_bundle, tmp_path):
+    (tmp_path / "case.png").write_bytes(png := picture(70, 45, 3))
+    command = [sys.executable, "-m", "autoseg.cli", "predict", "-m", str(flat_bundle)]
+    command += ["-i", str(tmp_path / "case.png"), "-o", str(tmp_path / "out.png")]
+    subprocess.run([*command, "--device", "cpu"], cwd=ROOT, check=True, capture_output=True)
+    answer = requests.post(
+        f"{service.url}/segment", data=png, headers={"Content-Type": "image/png"}, timeout=30
+    )
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content == (tmp_path / "out.png").read_bytes()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 991), (991, 1), (3, 5)])
+def test_a_mask_is_as_large_as_the_image(service, size):
+    mask = validate(np.zeros((*size, 3)), base64.b64decode(ask(service, picture(*size))))
+    assert mask.shape == size
+
+
+def test_greys_colours_alpha_and_palette_give_the_same_mask(service):
+    png = picture(40, 30)
+    expected = ask(service, png)
+    grey = Pillow.open(io.BytesIO(png))
+    palette = grey.convert("P")
+    palette.putpalette([level for level in range(256) for _ in range(3)])
+    for variant in (grey.convert("RGB"), grey.convert("RGBA"), palette):
+        stream = io.BytesIO()
+        variant.save(stream, "png")
+        assert ask(service, stream.getvalue()) == expected, variant.mode
+
+
+def test_a_data_url_is_understood(service):
+    png = picture()
+    text = "data:image/png;base64," + base64.b64encode(png).decode()
+    answer = requests.post(f"{service.url}/predict", json={"img": text}, timeout=30)
+    assert answer.json()["img"] == ask(service, png)
+
+
+GOOD = base64.b64encode(picture()).decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "fact"),
+    [
+        (b"", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b'{"img": NaN}', "not valid JSON"),
+        (b'{"img": "a", "img": "b"}', "not valid JSON"),
+        (b'{"img": "\xff"}', "not valid JSON"),
+        (b"[]", "there is no img"),
+        (b"{}", "there is no img"),
+        (b'{"img": 7}', "img is no text"),
+        (b'{"img": null}', "img is no text"),
+        (b'{"img": ""}', "img is empty"),
+        (json.dumps({"img": GOOD, "image": "/etc/passwd"}).encode(), "more fields than img"),
+        (json.dumps({"img": GOOD + " "}).encode(), "not valid base64"),
+        (json.dumps({"img": GOOD[:-1]}).encode(), "not valid base64"),
+        (json.dumps({"img": GOOD.replace("A", "-")}).encode(), "not valid base64"),
+        (json.dumps({"img": "data:image/gif;base64," + GOOD}).encode(), "not valid base64"),
+        (json.dumps({"img": "/etc/passwd"}).encode(), "not valid base64"),
+        (json.dumps({"img": "http://169.254.169.254/"}).encode(), "not valid base64"),
+    ],
+)
+def test_what_is_no_request_is_answered_with_422(service, body, fact):
+    answer = requests.post(
+        f"{service.url}/predict", data=body, headers={"Content-Type": "application/json"}, timeout=9
+    )
+    assert answer.status_code == 422
+    assert fact in answer.json()["error"]
+    assert list(answer.json()) == ["error", "request_id"]
+
+
+@pytest.mark.parametrize("kind", ["PPM", "GIF", "TIFF", "BMP", "JPEG", "WEBP", "EPS", "PDF"])
+def test_other_kinds_of_pictures_are_refused(service, kind):
+    stream = io.BytesIO()
+    Pillow.new("L", (9, 9)).save(stream, kind)
+    body = {"img": base64.b64encode(stream.getvalue()).decode()}
+    answer = requests.post(f"{service.url}/predict", json=body, timeout=9)
+    assert (answer.status_code, answer.json()["error"]) == (415, "the image is not a PNG file")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
+def test_only_json_is_read(service, kind):
+    for path in ("predict", "segment"):
+        answer = requests.post(
+            f"{service.url}/{path}", data=b"{}", headers={"Content-Type": kind}, timeout=9
+        )
+        assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/predict", 405), ("PUT", "/segment", 405), ("POST", "/", 405),
+        ("DELETE", "/api", 405), ("OPTIONS", "/predict", 405), ("HEAD", "/nowhere", 404),
+        ("GET", "/docs", 404), ("GET", "/../../etc/passwd", 404), ("GET", "/jobs/x", 404),
+        ("GET", "/predict/", 404),
+    ],
+)  # fmt: skip
+def test_wrong_methods_and_paths_are_told_in_json(service, method, path, status):
+    answer = requests.request(method, service.url + path, timeout=9)
+    assert answer.status_code == status
+    assert method == "HEAD" or list(answer.json()) == ["error", "request_id"]
+
+
+def test_the_service_says_what_it_is(service):
+    about = requests.get(f"{service.url}/api", timeout=9).json()
+    assert list(about) == ["service", "version", "uptime"]
+    assert [len(part) for part in about["uptime"].split(":")[1:]] == [2, 2]
+    assert requests.get(f"{service.url}/", timeout=9).json()["status"] == "ok"
+    page = requests.get(f"{service.url}/", headers={"Accept": "text/html,*/*"}, timeout=9)
+    assert page.text.startswith("<!doctype html>")
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    models = requests.get(f"{service.url}/models", timeout=9).json()
+    assert models["models"][0]["folds"] == ["0", "1"]
+    assert models["models"][0]["targets"] == {"tumour": [1]}
+    paths = requests.get(f"{service.url}/openapi.json", timeout=9).json()["paths"]
+    assert {"/", "/api", "/health", "/models", "/predict", "/segment"} < set(paths)
