@@ -16,7 +16,9 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     packages=find_packages(include=["autoseg", "autoseg.*"]),
-    package_data={"autoseg": ["presets/*.json", "report/*.css", "serving/page/*.html"]},
+    package_data={
+        "autoseg": ["presets/*.json", "report/*.css", "report/*.js", "serving/page/*.html"]
+    },
     install_requires=[
         "numpy>=1.26",
         "scipy>=1.11",

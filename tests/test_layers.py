@@ -56,7 +56,7 @@ HOMES = {  # library: the only places that may import it
 }
 WITHOUT_TORCH = (
     "ensemble", "plan", "check", "import_data", "evaluate", "compare", "statistics",
-    "export_slices", "export_volumes", "export_masks", "report",
+    "export_slices", "export_volumes", "export_masks", "report", "view_case",
 )  # fmt: skip
 
 

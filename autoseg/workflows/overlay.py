@@ -61,7 +61,7 @@ def overlay(
     holds an input; DataError listing every case that cannot be drawn, after all others.
     """
     data = load_dataset(workspace.raw(workspace.find_raw(dataset)))
-    shown = _choose_channel(data.channels, channel)
+    shown = choose_channel(data.channels, channel)
     if images is None:
         cases = list(data.cases)
     elif predictions is None:
@@ -88,7 +88,8 @@ def overlay(
     return tuple(picture.path for picture in pictures)
 
 
-def _choose_channel(channels: Sequence[str], name: str | None) -> int:
+def choose_channel(channels: Sequence[str], name: str | None) -> int:
+    """Return the index of a channel, the first of None; UsageError when there is none such."""
     if name is not None and name not in channels:
         raise UsageError(f"unknown channel '{name}'", remedy=suggest(name, channels))
     return 0 if name is None else list(channels).index(name)
@@ -129,7 +130,7 @@ def draw_case(
     image = read_case(picture.case, channels)
     orientation = canonical_orientation(image.geometry.direction_matrix)
     reference, prediction = (
-        None if path is None else orientation.apply(_read_on(image.geometry, path))
+        None if path is None else orientation.apply(read_on(image.geometry, path))
         for path in (picture.case.labels, picture.prediction)
     )
     names = {values[0]: name for name, values in labels.targets.items()}
@@ -150,7 +151,8 @@ def draw_case(
     )
 
 
-def _read_on(grid: Geometry, path: Path) -> np.ndarray:
+def read_on(grid: Geometry, path: Path) -> np.ndarray:
+    """Return a label map (Z, Y, X); DataError when it does not lie on the grid of its scan."""
     label_map = read_labels(path)
     for what, found, expected in grid_differences(label_map.geometry, grid):
         raise DataError(f"{what} {found}", place=str(path), expected=f"{expected} as in its scan")

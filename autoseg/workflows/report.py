@@ -42,12 +42,13 @@ def report(
     folder = workspace.models(name) if trained else workspace.prepared(name)
     path = output or folder / PAGE
     if not overwrite:
-        _refuse_foreign(path)
+        refuse_foreign(path)
     write_text(path, build_page(material))
     return path
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
+    """Raise UsageError when `path` is a folder, or a file that is no page of ours."""
     if path.is_dir():
         raise UsageError("is a folder", place=str(path), expected="a file, such as report.html")
     if not path.is_file():

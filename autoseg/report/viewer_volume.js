@@ -1,0 +1,92 @@
+// Packed volumes (packing.py) back to numbers, and slices of them.
+
+const AXIS_Z = 0, AXIS_Y = 1, AXIS_X = 2;
+
+// across: to the right of the picture; down: to its bottom, or its top where `upwards`.
+const PLANES = [
+  {name: "axial", through: AXIS_Z, across: AXIS_X, down: AXIS_Y, upwards: false},
+  {name: "coronal", through: AXIS_Y, across: AXIS_X, down: AXIS_Z, upwards: true},
+  {name: "sagittal", through: AXIS_X, across: AXIS_Y, down: AXIS_Z, upwards: true},
+];
+// Where the axes point: [start, end] of Z, Y, X.
+const LETTERS = [["I", "S"], ["A", "P"], ["R", "L"]];
+
+async function inflate(base64) {
+  let bytes;
+  if (Uint8Array.fromBase64) {
+    bytes = Uint8Array.fromBase64(base64);
+  } else {
+    const text = atob(base64);
+    bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  }
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// {indices, values}: the value of voxel i is values[indices[i]].
+async function unpack(packed, shape) {
+  const bytes = await inflate(packed.data);
+  const count = shape[0] * shape[1] * shape[2];
+  const indices = packed.values.length <= 256 ? new Uint8Array(count) : new Uint16Array(count);
+  let level = 0;
+  for (let i = 0; i < count; i++) {
+    const number = packed.planes === 1 ? bytes[i] : bytes[i] | (bytes[count + i] << 8);
+    level = (level + ((number >>> 1) ^ -(number & 1))) & 0xffff;
+    indices[i] = level;
+  }
+  return {indices, values: packed.values};
+}
+
+function strideOf(shape, axis) {
+  return axis === AXIS_X ? 1 : axis === AXIS_Y ? shape[2] : shape[1] * shape[2];
+}
+
+// The indices of one slice, row by row as it is drawn.
+function sliceOf(volume, shape, plane, position) {
+  const width = shape[plane.across], height = shape[plane.down];
+  const stepRight = strideOf(shape, plane.across);
+  const stepDown = strideOf(shape, plane.down) * (plane.upwards ? -1 : 1);
+  let row = position * strideOf(shape, plane.through);
+  if (plane.upwards) row -= stepDown * (height - 1);
+  const result = new volume.indices.constructor(width * height);
+  for (let y = 0, to = 0; y < height; y++, row += stepDown) {
+    for (let x = 0, from = row; x < width; x++, from += stepRight) {
+      result[to++] = volume.indices[from];
+    }
+  }
+  return result;
+}
+
+function indexAt(volume, shape, voxel) {
+  return volume.indices[(voxel[0] * shape[1] + voxel[1]) * shape[2] + voxel[2]];
+}
+
+// How many millimetres (or, of a picture, pixels) towards head, back and left: [z, y, x].
+function positionOf(scene, voxel) {
+  return [0, 1, 2].map((world) => scene.origin[world] + [0, 1, 2].reduce(
+    (sum, axis) => sum + scene.direction[3 * world + axis] * scene.spacing[axis] * voxel[axis], 0));
+}
+
+// A voxel of the slice that shows most of a target, in the first layer that has it.
+function placeOf(volumes, shape, values) {
+  for (const volume of volumes) {
+    const wanted = volume.values.map((value) => values.includes(value));
+    const size = shape[1] * shape[2];
+    let best = -1, most = 0;
+    for (let z = 0; z < shape[0]; z++) {
+      let area = 0;
+      for (let i = z * size; i < (z + 1) * size; i++) area += wanted[volume.indices[i]];
+      if (area > most) [best, most] = [z, area];
+    }
+    if (best < 0) continue;
+    for (let i = best * size, seen = 0; ; i++) {
+      seen += wanted[volume.indices[i]];
+      if (seen > most / 2) {
+        const inside = i - best * size;
+        return [best, Math.floor(inside / shape[2]), inside % shape[2]];
+      }
+    }
+  }
+  return null;
+}
