@@ -121,13 +121,13 @@ def _hand_in(workspace: Workspace, options: argparse.Namespace, settings: list[s
         weights = str(Path(weights).resolve())
     flags = {"--size": options.size, "--budget": options.budget, "--weights": weights}
     words = [word for name, value in flags.items() if value for word in (name, value)]
-    words += ["--overwrite"] * options.overwrite + ["--validate"] * options.validate
+    words += ["--validate"] * options.validate
     if (options.seed or [])[1:]:
         words += ["--seed", *map(str, options.seed)]
     words += ["--set", *settings] * bool(settings)
     files = make_jobs(
         workspace, workspace.find_planned(options.dataset), options.configuration, options.fold,
-        options.slurm, words, only_write=options.only_print,
+        options.slurm, words, overwrite=options.overwrite, only_write=options.only_print,
     )  # fmt: skip
     if options.only_print:
         return "\n".join(f"{path}:\n{path.read_text(encoding='utf-8')}" for path in files)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autoseg.errors import ResourceError, UsageError
 from autoseg.files import write_text
-from autoseg.members import FULL
+from autoseg.members import FULL, split_member
 from autoseg.planning.folds import choose_folds, load_folds
 from autoseg.workspace import Workspace
 
@@ -33,19 +33,23 @@ def make_jobs(
     fields: Sequence[str],
     words: Sequence[str],
     *,
+    overwrite: bool = False,
     only_write: bool = False,
 ) -> list[Path]:
     """Write a job file for each fold meant by `fold` and hand it in; return the files.
 
     `fields` are "partition=gpu", "time=04:00:00": lines of the header; `words` are the options of
-    `autoseg_train` to repeat. A job that runs out of time saves and hands itself in again.
+    `autoseg_train` to repeat. A job that runs out of time saves and hands itself in again; it
+    overwrites what is there, if that is wanted, when it first begins.
     Files lie in `<workspace>/jobs/`, logs in `<workspace>/logs/<job>/`. Raises UsageError for a
     field that is none, ResourceError where `sbatch` is not there, with the files written, or
     refuses one.
     """
     header = HEADER | dict(_split(field) for field in fields)
     path = workspace.folds(dataset)
-    folds = [FULL] if fold == FULL else [*choose_folds(fold, load_folds(path), str(path))]
+    plain, seed = split_member(fold)
+    folds = [FULL] if plain == FULL else [*choose_folds(plain, load_folds(path), str(path))]
+    folds = [fold] if seed is not None else folds
     written = []
     for one in folds:
         name = re.sub(r"[^\w.-]", "_", f"{dataset}-{configuration}-{one}")
@@ -54,14 +58,16 @@ def make_jobs(
         command = shlex.join(["autoseg_train", configuration, one, "-d", dataset, *words])
         path = workspace.root / "jobs" / f"{name}.sh"
         path.parent.mkdir(exist_ok=True)
-        write_text(path, job_text(name, header, command, workspace.root))
+        write_text(path, job_text(name, header, command, workspace.root, overwrite))
         written.append(path)
     if not only_write:
         _hand_in(written)
     return written
 
 
-def job_text(name: str, header: dict[str, str], command: str, folder: Path) -> str:
+def job_text(
+    name: str, header: dict[str, str], command: str, folder: Path, overwrite: bool = False
+) -> str:
     """Return the job file of one training."""
     fields = {
         "job-name": name,
@@ -71,11 +77,19 @@ def job_text(name: str, header: dict[str, str], command: str, folder: Path) -> s
         "chdir": str(folder.resolve()),
         "signal": f"B:USR1@{SAVE_BEFORE_S}",
     }
+    before = []
+    if overwrite:
+        command += " $overwrite"
+        before = [
+            "overwrite=--overwrite",
+            '[ -z "$SLURM_RESTART_COUNT" ] || overwrite=  # it was handed in again, and goes on',
+        ]
     return "\n".join(
         [
             "#!/bin/bash",
             *(f"#SBATCH --{field}={value}" for field, value in fields.items()),
             "",
+            *before,
             "# Bash heeds a signal only between commands, or while it waits.",
             f"{command} &",
             "training=$!; trap 'kill -USR1 $training' USR1",

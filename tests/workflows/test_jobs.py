@@ -99,6 +99,24 @@ def test_a_job_at_the_end_of_its_time_saves_and_is_handed_in_again(
     assert said.read_text() == "saved\n" + "requeue 42\n" * again
 
 
+def test_a_job_that_is_handed_in_again_does_not_overwrite_what_it_saved(
+    workspace: Workspace, programs: Path, tmp_path: Path
+):
+    said = tmp_path / "said"
+    program(programs, "autoseg_train", f'echo "$@" >> {said}')
+    (path,) = make_jobs(workspace, "BALLS", "2d", "0", [], [], overwrite=True, only_write=True)
+    for restarts in ({}, {"SLURM_RESTART_COUNT": "1"}):
+        subprocess.run(["bash", str(path)], env={**os.environ, **restarts}, check=True)
+    assert said.read_text() == "2d 0 -d BALLS --overwrite\n2d 0 -d BALLS\n"
+
+
+def test_a_further_seed_of_a_fold_is_a_job_of_its_own(workspace: Workspace):
+    (path,) = make_jobs(workspace, "BALLS", "2d", "0-seed3", [], [], only_write=True)
+    assert "autoseg_train 2d 0-seed3 -d BALLS &" in path.read_text().splitlines()
+    with pytest.raises(UsageError, match="there is no fold '9'"):
+        make_jobs(workspace, "BALLS", "2d", "9-seed3", [], [], only_write=True)
+
+
 def test_the_command_writes_files_with_every_option_that_shapes_the_training(
     workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
