@@ -24,6 +24,7 @@ RULES: dict[str, str | None] = {  # name: unit of its number
     "opening": "mm",
     "gaussian": "mm",
 }
+MOST = {"probability": 1.0, "mm": 50.0}  # below; a ball that is larger than organs smooths nothing
 COMPONENT_RULES = ("largest_component", "min_component", "min_voxels")
 STAGES = (("threshold",), COMPONENT_RULES, ("fill_holes",), ("closing", "opening", "gaussian"))
 
@@ -123,8 +124,11 @@ def parse_rules(text: str, labels: Labels) -> Rules:
             raise UsageError(f"--set rules={text}: '{entry}'", expected="TARGET:RULE:NUMBER",
                              remedy=remedy)  # fmt: skip
         rule: dict[str, Any] = {"rule": name}
-        if number:
-            unit = RULES.get(name) or "number"
+        unit = RULES.get(name)
+        if name in RULES and bool(number) != bool(unit):
+            expected = f"{target}:{name}" + (f":NUMBER ({unit})" if unit else ", without a number")
+            raise UsageError(f"--set rules: '{entry.strip()}'", expected=expected)
+        if unit:
             rule[unit] = _number_of(number.removesuffix(unit).strip())
         table.setdefault(target, []).append(rule)
     try:
@@ -156,10 +160,9 @@ def _read_rule(entry: Any, scope: str, place: str) -> Rule:
         raise CorruptError(f"rule of '{scope}': {dict(entry)}", place=place, expected=expected)
     if unit is None:
         return Rule(name)
-    number = entry[unit]
-    most = 1.0 if unit == "probability" else math.inf
+    number, most = entry[unit], MOST.get(unit, math.inf)
     good = isinstance(number, int | float) and not isinstance(number, bool) and 0 < number < most
     if not good:
-        expected = "between 0 and 1" if most == 1.0 else "a positive number"
+        expected = "a positive number" if most == math.inf else f"between 0 and {most:g}"
         raise CorruptError(f"{name} of '{scope}': {number!r}", place=place, expected=expected)
     return Rule(name, float(number))
