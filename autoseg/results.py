@@ -9,6 +9,10 @@ from typing import Any
 # Status of one metric value (metrics table A.4): why a value is null, or that it is good.
 OK, BOTH_EMPTY, REF_EMPTY, PRED_EMPTY = "ok", "both_empty", "ref_empty", "pred_empty"
 MISSING_PRED, UNDEFINED, SKIPPED = "missing_pred", "undefined", "skipped"
+IN_WORDS = {
+    OK: "scored", BOTH_EMPTY: "empty in both", REF_EMPTY: "falsely found", PRED_EMPTY: "missed",
+    MISSING_PRED: "without a prediction", UNDEFINED: "undefined", SKIPPED: "not annotated",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,25 +14,10 @@ from autoseg.evaluation.metrics import DISTANCES, METRICS
 from autoseg.evaluation.statistics import FEWEST_FOR_BCA
 from autoseg.evaluation.summary import WORST, groups, judged, occurs, patients_of
 from autoseg.files import to_json
-from autoseg.results import (
-    BOTH_EMPTY,
-    MISSING_PRED,
-    OK,
-    PRED_EMPTY,
-    REF_EMPTY,
-    SKIPPED,
-    UNDEFINED,
-    CaseScores,
-    Mean,
-    Summary,
-)  # fmt: skip
+from autoseg.results import IN_WORDS, OK, CaseScores, Mean, Summary
 
 TITLES = {"dice": "Dice", "nsd": "NSD", "hd95": "HD95 mm", "assd": "ASSD mm"}
 ON_SCREEN = 20  # targets whose volumes are shown there; all are in summary.json
-IN_WORDS = {
-    OK: "scored", BOTH_EMPTY: "empty in both", REF_EMPTY: "falsely found", PRED_EMPTY: "missed",
-    MISSING_PRED: "without a prediction", UNDEFINED: "undefined", SKIPPED: "not annotated",
-}  # fmt: skip
 PIXELS = "pictures without a size (in <case>.json): a pixel counts as 1 mm, a picture as 1 mm thick"
 
 

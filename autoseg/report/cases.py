@@ -5,9 +5,9 @@ from __future__ import annotations
 from autoseg.report.gallery import gallery
 from autoseg.report.html import Section, heading, hint, paragraph, table
 from autoseg.report.material import Material
+from autoseg.report.means import case_means, dice_in, number
 from autoseg.report.odd import doubtful_labels, odd_cases
-from autoseg.report.results import case_means, dice_in, number
-from autoseg.results import Summary
+from autoseg.results import IN_WORDS, OK, Summary
 
 BEST, WORST, DOUBTFUL, UNUSUAL = 3, 6, 6, 6  # cases with a picture
 LOWEST = 3  # targets that are named for a case
@@ -56,9 +56,14 @@ def ends(summary: Summary) -> tuple[list[str], list[str]]:
 
 
 def _lowest(summary: Summary, case: str) -> str:
-    """Return the targets of the lowest Dice in a case, the lowest first."""
-    found = sorted(dice_in(summary, case).items(), key=lambda item: item[1])
-    return ", ".join(f"{target} {dice:.3f}" for target, dice in found[:LOWEST])
+    """Return the targets of the lowest Dice in a case, the lowest first, and what went wrong."""
+    found = sorted(dice_in(summary, case).items(), key=lambda item: item[1])[:LOWEST]
+    scores = next(scored for scored in summary.cases if scored.case == case)
+    told = []
+    for target, dice in found:
+        status = scores.metrics[target]["dice"].status
+        told.append(f"{target} {dice:.3f}{'' if status == OK else f' ({IN_WORDS[status]})'}")
+    return ", ".join(told)
 
 
 def to_draw(material: Material) -> list[str]:

@@ -6,8 +6,9 @@ import pytest
 
 from autoseg.report.cases import ends
 from autoseg.report.learning import CURVES, MEAN, dice_curves
-from autoseg.report.results import case_means, disagreement, share, success_table
-from autoseg.results import BOTH_EMPTY, CaseScores, Mean, Summary, Value
+from autoseg.report.means import case_means, means_table, share, success_table, tags_table
+from autoseg.report.results import disagreement
+from autoseg.results import BOTH_EMPTY, OK, REF_EMPTY, CaseScores, Mean, Summary, Value
 
 
 def summary(dice: dict[str, tuple[float | None, ...]]) -> Summary:
@@ -31,6 +32,25 @@ def test_shares_count_cases_in_which_the_dice_is_defined():
     assert share(33, 40) == "82.5 % (33)"
     made = success_table(summary({"a": (0.9,), "b": (0.7,), "c": (0.2,), "d": (None,)}))
     assert "<td>t0</td><td>3</td><td>66.7 % (2)</td><td>66.7 % (2)</td><td>33.3 % (1)</td>" in made
+
+
+def test_a_table_of_means_tells_what_was_not_simply_scored_and_the_penalised_distance():
+    dice = Mean(0.4, 3, 4, 0.4, statuses={OK: 2, REF_EMPTY: 1, BOTH_EMPTY: 1}, ci95=(0.1, 0.7))
+    means = {"dice": dice, "hd95": Mean(5.0, 2, 4, 90.0)}
+    found = Summary((), {"t0": means}, means, {}, by_tag={"control": {"t0": means}})
+    made = means_table(found)
+    assert "<td>3 of 4</td><td>0.4000</td><td>0.100 to 0.700</td>" in made
+    assert "<td>5.00 (n=2)</td><td>90.00</td>" in made
+    assert "t0: 2 scored, 1 falsely found, 1 empty in both." in made
+    assert '<td>control</td><td class="words">t0</td><td>3</td><td>0.4000</td>' in tags_table(found)
+    assert tags_table(summary({"a": (0.9,)})) == ""
+
+
+def test_an_interval_that_is_lacking_has_its_reason():
+    dice = Mean(0.4, 2, 2, 0.4, ci95_method="none: fewer than 3 patients")
+    found = Summary((), {"t0": {"dice": dice}}, {"dice": dice}, {})
+    assert "Without an interval: fewer than 3 patients." in means_table(found)
+    assert "penalised" not in means_table(found)
 
 
 def test_a_fold_stands_out_beyond_the_noise_of_its_cases():
