@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoseg.case_files import stem_of
+from autoseg.case_files import some, stem_of
 from autoseg.dataset import Dataset, find_cases, load_dataset
+from autoseg.errors import UsageError
 from autoseg.files import read_json
 from autoseg.importing.arguments import is_between
 from autoseg.importing.gather import Source
@@ -54,3 +55,28 @@ def kept_facts(folder: Path) -> Mapping[str, Any]:
     """Return what the old `dataset.json` says that stays true."""
     facts = read_json(folder / "dataset.json")
     return {key: facts[key] for key in KEPT if key in facts}
+
+
+def check_annotated(
+    sources: Sequence[Source], said: Collection[str], classes: Collection[str]
+) -> None:
+    """Raise UsageError where a case is declared to have classes that are called otherwise now.
+
+    `said` are the cases of which the user says what is annotated.
+    """
+    for source in sources:
+        own = () if source.case in said else source.about.get("annotated") or ()
+        other = [name for name in own if name not in classes]
+        if other:
+            fact = f"{source.case}: dataset.json says that {some(other)} is annotated there"
+            expected = f"one of {some(classes)}"
+            remedy = "say it in the new names: --annotated 'CASES=CLASS,...'"
+            raise UsageError(fact, expected=expected, remedy=remedy)
+
+
+def annotated_there(source: Source, found: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return which of the classes that were `found` in a case are declared there; None: all."""
+    own = source.about.get("annotated")
+    if found is None or own is None:
+        return found
+    return tuple(name for name in found if name in own)

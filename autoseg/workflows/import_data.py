@@ -22,6 +22,7 @@ from autoseg.importing.arguments import (
     parse_subjects,
 )
 from autoseg.importing.bring import kind_of_link
+from autoseg.importing.declared import annotated_there, check_annotated
 from autoseg.importing.gather import Source, paths_of
 from autoseg.importing.layouts import Layout, choose_layout
 from autoseg.importing.masks import Masks
@@ -124,6 +125,7 @@ def import_data(
     )
     entries = parse_annotated(annotated, targets)
     said = annotated_of([source.case for source in found.sources if source.trains], entries)
+    check_annotated(found.sources, said, targets)
     options: dict[str, Any] = {
         "channels": found.channels, "classes": found.values, "link": manner.link
     }  # fmt: skip
@@ -161,7 +163,8 @@ def import_data(
             if masked:
                 write_json(room / LABEL_MAP, file_order(found))
             move_in(room, folder)
-        partly = {c: one.annotated for c, one in placed.items() if one.annotated is not None}
+        held = {s.case: annotated_there(s, placed[s.case].annotated) for s in found.sources}
+        partly = {case: names for case, names in held.items() if names is not None}
         # Last: a folder without dataset.json is not a dataset yet.
         write_json(folder / "dataset.json", declaration(name, found, partly | said))
         data = load_dataset(folder)

@@ -10,6 +10,7 @@ from typing import Any
 
 from autoseg.errors import UsageError
 from autoseg.importing.record import LABEL_MAP, RECORD, RECORDS, read_record
+from autoseg.label_table import TABLES
 
 FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 
@@ -63,5 +64,5 @@ def _clear(folder: Path) -> None:
     (folder / "dataset.json").unlink(missing_ok=True)
     for leftover in FOLDERS:
         shutil.rmtree(folder / leftover, ignore_errors=True)
-    for leftover in (*RECORDS, LABEL_MAP):
+    for leftover in (*RECORDS, LABEL_MAP, *TABLES):
         (folder / leftover).unlink(missing_ok=True)

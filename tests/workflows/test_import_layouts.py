@@ -225,6 +225,27 @@ def test_nnunet_keeps_what_is_known_of_its_cases(tmp_path):
     assert sha256(labels) == sha256(root / "labelsTs" / "t.nii.gz")
 
 
+def test_what_was_not_annotated_stays_so(tmp_path):
+    root = tmp_path / "Dataset001_X"
+    for case, values in (("a", [1]), ("b", [2])):
+        write_scan(root / "imagesTr" / f"{case}_0000.nii.gz")
+        write_map(root / "labelsTr" / f"{case}.nii.gz", values)
+    declared = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "liver": 1, "spleen": 2, "gland": 3},
+        "cases": {"a": {"annotated": ["liver", "spleen"]}},
+    }
+    (root / "dataset.json").write_text(json.dumps(declared))
+    dataset = brought(tmp_path, "nnunet", root, absent=["spleen"])
+    assert [case.annotated for case in dataset.cases] == [("liver",), None]
+    renamed = {"classes": ["leber", "milz", "gland"], "overwrite": True}
+    told = "a: dataset.json says that liver, spleen is annotated there.* --annotated 'CASES=CLASS"
+    with pytest.raises(UsageError, match=told):
+        brought(tmp_path, "nnunet", root, **renamed)
+    dataset = brought(tmp_path, "nnunet", root, annotated=["a=leber,milz"], **renamed)
+    assert [case.annotated for case in dataset.cases] == [("leber", "milz"), None]
+
+
 def test_a_folder_that_is_something_else_is_described(tmp_path):
     (tmp_path / "src" / "scans").mkdir(parents=True)
     with pytest.raises(UsageError, match="does not look like kits19, expected") as caught:

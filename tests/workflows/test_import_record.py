@@ -83,7 +83,7 @@ def test_the_same_import_is_the_same_bytes(tmp_path):
         files = sorted((tmp_path / name / "raw" / "D").rglob("*.*"))
         trees.append({p.name: sha256(p) for p in files if p.is_file() and p.name[0] != "."})
     assert trees[0] == trees[1]
-    assert len(trees[0]) == 3 + 6
+    assert len(trees[0]) == 5 + 6
 
 
 def test_a_folder_of_an_older_version_is_known_again(tmp_path):
@@ -109,6 +109,7 @@ def test_what_is_replaced_stays_until_the_new_one_is_whole(tmp_path):
     assert len(load_dataset(raw).cases) == 2
     assert {path.name for path in raw.iterdir()} == {
         ".autoseg.lock", "conversion.json", "dataset.json", "imagesTr", "labelsTr", "imagesTs",
+        "labels.ctbl", "labels.txt",
     }  # fmt: skip
     with pytest.raises(UsageError, match="is in the dataset itself -> choose another name"):
         brought(tmp_path, "nnunet", raw, overwrite=True)
