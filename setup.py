@@ -17,7 +17,13 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["autoseg", "autoseg.*"]),
     package_data={
-        "autoseg": ["presets/*.json", "report/*.css", "report/*.js", "serving/page/*.html"]
+        "autoseg": [
+            "presets/*.json",
+            "report/*.css",
+            "report/*.html",
+            "report/*.js",
+            "serving/page/*.html",
+        ]
     },
     install_requires=[
         "numpy>=1.26",

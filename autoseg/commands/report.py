@@ -13,6 +13,8 @@ from autoseg.commands.options import (
 )
 from autoseg.errors import UsageError
 
+PLANES = ("axial", "coronal", "sagittal")
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
@@ -36,11 +38,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a label map to show with it, or a folder with one of its name; may be repeated",
     )  # fmt: skip
     one.add_argument("--channel", metavar="NAME", help="of the dataset (default: the first)")
+    other = parser.add_argument_group("other pictures of it").add_mutually_exclusive_group()
+    other.add_argument(
+        "--mesh", nargs="?", const="", metavar="ID",
+        help="surfaces that turn, ID-mesh.html; with --gt or --pred no scan is needed",
+    )  # fmt: skip
+    other.add_argument(
+        "--gif", choices=PLANES, help="an animation through the slices, with outlines, ID-PLANE.gif"
+    )
+    other.add_argument(
+        "--sheet", metavar="ROWSxCOLUMNS", help="slices with outlines side by side, ID-PLANE.png"
+    )
+    one.add_argument("--plane", choices=PLANES, help="of --sheet (default: axial)")
 
 
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
-    path = _view(options) if options.case or options.image else _report(options)
+    options.case = options.case or options.mesh or None
+    about_one = (options.case, options.image, options.gif, options.sheet, options.plane)
+    path = _view(options) if any(about_one) or options.mesh is not None else _report(options)
     return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
 
 
@@ -61,8 +77,11 @@ def _report(options: argparse.Namespace) -> Path:
 
 
 def _view(options: argparse.Namespace) -> Path:
+    from autoseg.workflows.picture_case import gif_case, mesh_case, sheet_case
     from autoseg.workflows.view_case import find_dataset, view_case, view_of_case, view_of_files
 
+    if options.plane and not options.sheet:
+        raise UsageError("--plane without --sheet", remedy="--gif names its own plane")
     workspace, name = workspace_of(options), options.dataset
     if options.case and (options.image or options.gt):
         raise UsageError("--case and --image", expected="one of them; --gt goes with --image")
@@ -72,5 +91,22 @@ def _view(options: argparse.Namespace) -> Path:
         raise UsageError("--channel without --case", remedy="of a file the first one is shown")
     else:
         labels = find_dataset(workspace, name).labels if name else None
-        view = view_of_files(options.image, options.gt, labels)
-    return view_case(view, options.pred, options.output, options.anonymous, options.overwrite)
+        view = view_of_files(_scan(options), options.gt, labels)
+    rest = options.pred, options.output, options.anonymous, options.overwrite
+    if options.mesh is not None:
+        return mesh_case(view, *rest)
+    if options.gif:
+        return gif_case(view, options.gif, *rest)
+    if options.sheet:
+        return sheet_case(view, options.plane or PLANES[0], options.sheet, *rest)
+    return view_case(view, *rest)
+
+
+def _scan(options: argparse.Namespace) -> Path:
+    """Return the scan; for surfaces any file will do that has the grid."""
+    if options.image:
+        return options.image
+    files = [path for path in (options.gt, *options.pred) if path and not path.is_dir()]
+    if options.mesh is None or not files:
+        raise UsageError("which case?", remedy="name it: --case ID, or a scan with --image")
+    return files[0]

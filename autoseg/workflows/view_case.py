@@ -13,7 +13,7 @@ from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import DataError, UsageError, suggest
 from autoseg.files import write_text
 from autoseg.image import Geometry, Image, canonical_orientation, reorient
-from autoseg.io import read_case, read_image
+from autoseg.io import read_case, read_image, read_names
 from autoseg.labels import Labels
 from autoseg.preprocessing.units import look_at
 from autoseg.report.viewer import Scene, make_scene, viewer_page
@@ -100,13 +100,22 @@ def view_case(
     path = output or Path(f"{title}.html")
     if not overwrite:
         refuse_foreign(path)
+    maps = maps_of(view, predictions, anonymous)
+    write_text(path, viewer_page(_scene(view, maps, title)))
+    return path
+
+
+def maps_of(view: View, predictions: Sequence[Path], anonymous: bool = False) -> dict[str, Path]:
+    """Return the label maps of a view and, by their names, those of `predictions`; see `view_case`.
+
+    Raises UsageError for one that does not exist.
+    """
     maps = dict(view.maps)
     for number, place in enumerate(predictions, start=1):
         label_map = _label_map_in(place, view.name)
         name = f"prediction {number}" if anonymous else stem_of(Path(place.resolve().name))
         maps[f"{name} ({number})" if name in maps else name] = label_map
-    write_text(path, viewer_page(_scene(view, maps, title)))
-    return path
+    return maps
 
 
 def _label_map_in(place: Path, case_id: str) -> Path:
@@ -129,14 +138,13 @@ def _scene(view: View, maps: Mapping[str, Path], title: str) -> Scene:
     grid, channel = view.image.geometry, view.image.array[0]
     orientation = canonical_orientation(grid.direction_matrix)
     layers = {name: orientation.apply(_label_map(grid, path)) for name, path in maps.items()}
-    units = look_at(channel)
     return make_scene(
         title,
         orientation.apply(channel),
         reorient(grid, orientation),
         layers,
-        view.labels or _called_by_value(layers),
-        hounsfield=units.hounsfield or (view.called_ct and not units.contradicts),
+        labels_of(view, maps, layers),
+        hounsfield=in_hounsfield(view),
         patient=ending_of(view.source) not in PICTURES,
     )
 
@@ -149,6 +157,19 @@ def _label_map(grid: Geometry, path: Path) -> np.ndarray:
     return array
 
 
-def _called_by_value(layers: Mapping[str, np.ndarray]) -> Labels:
+def in_hounsfield(view: View) -> bool:
+    """Tell whether the scan looks like a CT, or is called one and does not look like another."""
+    units = look_at(view.image.array[0])
+    return units.hounsfield or (view.called_ct and not units.contradicts)
+
+
+def labels_of(view: View, maps: Mapping[str, Path], layers: Mapping[str, np.ndarray]) -> Labels:
+    """Return what the label maps hold: as the dataset, or the files, call it, or values."""
+    if view.labels is not None:
+        return view.labels
     values = {int(value) for label_map in layers.values() for value in np.unique(label_map)}
-    return Labels({str(value): (value,) for value in sorted(values - {0})})
+    called = {value: name for path in maps.values() for value, name in read_names(path).items()}
+    names = {value: called.get(value, str(value)) for value in sorted(values - {0})}
+    if len(set(names.values())) < len(names):  # somebody's two values of one name
+        names = {value: str(value) for value in names}
+    return Labels({name: (value,) for value, name in names.items()})

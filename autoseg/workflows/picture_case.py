@@ -1,0 +1,127 @@
+"""The verbs `report --mesh`, `--gif` and `--sheet`: surfaces and slices of one case as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.errors import UsageError
+from autoseg.image import canonical_orientation, reorient
+from autoseg.report.figures import WINDOW_PERCENTILES
+from autoseg.report.mesh import write_meshes
+from autoseg.report.slices import Scan, write_gif, write_sheet
+from autoseg.report.viewer import CT_WINDOWS
+from autoseg.workflows.overlay import read_on
+from autoseg.workflows.report import refuse_foreign
+from autoseg.workflows.view_case import View, in_hounsfield, labels_of, maps_of
+
+MOST_OUTLINED = 2  # label maps whose outlines can be told apart
+MOST_PICTURES = 400  # on a sheet
+
+
+def mesh_case(
+    view: View,
+    predictions: Sequence[Path] = (),
+    output: Path | None = None,
+    anonymous: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write a page that turns the surfaces of a case, by default `<case>-mesh.html`; see `maps_of`.
+
+    Raises UsageError for an `output` that is no page of ours, DataError when no label map has a
+    target or one lies on another grid, ResourceError without scikit-image.
+    """
+    title = _title(view, anonymous)
+    path = output or Path(f"{title}-mesh.html")
+    if not overwrite:
+        refuse_foreign(path)
+    maps = maps_of(view, predictions, anonymous)
+    if not maps:
+        raise UsageError("no label map to show", remedy="--pred FILE, or a case with labels")
+    grid = view.image.geometry
+    layers = {name: read_on(grid, place) for name, place in maps.items()}
+    write_meshes(path, title, layers, grid, labels_of(view, maps, layers))
+    return path
+
+
+def gif_case(
+    view: View,
+    plane: str,
+    predictions: Sequence[Path] = (),
+    output: Path | None = None,
+    anonymous: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write an animation through `plane`, by default `<case>-<plane>.gif`; see `_draw`."""
+    path = output or Path(f"{_title(view, anonymous)}-{plane}.gif")
+    maps = maps_of(view, predictions, anonymous)
+    return _draw(view, maps, path, ".gif", overwrite, lambda s: write_gif(path, s, plane))
+
+
+def sheet_case(
+    view: View,
+    plane: str,
+    form: str,
+    predictions: Sequence[Path] = (),
+    output: Path | None = None,
+    anonymous: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write a sheet of `form` ("4x4": rows, columns) slices, by default `<case>-<plane>.png`."""
+    rows, columns = _parse_form(form)
+    path = output or Path(f"{_title(view, anonymous)}-{plane}.png")
+    maps = maps_of(view, predictions, anonymous)
+
+    def write(scan: Scan) -> None:
+        write_sheet(path, scan, plane, rows, columns)
+
+    return _draw(view, maps, path, ".png", overwrite, write)
+
+
+def _title(view: View, anonymous: bool) -> str:
+    return "case" if anonymous else view.name
+
+
+def _draw(
+    view: View,
+    maps: Mapping[str, Path],
+    path: Path,
+    ending: str,
+    overwrite: bool,
+    write: Callable[[Scan], None],
+) -> Path:
+    """Hand the scan in canonical orientation, with one or two label maps, to `write`.
+
+    Raises UsageError for a file that is there, of another type, or a third label map.
+    """
+    if path.suffix.lower() != ending:
+        raise UsageError(
+            f"'{path.suffix}'", place=str(path), expected=f"a name that ends in {ending}"
+        )
+    if path.exists() and not overwrite:
+        remedy = "choose another place with -o, or give --overwrite"
+        raise UsageError("is there already", place=str(path), remedy=remedy)
+    if len(maps) > MOST_OUTLINED:
+        fact, expected = f"outlines of {len(maps)} label maps", f"at most {MOST_OUTLINED}"
+        raise UsageError(fact, expected=expected, remedy="one picture for each prediction")
+    grid, channel = view.image.geometry, view.image.array[0]
+    turn = canonical_orientation(grid.direction_matrix)
+    layers = {name: turn.apply(read_on(grid, place)) for name, place in maps.items()}
+    window = CT_WINDOWS["soft tissue"]
+    if not in_hounsfield(view):
+        low, high = np.percentile(channel[np.isfinite(channel)], WINDOW_PERCENTILES)
+        window = float(low), float(high)
+    spacing = reorient(grid, turn).spacing
+    write(Scan(turn.apply(channel), spacing, layers, labels_of(view, maps, layers), window))
+    return path
+
+
+def _parse_form(form: str) -> tuple[int, int]:
+    rows, _, columns = form.lower().partition("x")
+    if not (rows.isdecimal() and columns.isdecimal()):
+        raise UsageError(f"--sheet {form}", expected='rows and columns, such as "4x4"')
+    if not 1 <= int(rows) * int(columns) <= MOST_PICTURES:
+        raise UsageError(f"--sheet {form}", expected=f"1 to {MOST_PICTURES} slices")
+    return int(rows), int(columns)

@@ -1,0 +1,102 @@
+"""`autoseg report --mesh`, `--gif`, `--sheet`: pictures of a case, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from autoseg.cli import main
+from autoseg.dataset import load_dataset
+from autoseg.image import Geometry
+from autoseg.io import write_labels
+from tests.synthetic import DATASET, make_workspace
+
+GRID = Geometry((6, 8, 10), (2.0, 1.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return make_workspace(tmp_path_factory.mktemp("workspace"), cases=2)
+
+
+@pytest.fixture(scope="module")
+def case(workspace):
+    return load_dataset(workspace.raw(DATASET)).cases[0]
+
+
+@pytest.fixture
+def words(workspace, case, tmp_path, monkeypatch):
+    """The command without what to draw, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(case.labels, tmp_path / "network.nii.gz")
+    pred = str(tmp_path / "network.nii.gz")
+    return ["report", "-w", str(workspace.root), "--pred", pred]
+
+
+def test_surfaces_of_a_case_with_its_prediction(words, case, tmp_path, capsys):
+    pytest.importorskip("skimage", reason="scikit-image finds surfaces")
+    assert main([*words, "--mesh", case.id]) == 0
+    page = tmp_path / f"{case.id}-mesh.html"
+    assert capsys.readouterr().out.startswith(page.name)
+    about = re.search(r'<script id="about"[^>]*>(.*?)</script>', page.read_text())[1]
+    assert '"sources": ["reference", "network"]' in about
+    assert main([*words, "--mesh", "--case", case.id, "--anonymous", "-o", "m.html"]) == 0
+    text = (tmp_path / "m.html").read_text()
+    assert case.id not in text
+    assert "prediction 1" in text
+    page.write_text("mine")
+    assert main([*words, "--mesh", case.id]) == 2
+
+
+def test_surfaces_of_files_alone_have_the_names_of_their_header(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("skimage", reason="scikit-image finds surfaces")
+    monkeypatch.chdir(tmp_path)
+    label_map = np.zeros(GRID.shape, np.uint8)
+    label_map[2:4, 2:6, 2:6] = 5
+    write_labels(tmp_path / "a.nii.gz", label_map, GRID, names={5: "pancreas"})
+    write_labels(tmp_path / "b.nii.gz", label_map * 0, GRID)
+    assert main(["report", "--mesh", "--gt", "a.nii.gz", "--pred", "b.nii.gz"]) == 0
+    assert '"name": "pancreas"' in (tmp_path / "a-mesh.html").read_text()
+    write_labels(tmp_path / "a.nii.gz", label_map, GRID)
+    assert main(["report", "--mesh", "--gt", "a.nii.gz"]) == 0
+    assert '"name": "5"' in (tmp_path / "a-mesh.html").read_text()
+    assert main(["report", "--mesh", "--pred", "b.nii.gz"]) == 3
+    assert "no target in" in capsys.readouterr().err
+
+
+def test_slices_of_a_case(words, case, tmp_path):
+    assert main([*words, "--case", case.id, "--gif", "sagittal"]) == 0
+    with Picture.open(tmp_path / f"{case.id}-sagittal.gif") as picture:
+        assert picture.n_frames > 5
+    assert main([*words, "--case", case.id, "--sheet", "2x3", "--plane", "coronal"]) == 0
+    assert main([*words, "--case", case.id, "--sheet", "2x3", "-o", "s.png"]) == 0
+    sizes = [Picture.open(tmp_path / name).size for name in (f"{case.id}-coronal.png", "s.png")]
+    assert sizes[0] != sizes[1]
+    assert main([*words, "--case", case.id, "--sheet", "2x3", "--anonymous"]) == 0
+    assert (tmp_path / "case-axial.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--sheet", "4"], '--sheet 4, expected rows and columns, such as "4x4"'),
+        (["--sheet", "0x4"], "--sheet 0x4, expected 1 to 400 slices"),
+        (["--sheet", "2x2", "-o", "a.jpg"], "a.jpg: '.jpg', expected a name that ends in .png"),
+        (["--gif", "axial", "--plane", "axial"], "--plane without --sheet"),
+        (["--gif", "axial", "--pred", "network.nii.gz"], "outlines of 3 label maps, expected at"),
+        (["--gif", "axial", "-o", "there.gif"], "there.gif: is there already"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(words, case, tmp_path, capsys, options, said):
+    (tmp_path / "there.gif").write_text("mine")
+    assert main([*words, "--case", case.id, *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_picture_needs_a_case(words, capsys):
+    assert main([*words, "--sheet", "4x4"]) == 2
+    assert "which case? -> name it: --case ID" in capsys.readouterr().err
