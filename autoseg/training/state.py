@@ -21,6 +21,7 @@ from autoseg.training.budget import Length, say_duration
 from autoseg.training.checkpoint import Checkpoint, pack_optimizer, select, unpack_optimizer
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.loader import Batch, each_tensor
+from autoseg.training.norms import Norms, batch_norms
 from autoseg.training.optim import Average, make_optimizer
 from autoseg.training.tracking import Epoch
 
@@ -55,6 +56,7 @@ class Training:
     loss_sum: Tensor  # over the finite steps of this epoch
     skipped: Tensor  # steps of this epoch without a finite gradient
     failing: Tensor  # such steps in a row
+    norms: Norms = ()
     step: int = 0
     epoch_begin: int = 0  # the step
     spent_s: float = 0.0  # by earlier sessions
@@ -79,6 +81,7 @@ def begin_training(network: nn.Module, task: Task, length: Length) -> Training:
         loss_sum=zero.clone(),
         skipped=zero.clone(),
         failing=zero.clone(),
+        norms=batch_norms(network),
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from autoseg.device import autocast
 from autoseg.networks import encoder_of
 from autoseg.training.loader import Batch, micro_batches
+from autoseg.training.norms import settle
 from autoseg.training.state import Task, Training, lay_out_image, network_input
 
 Step = Callable[[Training, Task, Batch], tuple[Tensor, Tensor]]
@@ -45,6 +46,7 @@ def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
     micro-batch.
     """
     count, losses = task.config.accumulate, []
+    settle(training.norms, training.step)
     network = training.network if training.compiled is None else training.compiled
     for part in micro_batches(batch, count):
         with autocast(task.device, task.dtype):
