@@ -187,7 +187,9 @@ def _refuse_unplanned(
     name = workspace.find_planned(options.dataset)
     configuration = load_plan(workspace.plan(name)).configuration(options.configuration)
     if options.size is not None:
-        configuration.design(options.size)
+        model = workspace.bundle(name, configuration.name, options.size)
+        if not model.is_dir():  # else "M-enet", which only the plan of that model knows
+            configuration.design(options.size)
     parse_budget(options.budget)
     refuse_two_lengths(options.budget, override(TrainConfig(), settings))
     folds = workspace.folds(name)

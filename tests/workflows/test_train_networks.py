@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from autoseg.bundle import open_bundle
+from autoseg.cli import main
 from autoseg.errors import CorruptError, ResourceError, Stopped, UsageError
 from autoseg.files import read_json
 from autoseg.inference.predictor import Predictor
@@ -80,13 +81,17 @@ def test_a_bundle_builds_its_network_by_itself(flat: Workspace) -> None:
 
 
 def test_the_size_of_a_model_trains_its_other_folds_and_validates_them_again(
-    flat: Workspace,
+    flat: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick(flat, settings=ENET)
     quick(flat, "1", size="S-enet")
     info = open_bundle(flat.bundle("BALLS", "2d", "S-enet"))
     assert info.folds == ("0", "1")
     assert quick(flat, "0", size="S-enet", settings=(), budget=None, validate=True) is not None
+    words = ["train", "2d", "2", "-w", str(flat.root), "--dry-run", "--size"]
+    assert main([*words, "S-enet"]) == 0
+    assert "\nsize S-enet (as asked)" in capsys.readouterr().out
+    assert main([*words, "S-lwunet"]) == 2
 
 
 def test_other_options_are_another_model_of_the_same_name(flat: Workspace) -> None:
