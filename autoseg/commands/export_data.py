@@ -141,6 +141,7 @@ def _volumes(options: argparse.Namespace) -> str:
 
 def _masks(options: argparse.Namespace) -> str:
     from autoseg.evaluation.targets import parse_targets
+    from autoseg.sharing.slices import class_words
     from autoseg.workflows.export_masks import export_masks
 
     made = export_masks(
@@ -152,12 +153,10 @@ def _masks(options: argparse.Namespace) -> str:
         overwrite=options.overwrite,
         workers=options.workers or 0,
     )
-    labels = made.labels
-    values = [f"{name}={value}" for name, (value, *_) in labels.targets.items()]
-    values += [] if labels.ignore is None else [f"ignore={labels.ignore}"]
     words = [
         "autoseg", "import", "-d", "NAME", "--images", "SCANS", "--labels",
-        f"{options.masks}/{{case}}/{{class}}{made.ending}", "--classes", *values,
+        f"{options.masks}/{{case}}/{{class}}{made.ending}", "--classes",
+        *class_words(made.labels),
         "--channels", "CHANNEL",
     ]  # fmt: skip
     count = f"{made.cases} case{'s' * (made.cases != 1)}"

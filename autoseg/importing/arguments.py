@@ -32,6 +32,11 @@ def parse_classes(classes: Sequence[str]) -> dict[str, int | list[int]]:
     return labels
 
 
+def written(value: int | list[int]) -> int:
+    """Return which of the values of a class is written for it: the first."""
+    return value[0] if isinstance(value, list) else value
+
+
 def read_classes(classes: Sequence[str]) -> tuple[str, ...]:
     """Return `classes`, or where the only one is a file, those that it lists.
 

@@ -36,7 +36,8 @@ def combine_masks(
 ) -> Combined:
     """Return the label map in which structure `name` has `values[name]`; above 0.5 is inside.
 
-    Where structures overlap the smaller one wins, of equal ones the one with the smaller value.
+    Where structures overlap the smaller one wins, of equal ones the one with the larger value: that
+    of a part, where it is all there is of a whole.
     Raises DataError for a mask with channels, or off the `grid` of its `image` (see `check_grid`).
     """
     flat = np.zeros(np.prod(grid.shape), np.min_scalar_type(max(values.values())))
@@ -56,10 +57,10 @@ def combine_masks(
         for other in (int(other) for other in np.unique(shown) if other):
             both = voxels[shown == other]
             shared[other] = shared.get(other, 0) + len(both)
-            loser = other if sizes[value] < sizes[other] else value
+            loser = other if sizes[value] <= sizes[other] else value
             hidden.setdefault(loser, []).append(both)
         overlaps |= {(names[other], name): count for other, count in shared.items() if count}
-        wins = [other == 0 or sizes[value] < sizes.get(other, 0) for other in range(value)]
+        wins = [other == 0 or sizes[value] <= sizes.get(other, 0) for other in range(value)]
         flat[voxels[np.array(wins)[shown]]] = value
     empty = tuple(names[value] for value, size in sizes.items() if not size)
     return Combined(flat.reshape(grid.shape), empty, overlaps, gap_mm)

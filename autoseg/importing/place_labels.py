@@ -12,6 +12,7 @@ from autoseg.case_files import PICTURES, ending_of
 from autoseg.dicom import read_series
 from autoseg.errors import DataError, Problem
 from autoseg.image import Geometry
+from autoseg.importing.arguments import written
 from autoseg.importing.bring import bring
 from autoseg.importing.gather import Source, paths_of
 from autoseg.importing.grids import check_grid
@@ -67,7 +68,7 @@ def _place_masks(
     source: Source, masks: Masks, folder: Path, grid: Geometry, manner: Manner
 ) -> Placed:
     """Write masks as one label map; a class without a file is not annotated in this case."""
-    values = {name: value for name, value in manner.values.items() if isinstance(value, int)}
+    values = {name: written(value) for name, value in manner.values.items()}
     combined = combine_masks(masks, values, grid, _name(source), manner.trusted)
     like = _file_of(source)
     ending = ending_of(like) if like else ".nii.gz"

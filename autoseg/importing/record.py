@@ -8,6 +8,7 @@ from typing import Any
 
 from autoseg.dicom_files import files_of
 from autoseg.files import fingerprint_of, read_json
+from autoseg.importing.arguments import written
 from autoseg.importing.gather import Source, paths_of
 from autoseg.importing.masks import Masks
 from autoseg.importing.place import stored_ending
@@ -60,9 +61,7 @@ def declaration(name: str, found: Survey, annotated: Mapping[str, Sequence[str]]
     }
     if any(isinstance(value, list) for value in found.values.values()):
         declared["regions_class_order"] = [
-            value[0] if isinstance(value, list) else value
-            for target, value in found.values.items()
-            if target != "ignore"
+            written(value) for target, value in found.values.items() if target != "ignore"
         ]
     cases: dict[str, Any] = {}
     for source in training:
@@ -76,9 +75,7 @@ def file_order(found: Survey) -> dict[str, int]:
     """Return file name -> index from 0 of classes that were files of their own."""
     masks = [source.labels for source in found.sources if isinstance(source.labels, Masks)]
     names = {target: path.name for one in masks for target, path in one.files.items()}
-    return {
-        names[target]: value - 1 for target, value in found.values.items() if type(value) is int
-    }
+    return {names[target]: written(value) - 1 for target, value in found.values.items()}
 
 
 def _from(root: Path | None, path: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from autoseg.case_files import some
 from autoseg.errors import DataError, UsageError, suggest
-from autoseg.importing.arguments import parse_channels, parse_classes, read_classes
+from autoseg.importing.arguments import parse_channels, parse_classes, read_classes, written
 from autoseg.importing.declared import declared_classes, gather_declared, kept_facts
 from autoseg.importing.facts import read_facts
 from autoseg.importing.gather import Source, gather
@@ -90,13 +90,14 @@ def _check_grids(sources: Sequence[Source], cases: Collection[str], place: Path)
 
 
 def _of_masks(classes: Sequence[str], found: set[str]) -> dict[str, int | list[int]]:
-    """Return structure -> value: those of `classes`, or all that were `found`, by name."""
+    """Return structure -> value(s): those of `classes`, or all that were `found`, by name.
+
+    Of several values ("kidney=1,2", the second for what is also a tumour) a file has the first.
+    """
     values = parse_classes(classes or sorted(found))
-    for name, value in values.items():
+    for name in values:
         if name not in found:
             raise UsageError(f"no case has a file for '{name}'", remedy=suggest(name, found))
-        if isinstance(value, list):
-            raise UsageError(f"--classes {name}={value}", expected="one value for one file")
-    if len(set(map(str, values.values()))) < len(values):
+    if len({written(value) for value in values.values()}) < len(values):
         raise UsageError(f"--classes {some(classes)}", expected="a value of its own for each file")
     return values

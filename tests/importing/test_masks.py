@@ -43,7 +43,7 @@ def test_the_smaller_structure_wins_whatever_the_order(tmp_path):
         assert (made.label_map == values["small"]).sum() == 2
         assert sum(made.overlaps.values()) == 2
     same = combined(masks_of(tmp_path, a="012", b="234"), a=1, b=2)
-    assert same.label_map.tolist() == [[[1, 1, 1, 2, 2, 0, 0, 0]]]
+    assert same.label_map.tolist() == [[[1, 1, 2, 2, 2, 0, 0, 0]]]
 
 
 def test_every_pair_of_three_that_overlap_is_counted(tmp_path):

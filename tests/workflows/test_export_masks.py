@@ -70,9 +70,9 @@ def test_imported_again_the_label_map_is_the_same(tmp_path, capsys, labels, more
     words[words.index("SCANS")] = f"{workspace.raw('D')}/imagesTr/{{case}}_0000.nii.gz"
     words[words.index("CHANNEL")] = "CT"
     assert main([*words, *where]) == 0
-    for old, new in zip(
-        *(load_dataset(workspace.raw(name)).cases for name in ("D", "BACK")), strict=True
-    ):
+    before, after = (load_dataset(workspace.raw(name)) for name in ("D", "BACK"))
+    assert after.labels == before.labels
+    for old, new in zip(before.cases, after.cases, strict=True):
         one, other = read_labels(old.labels), read_labels(new.labels)
         assert np.array_equal(one.array, other.array)
         assert one.geometry == other.geometry

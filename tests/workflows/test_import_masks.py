@@ -10,7 +10,13 @@ from autoseg.files import read_json, sha256
 from autoseg.io import read_image, read_labels
 from autoseg.workflows.import_data import import_data
 from autoseg.workspace import Workspace
-from tests.workflows.as_downloaded import DATA, brought, write_mask, write_totalsegmentator
+from tests.workflows.as_downloaded import (
+    DATA,
+    brought,
+    write_mask,
+    write_scan,
+    write_totalsegmentator,
+)
 
 
 def test_masks_become_one_label_map_with_values_by_name(tmp_path, caplog):
@@ -112,3 +118,17 @@ def test_the_totalsegmentator_example_is_one_label_map(tmp_path):
     assert len(dataset.labels.targets) == len(masks) == 104
     for value, path in enumerate(masks, start=1):
         assert np.array_equal(labels == value, read_image(path).array[0] > 0.5), path.name
+
+
+def test_a_whole_and_its_part_are_regions(tmp_path):
+    for case, kidney in (("a", (1, 2)), ("b", (2,))):  # all of it a tumour
+        write_scan(tmp_path / case / "ct.nii.gz")
+        write_mask(tmp_path / case / "kidney.nii.gz", *kidney)
+        write_mask(tmp_path / case / "tumour.nii.gz", 2)
+    dataset = import_data(
+        Workspace(tmp_path), "D", channels=["CT"], classes=["kidney=1,2", "tumour=2"],
+        images=f"{tmp_path}/{{case}}/ct.nii.gz", labels=f"{tmp_path}/{{case}}/{{class}}.nii.gz",
+    )  # fmt: skip
+    assert dataset.labels.targets == {"kidney": (1, 2), "tumour": (2,)}
+    maps = [read_labels(case.labels).array.reshape(-1)[:4].tolist() for case in dataset.cases]
+    assert maps == [[0, 1, 2, 0], [0, 0, 2, 0]]
