@@ -3,10 +3,12 @@
 const STYLES = ["fill", "outline", "fill and outline", "hidden"];
 const HELP = [
   "Click or drag in a picture: all planes go there. Wheel, Page Up, Page Down or the slider: through the slices. Arrow keys: to the next voxel.",
+  "Ctrl and wheel, or Z: closer to the crosshair, up to 8 times, and back.",
   "Drag with the right button, or with Shift: window (to the side) and level (up and down). Keys 1 to 9: the windows of the list.",
   "L: labels on and off. X: crosshair. O: outlines. + and -: opacity. A name of the legend: go to that target.",
 ];
 const OVERLAID = "overlaid", BESIDE = "side by side", DIFFERENT = "differences";
+const ZOOMS = [1, 2, 4, 8];
 const TALLEST = 0.78; // of the window's height, for all panes of a column together
 
 function make(tag, attributes = {}, ...children) {
@@ -38,7 +40,7 @@ async function autosegViewer(root, scene) {
   };
   const state = {
     voxel: [...scene.start], low: scene.windows[0].low, high: scene.windows[0].high,
-    arrangement: OVERLAID, plane: "all", opacity: 0.45, cross: true, labels: true,
+    arrangement: OVERLAID, plane: "all", zoom: 1, centre: [...scene.start], opacity: 0.45, cross: true, labels: true,
     on: present.map(() => true),
     styles: layers.map((_, i) => layers.length === 1 ? STYLES[2] : STYLES[[1, 0][i] ?? 3]),
   };
@@ -67,21 +69,46 @@ async function autosegViewer(root, scene) {
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
+      follow();
       panes.forEach(draw);
       tell(state.voxel, "");
     });
   }
 
-  // Which label maps a pane has: [layer, style] each, or the two that are compared.
+  // What is zoomed to stays where it is until the crosshair leaves it.
+  function follow() {
+    const lost = state.voxel.some((v, axis) => {
+      const [first, count] = visible(axis);
+      return v + 0.5 < first || v + 0.5 > first + count;
+    });
+    if (!lost) return;
+    state.centre = [...state.voxel];
+    version++;
+  }
+
+  // The part of an axis that is shown: first voxel and how many, in fractions.
+  function visible(axis) {
+    const count = shape[axis] / state.zoom;
+    const first = state.centre[axis] + 0.5 - count / 2;
+    return [Math.max(0, Math.min(shape[axis] - count, first)), count];
+  }
+
+  // The same in columns and rows of a plane's picture.
+  function frame({across, down, upwards}) {
+    const [x, columns] = visible(across), [first, rows] = visible(down);
+    return {x, y: upwards ? shape[down] - first - rows : first, columns, rows};
+  }
+
+  // Which label maps a pane has, in one style or in that of each; or the one that is compared.
   function contents() {
     const all = layers.map((_, i) => i);
     if (state.arrangement === BESIDE) {
-      return all.map((i) => ({title: layers[i].name, drawn: [[i, STYLES[2]]]}));
+      return all.map((i) => ({title: layers[i].name, drawn: [i], style: STYLES[2]}));
     }
     if (state.arrangement === DIFFERENT) {
       return all.slice(1).map((i) => ({title: `${layers[i].name} and ${layers[0].name}`, compared: i}));
     }
-    return [{title: "", drawn: all.map((i) => [i, state.styles[i]])}];
+    return [{title: "", drawn: all}];
   }
 
   function arrange() {
@@ -148,9 +175,10 @@ async function autosegViewer(root, scene) {
     if (pane.drawn !== `${version} ${position}`) drawSlice(pane, position, line);
     pane.drawn = `${version} ${position}`;
     context.drawImage(pane.slice, 0, 0);
-    const row = state.voxel[plane.down], rows = shape[plane.down];
-    const x = (state.voxel[plane.across] + 0.5) * canvas.width / shape[plane.across];
-    const y = ((plane.upwards ? rows - 1 - row : row) + 0.5) * canvas.height / rows;
+    const seen = frame(plane), voxel = state.voxel[plane.down];
+    const row = plane.upwards ? shape[plane.down] - 1 - voxel : voxel;
+    const x = (state.voxel[plane.across] + 0.5 - seen.x) * canvas.width / seen.columns;
+    const y = (row + 0.5 - seen.y) * canvas.height / seen.rows;
     if (state.cross) drawCross(context, x, y, canvas.width, canvas.height, 8 * line);
     if (scene.patient) drawLetters(context, plane, canvas.width, canvas.height, 9 * line);
     pane.slider.value = position;
@@ -161,12 +189,13 @@ async function autosegViewer(root, scene) {
 
   function drawSlice({plane, content, slice}, position, line) {
     const context = slice.getContext("2d");
-    const columns = shape[plane.across];
-    const sx = slice.width / columns, sy = slice.height / shape[plane.down];
+    const columns = shape[plane.across], seen = frame(plane);
+    const sx = slice.width / seen.columns, sy = slice.height / seen.rows;
     const numbered = (i) => through(sliceOf(volumes[i], shape, plane, position), numbers[i]);
     const place = (opacity) => {
       context.globalAlpha = opacity;
-      context.drawImage(scratch, 0, 0, slice.width, slice.height);
+      context.drawImage(
+        scratch, seen.x, seen.y, seen.columns, seen.rows, 0, 0, slice.width, slice.height);
       context.globalAlpha = 1;
     };
     context.imageSmoothingEnabled = sx < 6;
@@ -179,7 +208,8 @@ async function autosegViewer(root, scene) {
       place(state.opacity);
       return;
     }
-    content.drawn.forEach(([i, style], order) => {
+    content.drawn.forEach((i, order) => {
+      const style = content.style ?? state.styles[i];
       if (style === "hidden") return;
       const found = numbered(i);
       if (style.startsWith("fill")) {
@@ -187,7 +217,9 @@ async function autosegViewer(root, scene) {
         place(state.opacity);
       }
       if (style.endsWith("outline")) {
+        context.setTransform(1, 0, 0, 1, -seen.x * sx, -seen.y * sy);
         strokeOutlines(context, outlines(found, columns, sx, sy, order > 0), colours, line);
+        context.resetTransform();
       }
     });
   }
@@ -228,13 +260,22 @@ async function autosegViewer(root, scene) {
     refresh();
   }
 
+  function setZoom(zoom, centre) {
+    state.zoom = zoom ?? ZOOMS[0];
+    state.centre = [...centre];
+    controls.zoom.value = String(state.zoom);
+    repaint();
+  }
+
   function voxelUnder(pane, event) {
     const {plane, canvas} = pane;
     const box = canvas.getBoundingClientRect();
-    const inside = (part, count) => Math.max(0, Math.min(count - 1, Math.floor(part * count)));
-    const voxel = [...state.voxel];
-    const row = inside((event.clientY - box.top) / box.height, shape[plane.down]);
-    voxel[plane.across] = inside((event.clientX - box.left) / box.width, shape[plane.across]);
+    const inside = (place, count) => Math.max(0, Math.min(count - 1, Math.floor(place)));
+    const voxel = [...state.voxel], seen = frame(plane);
+    const x = seen.x + (event.clientX - box.left) / box.width * seen.columns;
+    const y = seen.y + (event.clientY - box.top) / box.height * seen.rows;
+    const row = inside(y, shape[plane.down]);
+    voxel[plane.across] = inside(x, shape[plane.across]);
     voxel[plane.down] = plane.upwards ? shape[plane.down] - 1 - row : row;
     return voxel;
   }
@@ -277,8 +318,13 @@ async function autosegViewer(root, scene) {
     }
     canvas.addEventListener("pointerleave", () => tell(state.voxel, ""));
     canvas.addEventListener("wheel", (event) => {
-      if (event.ctrlKey || document.activeElement !== canvas) return; // the page zooms or scrolls
+      if (document.activeElement !== canvas) return; // the page scrolls
       event.preventDefault();
+      if (event.ctrlKey) {
+        const next = ZOOMS[ZOOMS.indexOf(state.zoom) - Math.sign(event.deltaY)];
+        if (next) setZoom(next, voxelUnder(pane, event));
+        return;
+      }
       move(plane.through, state.voxel[plane.through] - Math.sign(event.deltaY));
     }, {passive: false});
     canvas.addEventListener("keydown", (event) => {
@@ -301,6 +347,7 @@ async function autosegViewer(root, scene) {
     if (window_) setWindow(window_.low, window_.high);
     else if (event.key === "l") toggle("labels");
     else if (event.key === "x") toggle("cross");
+    else if (event.key === "z") setZoom(ZOOMS[ZOOMS.indexOf(state.zoom) + 1], state.voxel);
     else if (event.key === "o") cycleOutlines();
     else if (event.key === "+" || event.key === "-") {
       setOpacity(state.opacity + (event.key === "+" ? 0.1 : -0.1));
@@ -373,6 +420,8 @@ async function autosegViewer(root, scene) {
     choice("planes", plain(["all", ...shownPlanes.map((p) => p.name)]), "all",
       (value) => { state.plane = value; arrange(); });
   }
+  controls.zoom = choice("zoom", ZOOMS.map((zoom) => [String(zoom), `${zoom} x`]), "1",
+    (value) => setZoom(Number(value), state.voxel));
   controls.window = choice("window", [
     ...scene.windows.map((w, i) => [String(i), `${i + 1} ${w.name}`]), ["own", "own"],
   ], "0", (value) => {
@@ -437,6 +486,12 @@ async function autosegViewer(root, scene) {
 }
 
 window.autosegViewer = autosegViewer;
-for (const root of document.querySelectorAll(".autoseg-viewer[data-scene]")) {
-  autosegViewer(root, JSON.parse(root.querySelector("script").textContent));
-}
+// A page may have many scenes: each is unpacked when it comes into view.
+const opener = new IntersectionObserver((entries) => {
+  for (const {target: root, isIntersecting} of entries) {
+    if (!isIntersecting) continue;
+    opener.unobserve(root);
+    autosegViewer(root, JSON.parse(root.querySelector("script").textContent));
+  }
+}, {rootMargin: "200px"});
+document.querySelectorAll(".autoseg-viewer[data-scene]").forEach((root) => opener.observe(root));

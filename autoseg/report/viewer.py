@@ -130,13 +130,14 @@ def viewer_style() -> str:
 def viewer_script() -> str:
     """Return the script that a page with viewers needs once.
 
-    It defines `autosegViewer(element, scene)`, and opens the scenes of all `viewer_fragment`s.
+    It stands after all `viewer_fragment`s, which it opens when they come into view, and defines
+    `autosegViewer(element, scene)` for scenes that are fetched later.
     """
     return "(() => {\n'use strict';\n" + "\n".join(map(_read, SCRIPTS)) + "})();\n"
 
 
 def viewer_fragment(scene: Scene) -> str:
-    """Return the HTML of one viewer; the script opens it as soon as it is on the page."""
+    """Return the HTML of one viewer; the script opens it when it comes into view."""
     data = f'<script type="application/json">{scene_text(scene)}</script>'
     return f'<div class="autoseg-viewer" data-scene>{data}</div>'
 
