@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg import __version__
-from autoseg.errors import Problem
+from autoseg.errors import CorruptError, Problem
 from autoseg.evaluation.crossvalidation import finished_folds
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import SUMMARY, read_summary
@@ -98,9 +98,15 @@ def _run(folder: Path) -> Run:
 def _history(path: Path) -> History:
     if not path.is_file():
         return ()
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return tuple({name: float(cell) for name, cell in row.items() if name and cell} for row in rows)
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        return tuple(
+            {name: float(cell) for name, cell in row.items() if name and cell} for row in rows
+        )
+    except ValueError as error:  # of a cell, or of letters that are not UTF-8
+        remedy = "remove it: the curves of this fold are then left out"
+        raise CorruptError(f"is damaged ({error})", place=str(path), remedy=remedy) from error
 
 
 def _bundle_facts(folder: Path) -> dict[str, str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autoseg.errors import Problem, UsageError
-from autoseg.evaluation.tables import read_summary
-from autoseg.files import write_json
+from autoseg.errors import CorruptError, Problem, UsageError
+from autoseg.evaluation.summary import summarise
+from autoseg.evaluation.tables import read_summary, write_summary
+from autoseg.files import from_json, read_json, write_json
+from autoseg.plan import load_plan, save_plan
+from autoseg.results import Choice
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.report import report
 from autoseg.workspace import Workspace
-from tests.workflows.prepared import make_workspace
+from tests.workflows.prepared import LABELS, make_workspace
 from tests.workflows.test_crossvalidate import A, validate
 
 
@@ -79,3 +84,57 @@ def test_an_anonymous_page_holds_no_case_patient_or_path(workspace, tmp_path):
     assert "1 warning in 10 cases." in page
     assert page.count("data:image/png") == known.count("data:image/png") > 0
     assert re.search(r"case \d+", page)
+
+
+def test_patients_and_names_within_sentences_are_left_out(workspace):
+    plan = load_plan(workspace.plan("BALLS"))
+    told = "Scans of ball_1 (patient Meyer) in /data/meyer/ball_1.nii.gz are 3x1x1 mm."
+    save_plan(workspace.plan("BALLS"), replace(plan, reasons=(told,)))
+    for path in workspace.models("BALLS").rglob("summary.json"):
+        summary = read_summary(path)
+        cases = [replace(case, group="Meyer", tags=("ward 3",)) for case in summary.cases]
+        write_summary(path.parent, replace(summary, cases=tuple(cases)))
+    assert "Meyer" in report(workspace, "BALLS").read_text(encoding="utf-8")
+    page = report(workspace, "BALLS", anonymous=True).read_text(encoding="utf-8")
+    assert not re.search("Meyer|meyer|ball_|ward 3|/data", page)
+    assert "are 3x1x1 mm." in page
+
+
+def test_a_pooled_summary_that_is_older_than_a_fold_is_made_anew(workspace):
+    pooled = workspace.models("BALLS") / A / "run" / "crossvalidation" / "summary.json"
+    fold = workspace.run("BALLS", "2d", "S", "0") / "validation"
+    first = read_summary(fold / "summary.json")
+    os.utime(pooled, ns=(0, 0))
+    # One case of fold 0 alone: fold 1 has two.
+    write_summary(fold, summarise(first.cases[:1], LABELS, first.header))
+    page = report(workspace, "BALLS").read_text(encoding="utf-8")
+    assert "3 cases, each scored by the one fold" in page
+
+
+def test_curves_are_those_of_history(workspace):
+    run = workspace.run("BALLS", "2d", "S", "0")
+    (run / "history.csv").write_text(
+        "epoch,train_loss,validation_loss,dice_core\n1,2.5,2.25,\n2,1.5,1.75,0.625\n"
+    )
+    page = report(workspace, "BALLS").read_text(encoding="utf-8")
+    assert "<title>training: 1.5 at epoch 2</title>" in page
+    assert "<title>core: 0.625 at epoch 2</title>" in page
+    (run / "history.csv").write_text("epoch,train_loss\n1,half\n")
+    with pytest.raises(CorruptError, match=r"is damaged.*half"):
+        report(workspace, "BALLS")
+
+
+def test_the_choice_is_shown_with_its_evidence(workspace):
+    choice = from_json(Choice, read_json(workspace.best("BALLS")))
+    page = report(workspace, "BALLS").read_text(encoding="utf-8")
+    assert f"<td>{A}</td><td>{choice.evidence[A]:.4f}</td>" in page
+    assert choice.reasons[0] in page
+    workspace.best("BALLS").unlink()
+    assert "Nothing is chosen yet: run autoseg_evaluate." in report(workspace, "BALLS").read_text()
+
+
+def test_a_case_whose_label_map_is_gone_is_shown_without_its_prediction(workspace):
+    before = report(workspace, "BALLS").read_text(encoding="utf-8").count("data:image")
+    for path in workspace.models("BALLS").rglob("ball_*.nii.gz"):
+        path.unlink()
+    assert report(workspace, "BALLS").read_text(encoding="utf-8").count("data:image") == before
