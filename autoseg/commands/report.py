@@ -49,6 +49,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     other.add_argument(
         "--sheet", metavar="ROWSxCOLUMNS", help="slices with outlines side by side, ID-PLANE.png"
     )
+    other.add_argument(
+        "--curves", action="store_true",
+        help="not of a case: loss and Dice of a training on one A4 page, models/NAME/curves.pdf",
+    )  # fmt: skip
+    parser.add_argument("-f", "--fold", metavar="FOLD", help="of --curves (default: trained last)")
+    parser.add_argument(
+        "--model", metavar="NAME", help="of --curves, such as 3d_fullres-M (default: trained last)"
+    )
     one.add_argument("--plane", choices=PLANES, help="of --sheet (default: axial)")
 
 
@@ -56,7 +64,12 @@ def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     options.case = options.case or options.mesh or None
     about_one = (options.case, options.image, options.gif, options.sheet, options.plane)
-    path = _view(options) if any(about_one) or options.mesh is not None else _report(options)
+    if (options.fold or options.model) and not options.curves:
+        raise UsageError("--fold and --model belong to --curves")
+    if options.curves and not any(about_one):
+        path = _curves(options)
+    else:
+        path = _view(options) if any(about_one) or options.mesh is not None else _report(options)
     return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
 
 
@@ -70,6 +83,20 @@ def _report(options: argparse.Namespace) -> Path:
     return report(
         workspace_of(options),
         options.dataset,
+        output=options.output,
+        anonymous=options.anonymous,
+        overwrite=options.overwrite,
+    )
+
+
+def _curves(options: argparse.Namespace) -> Path:
+    from autoseg.workflows.report_curves import report_curves
+
+    return report_curves(
+        workspace_of(options),
+        options.dataset,
+        fold=options.fold,
+        model=options.model,
         output=options.output,
         anonymous=options.anonymous,
         overwrite=options.overwrite,

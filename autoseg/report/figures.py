@@ -1,4 +1,4 @@
-"""Pictures: a slice with reference and prediction, and the progress of a training.
+"""Pictures: a slice with reference and prediction, the progress of a training, its curves.
 
 The home of matplotlib, imported when a picture is drawn; no display is needed.
 """
@@ -24,6 +24,9 @@ PANEL_INCHES = 3.6
 OVERLAY_OPACITY = 0.55
 WINDOW_PERCENTILES = (1.0, 99.0)  # grey values outside are black and white
 NAMED_CURVES = 12  # a legend of more would leave no room for the curves
+A4_INCHES = (8.27, 11.69)
+A4_MARGIN_INCHES = 0.4
+A4_LEGEND = 4, 24  # columns of names below a panel, and letters for which that is enough room
 
 
 def best_slice(label_map: np.ndarray) -> int:
@@ -100,11 +103,63 @@ def draw_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     _save(figure, path)
 
 
-def _draw_curves(axes: Axes, epochs: Sequence[float], curves: Mapping[str, list[float]]) -> None:
+def draw_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
+    """Write one A4 page, PDF or PNG by the ending of `path`: loss and Dice over the epochs.
+
+    `rows` is the history, see `draw_progress`. Loss of training and of validation patches above,
+    pseudo-Dice of validation patches below: of every target, and black their mean.
+    """
+    from matplotlib.figure import Figure
+
+    epochs = [row.get("epoch", number) for number, row in enumerate(rows, start=1)]
+    names = dict.fromkeys(name for row in rows for name in row)
+    losses = {
+        what: _column(rows, name)
+        for what, name in (("training", "train_loss"), ("validation", "validation_loss"))
+        if name in names
+    }
+    dice = {
+        name.removeprefix("dice_"): _column(rows, name)
+        for name in names
+        if name.startswith("dice_")
+    }
+    figure = Figure(figsize=A4_INCHES, dpi=DOTS_PER_INCH)
+    figure.set_layout_engine("constrained", w_pad=A4_MARGIN_INCHES, h_pad=A4_MARGIN_INCHES / 2)
+    figure.suptitle(title)
+    upper, lower = figure.subplots(2, 1)
+    for axes, curves, what in (
+        (upper, losses, "loss"),
+        (lower, dice, "Dice of validation patches"),
+    ):
+        axes.set_title(what)
+        axes.set_xlabel("epoch")
+        axes.locator_params(axis="x", integer=True)
+        axes.grid(alpha=0.3)
+        _draw_curves(axes, epochs, curves, legend=False)
+    lower.set_ylim(0, 1)
+    if len(dice) > 1:
+        known = np.ma.masked_invalid(list(dice.values()))
+        lower.plot(epochs, known.mean(axis=0).filled(np.nan), "k", linewidth=2.5, label="mean")
+    if losses:
+        upper.legend()
+    if dice:
+        most, letters = A4_LEGEND
+        figure.legend(
+            *lower.get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=max(1, min(most, most * letters // max(map(len, dice)))),
+            fontsize="small" if len(dice) <= NAMED_CURVES else "xx-small",
+        )  # fmt: skip
+    _save(figure, path)
+
+
+def _draw_curves(
+    axes: Axes, epochs: Sequence[float], curves: Mapping[str, list[float]], legend: bool = True
+) -> None:
     marker = "o" if len(epochs) < 3 else None  # a line through one point is invisible
     for (name, values), colour in zip(curves.items(), target_colours(len(curves)), strict=True):
         axes.plot(epochs, values, color=hexadecimal(colour), marker=marker, label=name)
-    if 1 < len(curves) <= NAMED_CURVES:
+    if legend and 1 < len(curves) <= NAMED_CURVES:
         axes.legend(fontsize="small")
 
 
@@ -143,9 +198,15 @@ def _new_figure(columns: int, rows: int) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     # Drawn to memory first: matplotlib seeks, and the file appears whole or not at all.
     picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
+    if path.suffix.lower() == ".pdf":
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+        # Without the time: the same curves are the same bytes.
+        FigureCanvasPdf(figure).print_pdf(picture, metadata={"CreationDate": None})
+    else:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        FigureCanvasAgg(figure).print_png(picture)
     write_atomically(path, lambda stream: stream.write(picture.getvalue()))

@@ -92,10 +92,11 @@ def _run(folder: Path) -> Run:
     facts: dict[str, str] = {name: str(record[name]) for name in shown if name in record}
     if "seconds" in record:
         facts["minutes"] = f"{record['seconds'] / 60:.1f}"
-    return Run(_history(folder / "history.csv"), facts, tuple(record.get("reasons", ())))
+    return Run(read_history(folder / "history.csv"), facts, tuple(record.get("reasons", ())))
 
 
-def _history(path: Path) -> History:
+def read_history(path: Path) -> History:
+    """Return what `history.csv` of a run holds, without empty cells; nothing of a missing one."""
     if not path.is_file():
         return ()
     try:

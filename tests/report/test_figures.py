@@ -1,8 +1,11 @@
 """Pictures are drawn without a display and show the slice that has most to show."""
 
-import numpy as np
+import re
 
-from autoseg.report.figures import best_slice, draw_overlay, draw_progress
+import numpy as np
+import pytest
+
+from autoseg.report.figures import best_slice, draw_curves, draw_overlay, draw_progress
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -61,3 +64,29 @@ def test_progress_is_drawn_from_the_first_epoch_on_and_with_gaps(tmp_path):
     draw_progress([row, {"epoch": 2, "train_loss": 0.4}], tmp_path / "progress.png")
     assert first.startswith(PNG)
     assert (tmp_path / "progress.png").read_bytes() != first
+
+
+ROWS = [
+    {"epoch": 1, "train_loss": 1.0, "validation_loss": 1.2, "dice_liver": 0.2, "dice_cyst": 0.1},
+    {"epoch": 2, "train_loss": 0.5, "validation_loss": 0.8, "dice_liver": 0.6},
+]
+
+
+def test_curves_are_one_a4_page_pdf_or_png(tmp_path):
+    draw_curves(ROWS, tmp_path / "a.pdf", "HIPPO, fold 0")
+    page = (tmp_path / "a.pdf").read_bytes()
+    assert page.startswith(b"%PDF")
+    assert page.count(b"/Type /Page ") == 1
+    width, height = map(float, re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", page).groups())
+    assert (width, height) == pytest.approx((595, 842), abs=1)  # points
+    draw_curves(ROWS, tmp_path / "b.pdf", "HIPPO, fold 0")
+    assert (tmp_path / "b.pdf").read_bytes() == page
+    draw_curves(ROWS, tmp_path / "a.png", "HIPPO, fold 0")
+    assert (tmp_path / "a.png").read_bytes().startswith(PNG)
+
+
+def test_curves_of_a_hundred_targets_and_of_none(tmp_path):
+    many = [row | {f"dice_{number}": 0.5 for number in range(100)} for row in ROWS]
+    draw_curves(many, tmp_path / "a.png", "many")
+    draw_curves([{"epoch": 1, "train_loss": 1.0}], tmp_path / "b.png", "none")
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
