@@ -106,12 +106,14 @@ def _seconds(deadline: str) -> float:
 
 def _bound(host: str, port: int) -> socket.socket:
     """Return a socket that has the address, and does not listen yet."""
+    if not 0 <= port < 1 << 16:  # the system would take it modulo that
+        raise UsageError(f"--port {port}", expected="0 to 65535 (0: any that is free)")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UsageError(f"no such address: {host} port {port}") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

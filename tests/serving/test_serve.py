@@ -1,0 +1,123 @@
+"""Starting and stopping: what is refused before anything is loaded, tokens, names, signals."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import time
+
+import pytest
+import requests
+
+from autoseg.cli import main
+from tests.serving.flat import picture, served
+
+TOKEN = "0123456789abcdef"
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.rstrip("\n").split("\n")[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--host", "0.0.0.0"], 2, "everybody who reaches 0.0.0.0 could use the service -> --tok"),
+        (["--host", "::"], 2, "everybody who reaches :: could use the service -> --token-file"),
+        (["--token-file", "gone"], 2, "gone: cannot be read, expected a token"),
+        (["--token-file", "x", "--no-token"], 2, "--token-file and --no-token, expected one of"),
+        (["--port", "99999"], 2, "--port 99999, expected 0 to 65535 (0: any that is free)"),
+        (["--host", "no.such.name.invalid", "--no-token"], 2, "no such address: no.such.name"),
+        (["--deadline", "soon"], 2, "--deadline soon, expected time for an image, such as"),
+        (["--queue", "-1"], 2, "--queue -1, expected 0 or more"),
+        (["--port", "0", "--set", "mirror=up"], 2, "mirror up, expected all, half, off"),
+        (["--port", "0", "--set", "rules=x:y:1"], 2, "did you mean|known names|expected"),
+        (["--port", "0", "-f", "7"], 2, "7"),
+    ],
+)
+def test_a_start_that_cannot_be_meant_is_refused(words, code, message, flat_bundle, capsys):
+    assert main(["serve", "-m", str(flat_bundle), "--device", "cpu", *words]) == code
+    line = last_line(capsys)
+    assert any(part in line for part in message.split("|")), line
+
+
+def test_a_model_that_is_missing_or_changed_never_listens(flat_bundle, tmp_path, capsys):
+    assert main(["serve", "-m", str(tmp_path / "gone"), "--port", "0"]) in (2, 7)
+    broken = tmp_path / "broken"
+    for file in [f for f in flat_bundle.rglob("*") if f.is_file()]:
+        copy = broken / file.relative_to(flat_bundle)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        data = bytearray(file.read_bytes())
+        if file.suffix == ".safetensors":
+            data[-1] ^= 1
+        copy.write_bytes(data)
+    assert main(["serve", "-m", str(broken), "--port", "0", "--device", "cpu"]) == 7
+
+
+def test_a_port_in_use_exits_4(flat_bundle, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", "-m", str(flat_bundle), "--port", str(port)]) == 4
+    assert last_line(capsys) == f"autoseg: error: port {port} in use -> choose another --port"
+
+
+def test_a_short_token_is_refused(flat_bundle, tmp_path, capsys):
+    (tmp_path / "token").write_text("secret\n")
+    words = ["serve", "-m", str(flat_bundle), "--token-file", str(tmp_path / "token")]
+    assert main(words) == 2
+    line = last_line(capsys)
+    assert "holds no token, expected at least 16 letters" in line
+    assert "secret" not in line
+
+
+def test_only_who_has_the_token_is_served_and_the_end_is_calm(flat_bundle, tmp_path):
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    with served(flat_bundle, "--token-file", str(tmp_path / "token")) as service:
+        for value in (None, "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \u00e9"):
+            headers = {} if value is None else {"Authorization": value.encode("latin-1")}
+            answer = requests.get(f"{service.url}/models", headers=headers, timeout=9)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.json()["error"] == "a token is needed"
+        body = {"img": base64.b64encode(picture()).decode()}
+        assert requests.post(f"{service.url}/predict", json=body, timeout=9).status_code == 401
+        right = {"Authorization": f"Bearer {TOKEN}"}
+        answer = requests.post(f"{service.url}/predict", json=body, headers=right, timeout=30)
+        assert answer.status_code == 200
+        for path in ("/", "/health"):
+            assert requests.get(service.url + path, timeout=9).status_code == 200
+        assert service.stop() == 0
+        text = service.log.read_text()
+    assert TOKEN not in text
+    assert "Traceback" not in text
+
+
+def test_other_host_names_are_not_answered(service):
+    for name, status in (
+        ("evil.example", 403), ("localhost.evil.example:80", 403), ("LOCALHOST", 200),
+        ("127.0.0.1:1", 200), ("[::1]:9051", 200),
+    ):  # fmt: skip
+        answer = requests.get(f"{service.url}/health", headers={"Host": name}, timeout=9)
+        assert answer.status_code == status, name
+
+
+def test_nothing_of_a_request_can_forge_the_log(service):
+    requests.get(f"{service.url}/a%0Ab%1B[31m{'c' * 999}", timeout=9)
+    until = time.monotonic() + 5
+    while "GET /a" not in service.log.read_text() and time.monotonic() < until:
+        time.sleep(0.05)
+    line = next(line for line in service.log.read_text().splitlines() if "GET /a" in line)
+    assert "\\nb\\x1b[31mccc" in line
+    assert len(line) < 250
+
+
+def test_a_client_that_leaves_takes_its_image_with_it(service):
+    png = picture(900, 900)
+    head = "POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    with socket.create_connection(("127.0.0.1", service.port)) as client:
+        client.sendall(f"{head}Content-Length: {len(png)}\r\n\r\n".encode() + png)
+        time.sleep(0.5)
+    body = {"img": base64.b64encode(picture(8, 8)).decode()}
+    assert requests.post(f"{service.url}/predict", json=body, timeout=30).status_code == 200
+    assert requests.get(f"{service.url}/health", timeout=9).json()["waiting"] == 0
+    assert "Traceback" not in service.log.read_text()
