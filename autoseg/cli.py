@@ -144,7 +144,8 @@ def _as_mendable(error: Exception) -> AutosegError | None:
     """Return what the user can do something about, None for a mistake of ours."""
     if isinstance(error, AutosegError):
         return error
-    if isinstance(error, MemoryError):
+    # torch's refusal of memory on a processor has no type of its own.
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return ResourceError("out of memory", remedy="fewer --workers, or a smaller --size")
     if isinstance(error, OSError) and error.errno in SYSTEM_REFUSALS:
         fact, place = (error.strerror or "").lower(), str(error.filename or "")

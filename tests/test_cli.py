@@ -216,6 +216,7 @@ def test_a_mistake_of_ours_keeps_its_traceback_and_exits_1(verb, capsys):
         (OSError(errno.ENOSPC, "No space left on device"), "no space left on device -> free some"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: permission denied -> "),
         (MemoryError(), "out of memory -> "),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory -> "),
     ],
 )
 def test_what_the_system_refuses_exits_4(error, words, verb, capsys):
