@@ -1,8 +1,8 @@
-"""Names and colours of label values, as 3D Slicer, ITK-SNAP and Connectome Workbench read them.
+"""Names and colours of label values, as ITK-SNAP, 3D Slicer and readers of NIfTI headers have them.
 
 Beside label maps, once a folder: `labels.txt` (ITK-SNAP's label descriptions) and `labels.ctbl`
-(3D Slicer's colour table). In a NIfTI file's header: Workbench's table as an extension, which
-TotalSegmentator and its readers use too.
+(3D Slicer's colour table). In a NIfTI file's header: a table in the XML of Caret as an extension,
+as TotalSegmentator writes it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def slicer_text(names: Mapping[int, str]) -> str:
 
 
 def caret_xml(names: Mapping[int, str]) -> str:
-    """Return the table of Caret and Connectome Workbench, which stands in NIfTI headers."""
+    """Return the table in the XML of Caret, which stands in NIfTI headers."""
     rows = "".join(
         f'<Label Key="{value}" Red="{r / 255:.4f}" Green="{g / 255:.4f}" Blue="{b / 255:.4f}"'
         f' Alpha="1">{escape(name)}</Label>'

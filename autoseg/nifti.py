@@ -28,7 +28,9 @@ SPACING_RANGE_MM = (1e-3, 100.0)
 DEFLATE_LIMIT = 1032  # no deflate stream grows by more than this factor
 TRAILING_BYTES = 1 << 16  # some tools pad; more than this after the voxels is not an image
 GZIP_WINDOW = 31  # zlib: gzip wrapper, check sum verified
-CARET = 30  # NIfTI's code for an extension in the XML of Caret and Connectome Workbench
+# An extension of no registered program. Caret's XML has a code of its own, 30, but TotalSegmentator
+# and those who read its files use 0, and nibabel 5.4 answers `get_content()` of a 30 with an error.
+UNREGISTERED = 0
 EXTENSIONS_LIMIT = 1 << 20  # bytes before the voxels that are looked through for extensions
 
 
@@ -116,7 +118,7 @@ def check_spacing(spacing: Any, place: str) -> None:
 def read_caret(path: Path) -> str:
     """Return the first extension of the header that is XML of Caret; empty without a whole one.
 
-    Some programs give it the code 0, so it is known by what it says.
+    It has the code 0 or 30, so it is known by what it says.
     """
     header = read_nifti_header(path)
     end = min(header.offset, EXTENSIONS_LIMIT)
@@ -155,7 +157,7 @@ def nifti_bytes(
 def _extension(content: bytes, order: Order) -> bytes:
     """Return an extension: its size, a multiple of 16, its code, and `content`."""
     size = (len(content) + 8 + 15) // 16 * 16
-    return struct.pack(f"{order}2i", size, CARET) + content.ljust(size - 8, b"\0")
+    return struct.pack(f"{order}2i", size, UNREGISTERED) + content.ljust(size - 8, b"\0")
 
 
 def _inflate_start(start: bytes, path: Path) -> bytes:

@@ -72,7 +72,7 @@ def test_the_extension_is_what_the_standard_says(tmp_path):
     size, code = struct.unpack_from("<2i", data, 352)
     assert data[348:352] == b"\1\0\0\0"
     assert size % 16 == 0
-    assert code == 30
+    assert code == 0
     assert struct.unpack_from("<f", data, 108)[0] == 352 + size
     # But for where the voxels start, the header is the same.
     assert data[:108] + data[112:348] == plain[:108] + plain[112:348]
@@ -105,7 +105,7 @@ def test_nibabel_reads_them(tmp_path):
     write_labels(tmp_path / "a.nii.gz", LABEL_MAP, GRID, names=NAMES)
     image = nibabel.load(tmp_path / "a.nii.gz")
     (extension,) = image.header.extensions
-    assert extension.get_code() == 30
+    assert extension.get_code() == 0
     assert caret_names(bytes(extension.get_content()).decode()) == NAMES
     np.testing.assert_array_equal(np.asarray(image.dataobj).T, LABEL_MAP)
 
