@@ -41,6 +41,10 @@ def anonymise(material: Material) -> Material:
         choice=choice,
         folds=tuple(tuple(names[case] for case in fold) for fold in material.folds),
         models=tuple(_model(model, names, secret) for model in material.models),
+        scenes={
+            names[case]: replace(scene, title=names[case], origin=(0.0, 0.0, 0.0))
+            for case, scene in material.scenes.items()
+        },
         overlays={names[case]: uri for case, uri in material.overlays.items()},
     )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from autoseg.report.gallery import gallery
-from autoseg.report.html import Section, heading, hint, paragraph, table
+from autoseg.report.html import Section, folded, heading, hint, paragraph, table
 from autoseg.report.material import Material
 from autoseg.report.means import case_means, dice_in, number
 from autoseg.report.odd import doubtful_labels, odd_cases
+from autoseg.report.viewer import viewer_fragment
 from autoseg.results import IN_WORDS, OK, Summary
 
 BEST, WORST, DOUBTFUL, UNUSUAL = 3, 6, 6, 6  # cases with a picture
+VIEWERS = 3  # of each kind
 LOWEST = 3  # targets that are named for a case
 
 
@@ -44,7 +46,24 @@ def about_cases(material: Material) -> Section:
         rows = [[odd.case, f"{odd.distance:.1f}", odd.why] for odd in doubtful]
         parts += [paragraph(text), table(("case", "robust sd", "what"), rows, words=(2,))]
         parts.append(gallery(material.overlays, {odd.case: odd.why for odd in doubtful}))
+    if material.scenes:
+        text = "In three planes, around what is labelled; a large scan with fewer voxels."
+        parts += [heading("Look through"), paragraph(text)]
+        for case, scene in material.scenes.items():
+            parts.append(folded(case, viewer_fragment(scene)))
+    else:
+        text = f"To look through a case: autoseg report -d {material.dataset} --case NAME."
+        parts.append(hint(text))
     return Section("Cases", "".join(parts))
+
+
+def to_look_through(material: Material) -> list[str]:
+    """Return the cases that get a viewer: the first of the doubtful and of the worst ones."""
+    model = material.shown
+    if model is None or model.summary is None:
+        return []
+    doubtful = [odd.case for odd in doubtful_labels(model.summary)[:VIEWERS]]
+    return list(dict.fromkeys([*doubtful, *ends(model.summary)[1][:VIEWERS]]))
 
 
 def ends(summary: Summary) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from autoseg.report.manifest import about_runs
 from autoseg.report.material import Material
 from autoseg.report.planned import about_plan
 from autoseg.report.results import about_results
+from autoseg.report.viewer import viewer_script, viewer_style
 
 CHAPTERS = (
     about_results, about_cases, about_choice, about_data, about_plan, about_training, about_runs,
@@ -20,4 +21,6 @@ CHAPTERS = (
 def build_page(material: Material) -> str:
     """Return the whole report as one HTML file; what does not exist says how it is made."""
     subtitle = "; ".join(f"{name} {value}" for name, value in material.facts.items())
-    return page(material.dataset, subtitle, [about(material) for about in CHAPTERS])
+    chapters = [about(material) for about in CHAPTERS]
+    viewers = (viewer_style(), viewer_script()) if material.scenes else ()
+    return page(material.dataset, subtitle, chapters, *viewers)

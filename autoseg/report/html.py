@@ -13,6 +13,7 @@ from importlib.resources import files
 
 MARK = "autoseg report"  # the page says so in its head: then another report may replace it
 
+POLICY = "default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 LONG = 24  # letters that stay on one line of a table
 
 
@@ -90,19 +91,31 @@ def side_by_side(figures: Iterable[str], kind: str = "grid") -> str:
     return f'<div class="{kind}">{"".join(figures)}</div>'
 
 
-def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """Return the whole file: nothing in it points outside of it."""
-    style = (files("autoseg.report") / "page.css").read_text(encoding="utf-8")
+def folded(title: str, content: str) -> str:
+    """Return HTML that is shown when its title is asked for."""
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
+def page(
+    title: str, subtitle: str, sections: Sequence[Section], style: str = "", script: str = ""
+) -> str:
+    """Return the whole file: nothing in it points outside of it, and nothing may be fetched.
+
+    `style` and `script` are what further elements of the sections need.
+    """
+    style = (files("autoseg.report") / "page.css").read_text(encoding="utf-8") + style
+    script = f"<script>{script}</script>" if script else ""
     links = "".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections)
     body = "".join(
         f'<section id="{s.anchor}"><h2>{escape(s.title)}</h2>{s.body}</section>' for s in sections
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="generator" content="{MARK}"><title>{escape(title)}</title>'
         f"<style>{style}</style></head>\n<body><h1>{escape(title)}</h1>"
-        f"{paragraph(subtitle, 'soft')}<nav>{links}</nav>\n{body}</body></html>\n"
+        f"{paragraph(subtitle, 'soft')}<nav>{links}</nav>\n{body}{script}</body></html>\n"
     )
 
 

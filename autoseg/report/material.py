@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from autoseg.errors import Problem
 from autoseg.plan import Plan
+from autoseg.report.viewer import Scene
 from autoseg.results import Choice, DatasetStatistics, Summary
 
 History = tuple[Mapping[str, float], ...]  # one mapping per epoch, as in `history.csv`
@@ -54,6 +55,7 @@ class Material:
     models: tuple[Model, ...] = ()
     choice: Choice | None = None
     overlays: Mapping[str, str] = field(default_factory=dict)  # case -> picture (data URI)
+    scenes: Mapping[str, Scene] = field(default_factory=dict)  # case -> what a viewer shows
     facts: Mapping[str, str] = field(default_factory=dict)  # version, date
 
     @property

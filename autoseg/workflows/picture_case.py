@@ -14,7 +14,7 @@ from autoseg.report.mesh import write_meshes
 from autoseg.report.slices import Scan, write_gif, write_sheet
 from autoseg.report.viewer import CT_WINDOWS
 from autoseg.workflows.overlay import read_on
-from autoseg.workflows.report import refuse_foreign
+from autoseg.workflows.report_place import refuse_foreign
 from autoseg.workflows.view_case import View, in_hounsfield, labels_of, maps_of
 
 MOST_OUTLINED = 2  # label maps whose outlines can be told apart

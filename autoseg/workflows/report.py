@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from autoseg.errors import UsageError
 from autoseg.files import write_text
 from autoseg.report.anonymous import anonymise
-from autoseg.report.cases import to_draw
+from autoseg.report.cases import to_draw, to_look_through
 from autoseg.report.document import build_page
-from autoseg.report.html import MARK
 from autoseg.workflows.report_material import collect
 from autoseg.workflows.report_pictures import draw_cases
+from autoseg.workflows.report_place import refuse_foreign
+from autoseg.workflows.report_scenes import make_scenes
 from autoseg.workspace import Workspace
 
 PAGE = "report.html"
@@ -35,7 +35,11 @@ def report(
     planned = workspace.planned_datasets()
     name = workspace.find_planned(dataset) if planned else workspace.find_raw(dataset)
     material = collect(workspace, name)
-    material = replace(material, overlays=draw_cases(workspace, material, to_draw(material)))
+    material = replace(
+        material,
+        overlays=draw_cases(workspace, material, to_draw(material)),
+        scenes=make_scenes(workspace, material, to_look_through(material)),
+    )
     if anonymous:
         material = anonymise(material)
     trained = any(model.runs for model in material.models)
@@ -45,15 +49,3 @@ def report(
         refuse_foreign(path)
     write_text(path, build_page(material))
     return path
-
-
-def refuse_foreign(path: Path) -> None:
-    """Raise UsageError when `path` is a folder, or a file that is no page of ours."""
-    if path.is_dir():
-        raise UsageError("is a folder", place=str(path), expected="a file, such as report.html")
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        if f'content="{MARK}"' not in stream.read(2000):
-            remedy = "choose another place with -o, or give --overwrite"
-            raise UsageError("is there and no report", place=str(path), remedy=remedy)

@@ -34,7 +34,7 @@ def draw_cases(workspace: Workspace, material: Material, cases: Sequence[str]) -
         if not paths_of(folder, case)[1].is_file():
             continue
         try:
-            prediction = _prediction(workspace.models(material.dataset), material, case)
+            prediction = prediction_of(workspace.models(material.dataset), material, case)
             pictures[case] = _draw(folder, case, prediction, material.plan)
         except AutosegError as error:
             log.warning("no picture of %s: %s", case, error)
@@ -52,7 +52,8 @@ def _prepared_for(prepared: Path, material: Material) -> Path | None:
     return next((prepared / name for name in names if (prepared / name).is_dir()), None)
 
 
-def _prediction(models: Path, material: Material, case: str) -> Path | None:
+def prediction_of(models: Path, material: Material, case: str) -> Path | None:
+    """Return the label map of the model that is shown, of a case it has not seen; None: none."""
     model = material.shown
     if model is None or case not in model.fold_of or model.summary is None:
         return None

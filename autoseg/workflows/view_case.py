@@ -18,7 +18,7 @@ from autoseg.labels import Labels
 from autoseg.preprocessing.units import look_at
 from autoseg.report.viewer import Scene, make_scene, viewer_page
 from autoseg.workflows.overlay import choose_channel, read_on
-from autoseg.workflows.report import refuse_foreign
+from autoseg.workflows.report_place import refuse_foreign
 from autoseg.workspace import Workspace
 
 REFERENCE = "reference"
