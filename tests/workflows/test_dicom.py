@@ -63,8 +63,10 @@ def test_the_result_as_a_dicom_object_holds_the_same_labels(workspace, tmp_path,
         pytest.importorskip("highdicom")
     folder = write_series(tmp_path / "p", make_series(shape=SHAPE))
     predict(workspace, folder, tmp_path / "labels")
-    predict(workspace, folder, tmp_path / "object", write=kind)
+    predict(workspace, folder, tmp_path / "object")
+    predict(workspace, folder, tmp_path / "object", write=kind, overwrite=True)
     assert names(tmp_path / "object") == [f"p.{kind}.dcm", FINAL]
+    assert not any((tmp_path / "object" / name).exists() for name in TABLES)  # it holds its own
     wanted = parse_structures([], {"anterior": 1, "posterior": 2})
     found, _ = read_structures(tmp_path / "object" / f"p.{kind}.dcm", read_series(folder), wanted)
     expected = read_labels(tmp_path / "labels" / "p.nii.gz").array[0]
