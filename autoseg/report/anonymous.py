@@ -39,6 +39,7 @@ def anonymise(material: Material) -> Material:
         checked=None if material.checked is None else replace(material.checked, quoted=False),
         plan=plan,
         choice=choice,
+        chosen=None if material.chosen is None else _summary(material.chosen, names),
         folds=tuple(tuple(names[case] for case in fold) for fold in material.folds),
         models=tuple(_model(model, names, secret) for model in material.models),
         scenes={

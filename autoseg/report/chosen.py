@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autoseg.report.html import Section, bullets, heading, hint, paragraph, table
 from autoseg.report.material import Material
+from autoseg.report.means import means_table
 from autoseg.results import Choice, RuleTrial
 
 
@@ -22,6 +23,9 @@ def about_choice(material: Material) -> Section:
         table(("model", "mean foreground Dice", ""), rows, words=(2,)),
         _estimate(choice),
     ]
+    if material.chosen is not None:
+        what = "With its rules" if choice.rules else "The pair"
+        parts += [heading(what), means_table(material.chosen)]
     if choice.trials:
         parts += [heading("Rules that were tried"), _trials(choice.trials)]
     return Section("Choice", "".join(parts))

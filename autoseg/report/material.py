@@ -54,6 +54,7 @@ class Material:
     folds: tuple[tuple[str, ...], ...] = ()  # validation cases of each fold
     models: tuple[Model, ...] = ()
     choice: Choice | None = None
+    chosen: Summary | None = None  # of a chosen pair, or of what its rules leave; else a model's
     overlays: Mapping[str, str] = field(default_factory=dict)  # case -> picture (data URI)
     scenes: Mapping[str, Scene] = field(default_factory=dict)  # case -> what a viewer shows
     facts: Mapping[str, str] = field(default_factory=dict)  # version, date

@@ -30,6 +30,7 @@ def collect(workspace: Workspace, name: str) -> Material:
     plan = load_plan(plan_file) if plan_file.is_file() else None
     folds = load_folds(folds_file) if folds_file.is_file() else ()
     statistics, best = prepared / STATISTICS, workspace.best(name)
+    choice = from_json(Choice, read_json(best), str(best)) if best.is_file() else None
     return Material(
         dataset=name,
         statistics=from_json(DatasetStatistics, read_json(statistics), str(statistics))
@@ -39,7 +40,8 @@ def collect(workspace: Workspace, name: str) -> Material:
         plan=plan,
         folds=tuple(tuple(fold.validation) for fold in folds),
         models=_models(workspace.models(name), plan),
-        choice=from_json(Choice, read_json(best), str(best)) if best.is_file() else None,
+        choice=choice,
+        chosen=None if choice is None else _chosen(workspace.models(name), choice),
         facts={
             "autoseg": __version__,
             "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -84,6 +86,13 @@ def _pooled(folder: Path, folds: Mapping[str, Summary], plan: Plan) -> Summary:
         if list(there.header.get("folds", ())) == list(folds):
             return there
     return pool_folds(folds, plan.labels, folder.name)
+
+
+def _chosen(models: Path, choice: Choice) -> Summary | None:
+    """Return the scores of what was chosen, where they are not those of a model as it is."""
+    pair = models / "ensembles" / "+".join(choice.models) / SUMMARY
+    path = models / "best" / SUMMARY if choice.rules else pair
+    return read_summary(path) if path.is_file() else None
 
 
 def _run(folder: Path) -> Run:

@@ -19,7 +19,7 @@ from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.report import report
 from autoseg.workspace import Workspace
 from tests.workflows.prepared import LABELS, make_workspace
-from tests.workflows.test_crossvalidate import A, validate
+from tests.workflows.test_crossvalidate import A, B, validate
 
 
 @pytest.fixture
@@ -138,3 +138,17 @@ def test_a_case_whose_label_map_is_gone_is_shown_without_its_prediction(workspac
     for path in workspace.models("BALLS").rglob("ball_*.nii.gz"):
         path.unlink()
     assert report(workspace, "BALLS").read_text(encoding="utf-8").count("data:image") == before
+
+
+def test_a_chosen_pair_is_shown_with_its_own_means(tmp_path):
+    workspace = make_workspace(tmp_path, cases=10)
+    names = [f"ball_{n}" for n in range(10)]
+    validate(workspace, A, dict.fromkeys(names, 0))
+    validate(workspace, B, dict.fromkeys(names, 1))
+    assert evaluate_crossvalidation(workspace).choice.models == (A, B)
+    page = report(workspace, "BALLS").read_text(encoding="utf-8")
+    pair = read_summary(workspace.models("BALLS") / "ensembles" / f"{A}+{B}" / "summary.json")
+    shown = page[page.index("<h3>The pair</h3>") :]
+    core = re.search("<tr><td>core</td>.*?</tr>", shown)[0]
+    assert f"<td>{pair.mean['core']['dice'].mean:.4f}</td>" in core
+    assert f"<td>{A} + {B}</td>" in page
