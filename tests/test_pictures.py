@@ -15,3 +15,11 @@ def test_pixels_are_what_pillow_reads():
         picture.load()  # checks the sums
         assert (picture.mode, picture.size) == ("L", view.shape[::-1])
         assert np.array_equal(np.asarray(picture), view)
+
+
+def test_colours_are_what_pillow_reads():
+    colours = np.random.default_rng(0).integers(0, 256, (5, 9, 3)).astype(np.uint8)
+    picture = Picture.open(io.BytesIO(png_bytes(colours)))
+    picture.load()
+    assert (picture.mode, picture.size) == ("RGB", (9, 5))
+    assert np.array_equal(np.asarray(picture), colours)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -121,3 +123,13 @@ def test_a_gpu_is_waited_for_twice_a_case():
     waits = [warning for warning in caught if "synchroniz" in str(warning.message)]
     # Which tiles show the same, and whether all scores are finite.
     assert len(waits) == 2
+
+
+@pytest.mark.parametrize("most", [10**6, 2])
+def test_how_often_a_prediction_can_be_interrupted_is_known(most):
+    calls = []
+    predict = dataclasses.replace(narrow_predictor(most), interrupt=lambda: calls.append(1))
+    predict(scan())  # with little memory, now it is known how little
+    calls.clear()
+    predict(scan())
+    assert len(calls) == predict.rounds((64, 72, 48)) > 1
