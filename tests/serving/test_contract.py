@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -131,6 +132,34 @@ def test_what_is_no_request_is_answered_with_422(service, body, fact):
     assert answer.status_code == 422
     assert fact in answer.json()["error"]
     assert list(answer.json()) == ["error", "request_id"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/segment"])
+def test_a_huge_body_is_refused_before_it_comes(service, path):
+    kind = "application/json" if path == "/predict" else "application/octet-stream"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=9) as client:
+        client.sendall(
+            f"{head}Content-Length: 10000000000\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        assert client.recv(99).startswith(b"HTTP/1.1 413")
+
+
+def test_a_huge_body_in_pieces_is_refused_on_its_way(service):
+    sent = 0
+
+    def pieces():
+        nonlocal sent
+        for _ in range(200):
+            sent += 1
+            yield b" " * (1 << 20)
+
+    kind = {"Content-Type": "application/json"}
+    try:
+        answer = requests.post(f"{service.url}/predict", data=pieces(), headers=kind, timeout=60)
+        assert answer.status_code == 413
+    except requests.ConnectionError:  # the answer came while the client was still sending
+        assert sent < 200
 
 
 @pytest.mark.parametrize("kind", ["PPM", "GIF", "TIFF", "BMP", "JPEG", "WEBP", "EPS", "PDF"])
