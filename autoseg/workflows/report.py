@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from autoseg.errors import UsageError
 from autoseg.files import write_text
 from autoseg.report.anonymous import anonymise
 from autoseg.report.cases import to_draw, to_look_through
@@ -32,8 +33,7 @@ def report(
     earlier report there is replaced. `anonymous`: without names of cases and patients, and paths.
     Raises UsageError when there is no such dataset, or `output` is a file that is not a report.
     """
-    planned = workspace.planned_datasets()
-    name = workspace.find_planned(dataset) if planned else workspace.find_raw(dataset)
+    name = _find(workspace, dataset)
     material = collect(workspace, name)
     material = replace(
         material,
@@ -49,3 +49,13 @@ def report(
         refuse_foreign(path)
     write_text(path, build_page(material))
     return path
+
+
+def _find(workspace: Workspace, dataset: str | None) -> str:
+    """Return the planned dataset that is meant, else one that has been measured or checked."""
+    try:
+        return workspace.find_planned(dataset)
+    except UsageError:
+        if not workspace.raw_datasets():
+            raise
+        return workspace.find_raw(dataset)

@@ -17,7 +17,9 @@ from autoseg.plan import load_plan, save_plan
 from autoseg.results import Choice
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.report import report
+from autoseg.workflows.statistics import statistics
 from autoseg.workspace import Workspace
+from tests.synthetic import make_workspace as make_phantoms
 from tests.workflows.prepared import LABELS, make_workspace
 from tests.workflows.test_crossvalidate import A, B, validate
 
@@ -152,3 +154,22 @@ def test_a_chosen_pair_is_shown_with_its_own_means(tmp_path):
     core = re.search("<tr><td>core</td>.*?</tr>", shown)[0]
     assert f"<td>{pair.mean['core']['dice'].mean:.4f}</td>" in core
     assert f"<td>{A} + {B}</td>" in page
+
+
+def test_data_that_are_measured_and_not_planned_have_a_report(tmp_path):
+    make_workspace(tmp_path)  # another dataset, planned
+    workspace = make_phantoms(tmp_path, cases=3)
+    found = statistics(workspace, "PHANTOM")
+    path = report(workspace, "PHANTOM")
+    assert path == workspace.prepared("PHANTOM") / "report.html"
+    page = path.read_text(encoding="utf-8")
+    assert "run autoseg_plan -d PHANTOM" in page
+    liver = found.targets["liver"].volume_ml
+    assert f"<td>{liver.minimum:.4g}</td><td>{liver.median:.4g}</td>" in page
+    case = found.cases[0]
+    assert f"<title>{case.case}: {case.targets['liver'].volume_ml:.4g}</title>" in page
+
+
+def test_an_unknown_dataset_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="unknown dataset 'BALS'"):
+        report(make_workspace(tmp_path), "BALS")
