@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,21 @@ from tests.synthetic import make_workspace
 
 if TYPE_CHECKING:
     from tests.ranks import Pool
+
+
+@pytest.fixture(scope="module")  # no longer: playwright occupies the thread's event loop
+def chromium():
+    """Debian's Chromium, driven by playwright; without either, tests that look at pages skip."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    if executable is None:
+        pytest.skip("Chromium is not installed")
+    with api.sync_playwright() as playwright:
+        # WebGL without a graphics card.
+        options = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+        started = playwright.chromium.launch(executable_path=executable, args=options)
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ async function autosegViewer(root, scene) {
   }
   const {shape, layers, targets} = scene;
   const present = targets.filter((t) => volumes.some((v) => v.values.some((x) => t.values.includes(x))));
+  const counts = volumes.map(countsOf);
   const planes = PLANES.filter((plane) => shape[plane.across] > 1 && shape[plane.down] > 1);
   const shownPlanes = planes.length ? planes : PLANES.slice(0, 1);
   const colours = present.map((target) => target.colour);
@@ -423,7 +424,7 @@ async function autosegViewer(root, scene) {
   controls.zoom = choice("zoom", ZOOMS.map((zoom) => [String(zoom), `${zoom} x`]), "1",
     (value) => setZoom(Number(value), state.voxel));
   controls.window = choice("window", [
-    ...scene.windows.map((w, i) => [String(i), `${i + 1} ${w.name}`]), ["own", "own"],
+    ...scene.windows.map((w, i) => [String(i), `${i + 1}: ${w.name}`]), ["own", "own"],
   ], "0", (value) => {
     const chosen = scene.windows[Number(value)] ?? state;
     setWindow(chosen.low, chosen.high);
@@ -444,6 +445,15 @@ async function autosegViewer(root, scene) {
   }
   controls.cross = tick("crosshair", "cross");
 
+  // How much of a target each label map holds: ml, or pixels.
+  function amounts(target) {
+    const each = scene.patient ? scene.spacing.reduce((a, b) => a * b, 1e-3) : 1;
+    const found = volumes.map((volume, i) => each * volume.values.reduce(
+      (sum, value, index) => sum + (target.values.includes(value) ? counts[i][index] : 0), 0));
+    const text = found.map((n) => scene.patient && n < 999 ? n.toPrecision(3) : n.toFixed(0));
+    return `${text.join(" | ")} ${scene.patient ? "ml" : "pixels"}`;
+  }
+
   function legend() {
     const items = present.map((target, t) => {
       const box = make("input", {type: "checkbox", checked: true, ariaLabel: `show ${target.name}`});
@@ -453,7 +463,8 @@ async function autosegViewer(root, scene) {
         state.voxel = placeOf(volumes, shape, target.values) ?? state.voxel;
         redraw();
       });
-      return make("li", {}, box, swatch(target.colour), name);
+      const amount = make("small", {textContent: amounts(target), title: layers.map((l) => l.name).join(" | ")});
+      return make("li", {}, box, swatch(target.colour), make("span", {}, name, amount));
     });
     const all = (on) => make("button", {
       type: "button", textContent: on ? "all" : "none",

@@ -62,6 +62,13 @@ function indexAt(volume, shape, voxel) {
   return volume.indices[(voxel[0] * shape[1] + voxel[1]) * shape[2] + voxel[2]];
 }
 
+// How many voxels have each index.
+function countsOf(volume) {
+  const counts = new Uint32Array(volume.values.length);
+  for (let i = 0; i < volume.indices.length; i++) counts[volume.indices[i]]++;
+  return counts;
+}
+
 // How many millimetres (or, of a picture, pixels) towards head, back and left: [z, y, x].
 function positionOf(scene, voxel) {
   return [0, 1, 2].map((world) => scene.origin[world] + [0, 1, 2].reduce(

@@ -15,9 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from autoseg import __version__
+from autoseg.errors import AutosegError
+from autoseg.labels import Labels
+from autoseg.report.viewer import scene_text, viewer_script, viewer_style
 from autoseg.serving import contract, intake, schema
 from autoseg.serving.refusal import Refusal
 from autoseg.serving.worker import Job, Worker
+from autoseg.workflows.view_case import scene_of, view_of_files
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ def make_app(worker: Worker) -> FastAPI:
         docs_url=None, redoc_url=None,  # both would load scripts from elsewhere
     )  # fmt: skip
     bodies, began = intake.Intake(), time.monotonic()
-    page = (files("autoseg.serving") / "page" / "index.html").read_text(encoding="utf-8")
+    page, one_scene = _page(), asyncio.Lock()
 
     def about() -> dict[str, str]:
         return {"service": SERVICE, "version": __version__,
@@ -104,12 +108,14 @@ def make_app(worker: Worker) -> FastAPI:
 
     @app.get("/jobs/{job_id}/labels", responses=schema.LABELS)
     async def labels(job_id: str) -> Response:
-        job = _job(worker, job_id)
-        if job.refusal is not None:
-            raise job.refusal
-        if job.state != "done":
-            raise Refusal(409, "the labels are not there yet", {"retry-after": "1"})
-        return _file(job)
+        return _file(_done(worker, job_id))
+
+    @app.get("/jobs/{job_id}/scene", responses=schema.SCENE)
+    async def scene(job_id: str) -> Response:
+        async with one_scene:  # it takes several times the memory of the scan
+            job = _done(worker, job_id)
+            text = await asyncio.to_thread(_scene, job, worker.model.labels)
+        return Response(text, media_type="application/json")
 
     @app.delete("/jobs/{job_id}", status_code=204)
     async def forget(job_id: str) -> Response:
@@ -160,6 +166,31 @@ def _job(worker: Worker, job_id: str) -> Job:
     if job_id not in worker.kept:
         raise Refusal(404, "there is no such job, or its time is over")
     return worker.kept[job_id]
+
+
+def _done(worker: Worker, job_id: str) -> Job:
+    job = _job(worker, job_id)
+    if job.refusal is not None:
+        raise job.refusal
+    if job.state != "done":
+        raise Refusal(409, "the labels are not there yet", {"retry-after": "1"})
+    return job
+
+
+def _scene(job: Job, labels: Labels) -> str:
+    try:
+        view = view_of_files(job.image, None, labels)
+        return scene_text(scene_of(view, {"labels": job.labels}, view.name))
+    except (OSError, AutosegError) as error:
+        if job.image.exists():
+            raise
+        raise Refusal(404, "there is no such job, or its time is over") from error
+
+
+def _page() -> str:
+    page = (files("autoseg.serving") / "page" / "index.html").read_text(encoding="utf-8")
+    page = page.replace("/* style of the viewer */", viewer_style())
+    return page.replace("/* script of the viewer */", viewer_script())
 
 
 def _file(job: Job) -> Response:

@@ -62,6 +62,9 @@ _FILES = dict.fromkeys(("image/png", "application/gzip", "application/octet-stre
 LABELS: dict[int | str, dict[str, Any]] = {
     200: {"description": "label map, of the image's type and grid", "content": _FILES}
 }
+SCENE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "scan and labels for the viewer", "content": _json({"type": "object"})}
+}
 PREDICT = {"requestBody": {"required": True, "content": _json(_IMG)}}
 PREDICTED: dict[int | str, dict[str, Any]] = {
     200: {"description": "mask, white on black, as large as the image", "content": _json(_IMG)}

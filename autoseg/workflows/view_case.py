@@ -101,7 +101,7 @@ def view_case(
     if not overwrite:
         refuse_foreign(path)
     maps = maps_of(view, predictions, anonymous)
-    write_text(path, viewer_page(_scene(view, maps, title)))
+    write_text(path, viewer_page(scene_of(view, maps, title)))
     return path
 
 
@@ -134,7 +134,8 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _scene(view: View, maps: Mapping[str, Path], title: str) -> Scene:
+def scene_of(view: View, maps: Mapping[str, Path], title: str) -> Scene:
+    """Return what a viewer shows; DataError for a label map that is none, or on another grid."""
     grid, channel = view.image.geometry, view.image.array[0]
     orientation = canonical_orientation(grid.direction_matrix)
     layers = {name: orientation.apply(_label_map(grid, path)) for name, path in maps.items()}

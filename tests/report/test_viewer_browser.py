@@ -1,7 +1,5 @@
 """The viewer in Debian's Chromium: pixels follow what the user does, and nothing is fetched."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -33,22 +31,10 @@ CONTENT = f"""canvas => {{ {PIXELS}
 SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    if executable is None:
-        pytest.skip("Chromium is not installed")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def page(browser, tmp_path):
+def page(chromium, tmp_path):
     """A page with a reference and a prediction; complaints and requests are collected on it."""
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
     page.complaints, page.requests = [], []
     page.on("console", lambda message: page.complaints.append(message.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
@@ -185,14 +171,14 @@ BRIGHTEST = f"""canvas => {{ {PIXELS}
 }}"""
 
 
-def test_pictures_are_the_right_way_round_and_zoom_to_the_crosshair(browser, tmp_path):
+def test_pictures_are_the_right_way_round_and_zoom_to_the_crosshair(chromium, tmp_path):
     image = np.zeros(SHAPE, np.int16)
     image[15, 6, 30] = 1000  # near the head, the front and the left of the patient
     grid = Geometry(SHAPE, (3.0, 1.0, 1.0))
     scene = make_scene("one voxel", image, grid, {}, LABELS, patient=True)
     path = tmp_path / "voxel.html"
     path.write_text(viewer_page(scene), encoding="utf-8")
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
     page.goto(path.as_uri())
     page.wait_for_selector("canvas")
     page.get_by_label("window").select_option("2")
@@ -248,14 +234,14 @@ def test_outlines_run_around_what_is_filled(page, zoom):
         assert outline == pytest.approx(fill, abs=4)
 
 
-def test_a_picture_has_one_plane_and_no_letters(browser, tmp_path):
+def test_a_picture_has_one_plane_and_no_letters(chromium, tmp_path):
     flat = make_scene(
         "picture", np.arange(200).reshape(1, 10, 20), Geometry((1, 10, 20)), {}, LABELS,
         patient=False,
     )  # fmt: skip
     path = tmp_path / "flat.html"
     path.write_text(viewer_page(flat), encoding="utf-8")
-    page = browser.new_page()
+    page = chromium.new_page()
     page.goto(path.as_uri())
     page.wait_for_selector("canvas")
     page.evaluate(SETTLED)

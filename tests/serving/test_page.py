@@ -1,9 +1,9 @@
-"""The page in a browser: a picture is chosen, its labels come back and can be saved."""
+"""The page in a browser: a picture is chosen, its labels are seen and can be saved."""
 
 from __future__ import annotations
 
 import io
-import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +11,15 @@ import pytest
 import requests
 from PIL import Image as Pillow
 
+from autoseg.io import read_image
 from tests.serving.flat import picture
 
 PHONE = {"width": 390, "height": 800}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def page(browser, service):
-    page, problems, requested = browser.new_page(viewport=PHONE), [], []
+def page(chromium, service):
+    page, problems, requested = chromium.new_page(viewport=PHONE), [], []
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: requested.append(request.url))
@@ -46,7 +35,8 @@ def test_labels_of_a_chosen_picture_can_be_saved(page, service, tmp_path):
     page.wait_for_selector("text=FLAT, 2d-S, 2 folds: finds tumour")
     assert not page.is_visible("#key")
     page.set_input_files("#file", str(tmp_path / "case.png"))
-    page.wait_for_selector("#seen:visible", timeout=60_000)
+    page.wait_for_selector("#seen canvas", timeout=60_000)
+    assert page.inner_text("#seen h2") == "case.png"
     with page.expect_download() as download:
         page.keyboard.press("Enter")  # what can be done next has the focus
     assert download.value.suggested_filename == "case_labels.png"
@@ -54,7 +44,7 @@ def test_labels_of_a_chosen_picture_can_be_saved(page, service, tmp_path):
     kind = {"Content-Type": "image/png"}
     assert saved == requests.post(f"{service.url}/segment", png, headers=kind, timeout=30).content
     count = int((np.asarray(Pillow.open(io.BytesIO(saved))) > 0).sum())
-    assert page.inner_text("#legend").strip() == f"tumour: {count} pixels"
+    assert page.inner_text("#seen .legend li").split("\n") == ["tumour", f"{count} pixels"]
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
@@ -65,3 +55,19 @@ def test_another_file_is_refused_and_a_picture_by_another_name_is_known(page, tm
     page.wait_for_selector("text=notes.txt is neither PNG nor NIfTI")
     page.set_input_files("#file", str(tmp_path / "case.nii"))
     page.wait_for_selector("#save[download='case_labels.png']:visible", timeout=60_000)
+
+
+def test_a_scene_is_that_of_a_job_that_is_done(service, tmp_path):
+    assert requests.get(f"{service.url}/jobs/none/scene", timeout=9).status_code == 404
+    (tmp_path / "case.png").write_bytes(png := picture())
+    headers = {"Content-Type": "image/png", "Prefer": "respond-async"}
+    answer = requests.post(f"{service.url}/segment", png, headers=headers, timeout=9)
+    place = f"{service.url}/jobs/{answer.json()['id']}"
+    while requests.get(place, timeout=9).json()["state"] != "done":
+        time.sleep(0.05)
+    scene = requests.get(f"{place}/scene", timeout=9).json()
+    assert tuple(scene["shape"]) == read_image(tmp_path / "case.png").geometry.shape
+    assert scene["patient"] is False
+    assert [layer["name"] for layer in scene["layers"]] == ["labels"]
+    assert requests.delete(place, timeout=9).status_code == 204
+    assert requests.get(f"{place}/scene", timeout=9).status_code == 404
