@@ -13,7 +13,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,15 @@ from autoseg.labels import Labels
 from autoseg.report.html import MARK
 
 SMOOTHED_VOXELS = 0.8  # standard deviation: steps between slices go, folds stay
-VOXELS = 2_000_000  # a larger box around a target is drawn from means of blocks of voxels
+VOXELS = 500_000  # a larger box around a target is drawn from means of blocks of voxels
 TRIANGLES = 900_000  # of all surfaces together
 MOST_TRIANGLES = 40_000  # of one; its vertices must be counted in 16 bits
 COARSER = 1.2  # cells grow by this until few enough triangles are left
 LEVELS = 65_535  # of a coordinate
 
 HERE = Path(__file__).parent
+
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -190,13 +192,13 @@ def write_meshes(
     a switch. Millilitres in the page are counted in voxels, not in triangles. Raises DataError when
     there is nothing to show, ResourceError without scikit-image.
     """
-    there = {source: set(np.unique(found).tolist()) for source, found in sources.items()}
+    boxes = {source: _boxes(label_map) for source, label_map in sources.items()}
     shown = [
         (target, hexadecimal(colour))
         for (target, values), colour in zip(
             labels.targets.items(), target_colours(len(labels.targets)), strict=True
         )
-        if any(found & set(values) for found in there.values())
+        if any(found.keys() & set(values) for found in boxes.values())
     ]
     if not shown:
         fact, expected = f"no target in {' or '.join(sources)}", ", ".join(labels.names)
@@ -207,14 +209,40 @@ def write_meshes(
     surfaces: list[tuple[int, int, Surface]] = []
     for target, colour in shown:
         volumes = []
-        for number, label_map in enumerate(sources.values()):
-            mask = labels.mask(label_map, target)
+        for number, (source, label_map) in enumerate(sources.items()):
+            own = [boxes[source][v] for v in labels.targets[target] if v in boxes[source]]
+            if not own:
+                volumes.append(0.0)
+                continue
+            box = _around(own)
+            mask = labels.mask(label_map[box], target)
             volumes.append(int(np.count_nonzero(mask)) * voxel_ml)
-            if volumes[-1]:
-                surfaces.append((number, len(targets), surface_of(mask, geometry, most)))
+            surface = surface_of(mask, _part(geometry, box), most)
+            surfaces.append((number, len(targets), surface))
         targets.append({"name": target, "colour": colour, "ml": volumes})
     page = _page(title, {"sources": list(sources), "targets": targets}, surfaces)
     write_text(path, page)
+
+
+def _boxes(label_map: np.ndarray) -> dict[int, Box]:
+    """Return the box of each value; most of the time would go into looking for them one by one."""
+    found = enumerate(ndimage.find_objects(label_map), start=1)
+    return {value: box for value, box in found if box is not None}
+
+
+def _around(boxes: list[Box]) -> Box:
+    z, y, x = (
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*boxes, strict=True)
+    )
+    return z, y, x
+
+
+def _part(geometry: Geometry, box: Box) -> Geometry:
+    """Return the grid of the voxels in `box`."""
+    z, y, x = geometry.position(np.array([side.start for side in box])).tolist()
+    depth, height, width = (side.stop - side.start for side in box)
+    return replace(geometry, shape=(depth, height, width), origin=(z, y, x))
 
 
 def _page(title: str, about: dict[str, Any], surfaces: list[tuple[int, int, Surface]]) -> str:
