@@ -120,4 +120,5 @@ def test_a_client_that_leaves_takes_its_image_with_it(service):
     body = {"img": base64.b64encode(picture(8, 8)).decode()}
     assert requests.post(f"{service.url}/predict", json=body, timeout=30).status_code == 200
     assert requests.get(f"{service.url}/health", timeout=9).json()["waiting"] == 0
+    assert "POST /segment 400" in service.log.read_text()  # not 200: nobody took it
     assert "Traceback" not in service.log.read_text()

@@ -1,0 +1,96 @@
+"""What a service answers with: settings take effect, errors name no files."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.errors import DataError
+from autoseg.io import read_labels
+from autoseg.serving.model import load_model
+from autoseg.workflows.predict import predict
+from autoseg.workspace import Workspace
+from tests.inference.conftest import make_bundle, make_plan
+from tests.serving.flat import make_flat_bundle, picture
+
+
+def load(tmp_path: Path, *bundles: Path, folds=None, settings=()):
+    where = Workspace(tmp_path)
+    return load_model(where, bundles=bundles, folds=folds, settings=settings, device="cpu")
+
+
+@pytest.fixture
+def image(tmp_path):
+    (tmp_path / "image.png").write_bytes(picture(60, 50))
+    return tmp_path / "image.png"
+
+
+@pytest.mark.parametrize(
+    ("folds", "settings"),
+    [
+        (None, ()), (("1",), ()), (None, ("mirror=off",)),
+        (None, ("rules=tumour:threshold:0.55",)), (None, ("rules=tumour:largest_component",)),
+    ],
+)  # fmt: skip
+def test_labels_are_those_of_predict_with_the_same_settings(
+    flat_bundle, image, tmp_path, folds, settings
+):
+    model = load(tmp_path, flat_bundle, folds=folds, settings=settings)
+    model.segment(image, tmp_path / "served.png")
+    predict(
+        Workspace(tmp_path), image, tmp_path / "predicted.png", bundles=[flat_bundle], folds=folds,
+        settings=settings, device="cpu",
+    )  # fmt: skip
+    assert (tmp_path / "served.png").read_bytes() == (tmp_path / "predicted.png").read_bytes()
+
+
+def test_settings_and_folds_take_effect(flat_bundle, image, tmp_path):
+    maps = []
+    for folds, settings in ((None, ()), (("1",), ()), (None, ("rules=tumour:threshold:0.55",))):
+        load(tmp_path, flat_bundle, folds=folds, settings=settings).segment(
+            image, tmp_path / "labels.png"
+        )
+        maps.append(read_labels(tmp_path / "labels.png").array)
+    assert not np.array_equal(maps[0], maps[1])
+    assert not np.array_equal(maps[0], maps[2])
+
+
+def test_several_bundles_are_an_ensemble(flat_bundle, image, tmp_path):
+    other = make_flat_bundle(tmp_path / "other", ("5",))
+    model = load(tmp_path, flat_bundle, other)
+    assert sorted(len(said["folds"]) for said in model.description()) == [1, 2]
+    model.segment(image, tmp_path / "served.png")
+    predict(
+        Workspace(tmp_path), image, tmp_path / "predicted.png", bundles=[other, flat_bundle],
+        device="cpu",
+    )  # fmt: skip
+    assert (tmp_path / "served.png").read_bytes() == (tmp_path / "predicted.png").read_bytes()
+
+
+def test_progress_counts_up_to_what_was_announced(flat_bundle, tmp_path):
+    (tmp_path / "large.png").write_bytes(picture(700, 300))
+    model, announced, looks = load(tmp_path, flat_bundle), [], []
+    model.segment(
+        tmp_path / "large.png", tmp_path / "labels.png", lambda: looks.append(1), announced.append
+    )
+    assert [len(looks)] == announced
+    assert len(looks) > 1
+
+
+def test_errors_do_not_say_where_files_lie(tmp_path):
+    bundle = make_bundle(tmp_path / "bundle", plan=make_plan())
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, 9, 9, 9, 1, 1, 1, 1)
+    struct.pack_into("<2h", header, 70, 16, 32)
+    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
+    header[344:348] = b"n+1\0"
+    scan = np.full((9, 9, 9), np.nan, np.float32)
+    (tmp_path / "image.nii").write_bytes(bytes(header) + scan.tobytes())
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, bundle).segment(tmp_path / "image.nii", tmp_path / "labels.nii")
+    assert str(caught.value).startswith("the image: 729 voxels are NaN or infinite")
+    assert str(tmp_path) not in str(caught.value)
