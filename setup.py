@@ -35,7 +35,7 @@ setup(
         "matplotlib>=3.8",
     ],
     extras_require={
-        "report": ["plotly", "scikit-image"],
+        "report": ["scikit-image"],
         "topology": ["scikit-image"],
         "serve": ["fastapi", "h11"],
         "dicom": ["pydicom", "highdicom"],
