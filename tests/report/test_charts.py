@@ -7,14 +7,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from autoseg.report.axes import Axis, padded, round_step
 from autoseg.report.charts import (
-    Axis,
     distributions,
     line_chart,
-    padded,
     quantile,
     ranking,
-    round_step,
     scatter,
     spread,
 )
