@@ -99,6 +99,7 @@ class Worker:
         self._unfinished: list[Job] = []
         self._without_memory = 0
         self._thread = ThreadPoolExecutor(1, "segment")
+        self._home = Path(tempfile.mkdtemp(prefix="autoseg_serve_"))
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -110,7 +111,7 @@ class Worker:
         """Return a job in a folder that only this user can read; raise Refusal at the end."""
         if self.stopping:
             raise busy("the service is stopping", 30)
-        folder = Path(tempfile.mkdtemp(prefix="autoseg_"))
+        folder = Path(tempfile.mkdtemp(dir=self._home))
         return Job(folder, ending, time.monotonic() + self.deadline_s)
 
     def check_room(self) -> None:
@@ -165,12 +166,10 @@ class Worker:
 
     def close(self) -> None:
         """End what runs, between two tiles, and remove all files."""
-        for job in [*self._unfinished, *self.kept.values()]:
-            job.close()
+        for job in self._unfinished:
+            job.cancel()
         self._thread.shutdown(wait=True)
-        for job in [*self._unfinished, *self.kept.values()]:
-            job.done.set()
-            job.close()
+        shutil.rmtree(self._home, ignore_errors=True)
 
     async def _work(self, job: Job) -> None:
         loop = asyncio.get_running_loop()

@@ -110,5 +110,8 @@ def served(folder: Path, *words: str) -> Iterator[Service]:
         yield service
     finally:
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            process.terminate()  # it removes its temporary files
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()

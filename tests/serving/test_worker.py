@@ -48,6 +48,7 @@ def run(scenario, model=None, places=2, deadline_s=30.0):
     finally:
         worker.model.gate.set()
         worker.close()
+        assert not worker._home.exists()
 
 
 async def refusal_of(worker, job):
