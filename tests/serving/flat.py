@@ -88,13 +88,18 @@ class Service:
         return self.process.wait(20)
 
 
+def one_thread() -> dict[str, str]:
+    """The environment of both programs that are compared: other sums have other roundings."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
 @contextlib.contextmanager
 def served(folder: Path, *words: str) -> Iterator[Service]:
     """Run `autoseg serve -m BUNDLE ...` until the block ends."""
     port, log = free_port(), folder.parent / "serve.log"
     command = [sys.executable, "-m", "autoseg.cli", "serve", "-m", str(folder)]
     command += ["--port", str(port), "--device", "cpu", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = one_thread()
     with log.open("w") as stream:
         process = subprocess.Popen(command, cwd=ROOT, stderr=stream, env=environment)
     service = Service(process, port, log)

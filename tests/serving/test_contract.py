@@ -15,7 +15,7 @@ import pytest
 import requests
 from PIL import Image as Pillow
 
-from tests.serving.flat import ROOT, picture
+from tests.serving.flat import ROOT, one_thread, picture
 
 HEIGHTS = [60, 198, 85, 196, 102, 128, 80, 155, 70, 178] * 2
 
@@ -53,7 +53,7 @@ def test_masks_of_many_heights_four_at_a_time_are_those_of_autoseg_predict(
         answers = list(clients.map(lambda png: ask(service, png), pngs))
     command = [sys.executable, "-m", "autoseg.cli", "predict", "-m", str(flat_bundle)]
     command += ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--device", "cpu"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=one_thread())
     found = 0
     for n, (png, answer) in enumerate(zip(pngs, answers, strict=True)):
         mask = validate(decoded(png), base64.b64decode(answer))
@@ -67,7 +67,8 @@ def test_labels_have_the_very_bytes_of_autoseg_predict(service, flat_bundle, tmp
     (tmp_path / "case.png").write_bytes(png := picture(70, 45, 3))
     command = [sys.executable, "-m", "autoseg.cli", "predict", "-m", str(flat_bundle)]
     command += ["-i", str(tmp_path / "case.png"), "-o", str(tmp_path / "out.png")]
-    subprocess.run([*command, "--device", "cpu"], cwd=ROOT, check=True, capture_output=True)
+    command += ["--device", "cpu"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=one_thread())
     answer = requests.post(
         f"{service.url}/segment", data=png, headers={"Content-Type": "image/png"}, timeout=30
     )
