@@ -51,6 +51,10 @@ class AutosegError(Exception):
         self.problems = tuple(problems)
         super().__init__(fact, place, expected, remedy)
 
+    def as_problem(self, place: str = "") -> Problem:
+        """Return this failure as one finding among others, at `place` where it names none."""
+        return Problem(self.place or place, self.fact, self.expected, self.remedy)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive pickling by themselves; workers send errors home.
         return _rebuild, (

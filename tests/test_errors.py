@@ -54,3 +54,9 @@ def test_a_near_name_is_suggested():
 def test_a_far_name_lists_the_known_ones():
     assert suggest("zzz", ["loss", "epochs"]) == "known names: epochs, loss"
     assert suggest("zzz", []) == "there are none yet"
+
+
+def test_a_failure_is_one_finding_among_others_at_its_own_place_or_the_one_given():
+    error = DataError("is cut short", expected="a scan", remedy="copy it again")
+    assert str(error.as_problem("a.nii")) == "a.nii: is cut short, expected a scan -> copy it again"
+    assert DataError("is cut short", place="b.nii").as_problem("a.nii").place == "b.nii"

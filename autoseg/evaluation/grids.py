@@ -76,4 +76,4 @@ def problems_of(error: AutosegError, place: str) -> list[Problem]:
     """Return an error's problems, or the error itself as one."""
     if error.problems:
         return list(error.problems)
-    return [Problem(error.place or place, error.fact, error.expected, error.remedy)]
+    return [error.as_problem(place)]

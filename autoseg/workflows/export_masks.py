@@ -68,8 +68,7 @@ def export_masks(
         write = partial(_write, labels=labels, folder=target)
         for outcome in map_cases(write, files, workers=workers, title="masks"):
             if isinstance(outcome.error, DataError):
-                error = outcome.error
-                problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
+                problems.append(outcome.error.as_problem())
             else:
                 outcome.result()
         if problems:

@@ -90,8 +90,7 @@ def export_slices(
         task = _Task(target, split, index, len(data.channels), data.labels, factor, cut)
         for outcome in map_cases(partial(_cut, task=task), cases, workers=workers, title="slices"):
             if isinstance(outcome.error, DataError):
-                error = outcome.error
-                problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
+                problems.append(outcome.error.as_problem())
             else:
                 grids[outcome.item.id] = outcome.result()
         if problems:

@@ -54,8 +54,7 @@ def export_volumes(
             name=lambda item: item[0],
         ):
             if isinstance(outcome.error, DataError):
-                error = outcome.error
-                problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
+                problems.append(outcome.error.as_problem())
             else:
                 outcome.result()
         write_tables(target, value_names(labels))

@@ -197,8 +197,7 @@ def _without_problems(outcomes: Sequence[Outcome[Source, Placed]]) -> dict[str, 
     placed = {}
     for outcome in outcomes:
         if isinstance(outcome.error, DataError):
-            error = outcome.error
-            problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
+            problems.append(outcome.error.as_problem())
         else:
             placed[outcome.item.case] = outcome.result()
             problems += placed[outcome.item.case].problems

@@ -12,7 +12,7 @@ import numpy as np
 
 from autoseg.case_files import ending_of, some, stem_of
 from autoseg.dataset import load_dataset
-from autoseg.errors import CorruptError, DataError, Problem, UsageError
+from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.files import from_json, read_json, sha256, write_json
 from autoseg.importing.move_label import (
     Moved,
@@ -87,8 +87,7 @@ def move_labels(
     problems = []
     for outcome in outcomes:
         if isinstance(outcome.error, DataError):
-            error = outcome.error
-            problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
+            problems.append(outcome.error.as_problem())
     if problems:
         raise DataError(f"{len(problems)} of {len(works)} not moved", problems=problems)
     return tuple(outcome.result() for outcome in outcomes)

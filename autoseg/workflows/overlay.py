@@ -12,7 +12,7 @@ import numpy as np
 
 from autoseg.case_files import ending_of, some, stem_of
 from autoseg.dataset import Case, find_cases, load_dataset
-from autoseg.errors import AutosegError, DataError, Problem, UsageError, suggest
+from autoseg.errors import AutosegError, DataError, UsageError, suggest
 from autoseg.image import Geometry, canonical_orientation, grid_differences, reorient
 from autoseg.io import read_case, read_labels
 from autoseg.labels import Labels
@@ -80,7 +80,7 @@ def overlay(
     for outcome in outcomes:
         error = outcome.error
         if isinstance(error, AutosegError):
-            problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
+            problems.append(error.as_problem())
         else:
             outcome.result()
     if problems:

@@ -9,7 +9,7 @@ import numpy as np
 
 from autoseg.dataset import Case
 from autoseg.dicom import need_packages, read_series
-from autoseg.errors import DataError, Problem, UsageError
+from autoseg.errors import DataError, UsageError
 from autoseg.labels import Labels
 from autoseg.sharing.dicom_seg import write_seg
 from autoseg.sharing.rtstruct import write_rtstruct
@@ -40,7 +40,7 @@ def check_series(cases: Sequence[Case], write: str) -> None:
                     return
                 read_series(folder)
         except DataError as error:
-            problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
+            problems.append(error.as_problem())
         else:
             return
     if len(problems) == 1:

@@ -124,7 +124,7 @@ def check_headers(cases: Sequence[Case], channels: int) -> None:
         try:
             found = sum(read_header(path).channels for path in case.images)
         except DataError as error:
-            problems.append(Problem(error.place, error.fact, error.expected, error.remedy))
+            problems.append(error.as_problem())
             continue
         if found == channels:
             return

@@ -71,7 +71,7 @@ def _problems_of(case: Case, labels: Labels) -> list[Problem]:
             return [Problem(str(path), f"{what} {here}", expected)]
         values = set(np.unique(read_labels(path).array).tolist())
     except AutosegError as error:
-        return [Problem(error.place or str(path), error.fact, error.expected, error.remedy)]
+        return [error.as_problem(str(path))]
     known = {0, *labels.values} | ({labels.ignore} if labels.ignore is not None else set())
     strange = sorted(values - known)
     if strange:
