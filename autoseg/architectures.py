@@ -12,7 +12,6 @@ from typing import Any, Protocol, TypeVar
 
 from autoseg.config import override
 from autoseg.errors import CorruptError, UsageError, suggest
-from autoseg.files import from_json, to_json
 from autoseg.network_options import (
     EfficientnetOptions,
     EnetOptions,
@@ -22,6 +21,7 @@ from autoseg.network_options import (
     UnetrOptions,
 )
 from autoseg.plan import Design, NetworkSpec, Plan, Triple
+from autoseg.records import from_json, to_json
 
 
 class Checked(Protocol):

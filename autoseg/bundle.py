@@ -22,10 +22,11 @@ from autoseg.architectures import for_patch
 from autoseg.card import ModelCard
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.files import fingerprint_of, from_json, read_json, sha256, to_json
+from autoseg.files import read_json, sha256
 from autoseg.image import CANONICAL
 from autoseg.members import is_full
 from autoseg.plan import Configuration, Design, Plan, load_plan
+from autoseg.records import fingerprint_of, from_json, to_json
 from autoseg.registry import is_foreign
 
 if TYPE_CHECKING:

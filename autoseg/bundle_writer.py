@@ -32,8 +32,10 @@ from autoseg.card import ModelCard, merge
 from autoseg.card_text import card_text
 from autoseg.config import TrainConfig
 from autoseg.errors import AutosegError, CorruptError
-from autoseg.files import json_text, locked, sha256, to_json, write_atomically, write_text
+from autoseg.files import json_text, sha256, write_atomically, write_text
+from autoseg.locks import locked
 from autoseg.plan import Plan, save_plan
+from autoseg.records import to_json
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from autoseg.errors import CorruptError, UsageError, suggest
-from autoseg.files import from_json, to_json
+from autoseg.records import from_json, to_json
 
 Record = TypeVar("Record")
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from autoseg.case_files import PICTURES
 from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
-from autoseg.files import OPTIONAL, from_json, read_json, to_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.labels import Labels
 from autoseg.presets import preset_names
+from autoseg.records import OPTIONAL, from_json, to_json
 from autoseg.usual import GRID, Usual
 
 FORMAT = "autoseg-plan-1"

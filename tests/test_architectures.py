@@ -15,11 +15,11 @@ from autoseg.architectures import (
 from autoseg.bundle import trained_design
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, UsageError
-from autoseg.files import from_json, to_json
 from autoseg.network_options import ACTIVATIONS, EnetOptions, UnetrOptions
 from autoseg.networks import NETWORKS
 from autoseg.networks.enet import ACTIVATIONS as BUILT
 from autoseg.plan import Design, NetworkSpec, check_design, load_plan, save_plan
+from autoseg.records import from_json, to_json
 from tests.workflows.prepared import make_plan
 
 UNET = NetworkSpec(

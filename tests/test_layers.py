@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
     0: "architectures network_options"
     " image labels case_files dataset dataset_json plan card config presets results workspace"
-    " files errors registry rules stopping dicom_files members usual colours label_table",
+    " files records locks errors registry rules stopping dicom_files members usual colours label_table",
     1: "io itk nifti nifti_header palette pictures sniff tiff parallel hardware device networks"
     " dicom dicom_slices pipes probabilities children",
     2: "preprocessing postprocess bundle bundle_writer card_text phantom contours",

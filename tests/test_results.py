@@ -7,7 +7,8 @@ import json
 import pytest
 
 from autoseg.errors import CorruptError
-from autoseg.files import from_json, json_text, to_json
+from autoseg.files import json_text
+from autoseg.records import from_json, to_json
 from autoseg.results import PRED_EMPTY, CaseScores, Choice, Mean, Summary, Value
 
 

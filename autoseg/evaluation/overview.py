@@ -13,7 +13,7 @@ from autoseg.evaluation.means import MISSES, foreground_mean, value_of
 from autoseg.evaluation.metrics import DISTANCES, METRICS
 from autoseg.evaluation.statistics import FEWEST_FOR_BCA
 from autoseg.evaluation.summary import WORST, groups, judged, occurs, patients_of
-from autoseg.files import to_json
+from autoseg.records import to_json
 from autoseg.results import IN_WORDS, OK, CaseScores, Mean, Summary
 
 TITLES = {"dice": "Dice", "nsd": "NSD", "hd95": "HD95 mm", "assd": "ASSD mm"}

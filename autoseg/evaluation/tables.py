@@ -12,7 +12,8 @@ from typing import Any
 from autoseg.errors import CorruptError
 from autoseg.evaluation.means import value_of
 from autoseg.evaluation.summary import worst_cases
-from autoseg.files import from_json, read_json, to_json, write_json, write_text
+from autoseg.files import read_json, write_json, write_text
+from autoseg.records import from_json, to_json
 from autoseg.results import OK, CaseScores, Summary, Value
 
 SUMMARY, METRICS_TABLE = "summary.json", "metrics.csv"

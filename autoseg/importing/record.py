@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dicom_files import files_of
-from autoseg.files import fingerprint_of, read_json
+from autoseg.files import read_json
 from autoseg.importing.arguments import written
 from autoseg.importing.gather import Source, paths_of
 from autoseg.importing.masks import Masks
 from autoseg.importing.place import stored_ending
 from autoseg.importing.survey import Survey
+from autoseg.records import fingerprint_of
 
 RECORD = "conversion.json"
 RECORDS = (RECORD, "import.json")  # the second is what older versions called it

@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from autoseg.errors import CorruptError, DataError
-from autoseg.files import from_json, read_json
+from autoseg.files import read_json
 from autoseg.image import DIRECTION_TOLERANCE, Geometry
 from autoseg.importing.stacks import SlicedGrid
 from autoseg.nifti import check_spacing
+from autoseg.records import from_json
 from autoseg.sniff import check_file
 
 EXPECTED = '{"case": [x, y, z]} in mm'

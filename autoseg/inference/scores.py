@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import CorruptError
-from autoseg.files import from_json, read_json, write_atomically, write_json
+from autoseg.files import read_json, write_atomically, write_json
 from autoseg.labels import Labels
 from autoseg.preprocessing.crop import Box, crop
 from autoseg.preprocessing.npz import map_npz, write_npz
 from autoseg.preprocessing.prepare import Frame
+from autoseg.records import from_json
 
 log = logging.getLogger(__name__)
 

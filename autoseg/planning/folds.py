@@ -11,8 +11,9 @@ import numpy as np
 
 from autoseg.dataset import Case
 from autoseg.errors import CorruptError, DataError, UsageError, by_hand, suggest
-from autoseg.files import fingerprint_of, from_json, read_json, to_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.members import FULL
+from autoseg.records import fingerprint_of, from_json, to_json
 
 FOLDS = 5
 SEED = 12345  # nnU-Net's, so that folds compare with published logs

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from autoseg.dataset import Case
 from autoseg.errors import CorruptError, DataError
-from autoseg.files import fingerprint_of, from_json, read_json, to_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.plan import Configuration, Plan
 from autoseg.preprocessing.store import FORMAT, of_this_format, paths_of, read_sidecar, sources_of
+from autoseg.records import fingerprint_of, from_json, to_json
 
 
 @dataclass(frozen=True)

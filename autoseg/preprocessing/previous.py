@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import CorruptError, DataError
-from autoseg.files import from_json, read_json, write_atomically, write_json
+from autoseg.files import read_json, write_atomically, write_json
 from autoseg.labels import Labels
 from autoseg.preprocessing.npz import write_npz
 from autoseg.preprocessing.prepare import Frame, prepare_labels
 from autoseg.preprocessing.store import PREVIOUS, paths_of
+from autoseg.records import from_json
 
 FORMAT = "autoseg-previous-1"
 

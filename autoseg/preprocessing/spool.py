@@ -14,10 +14,11 @@ from pathlib import Path
 
 from autoseg.dataset import Case
 from autoseg.errors import CorruptError, DataError
-from autoseg.files import from_json, read_json, write_atomically, write_json
+from autoseg.files import read_json, write_atomically, write_json
 from autoseg.image import Geometry, Image
 from autoseg.preprocessing.npz import map_npz, write_npz
 from autoseg.preprocessing.store import Source, paths_of, sources_of
+from autoseg.records import from_json
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,14 @@ import numpy as np
 
 from autoseg.dataset import Case
 from autoseg.errors import CorruptError
-from autoseg.files import from_json, read_json, write_atomically, write_json
+from autoseg.files import read_json, write_atomically, write_json
 from autoseg.labels import Labels
 from autoseg.preprocessing.foreground import foreground_positions
 from autoseg.preprocessing.half import smallest_float
 from autoseg.preprocessing.npz import map_npz, write_npz
 from autoseg.preprocessing.prepare import Frame
 from autoseg.preprocessing.resample_labels import value_boxes
+from autoseg.records import from_json
 
 FORMAT = "autoseg-prepared-1"
 PREVIOUS = "indices"  # member of a previous stage's map

@@ -14,7 +14,8 @@ from typing import Any
 
 from autoseg.config import spell_settings
 from autoseg.errors import CorruptError, UsageError, by_hand, suggest
-from autoseg.files import from_json, read_json
+from autoseg.files import read_json
+from autoseg.records import from_json
 
 FOLDER = Path(__file__).parent
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from autoseg.bundle import Bundle
-from autoseg.files import to_json, write_atomically
+from autoseg.files import write_atomically
+from autoseg.records import to_json
 
 
 def write_weights(path: Path, bundle: Bundle) -> None:

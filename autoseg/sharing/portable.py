@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from autoseg.bundle import Bundle, mirrored_axes, read_card
 from autoseg.errors import ResourceError, UsageError
-from autoseg.files import to_json, write_atomically, write_json
+from autoseg.files import write_atomically, write_json
 from autoseg.image import CANONICAL, RAS, STORED
 from autoseg.networks import build_network
 from autoseg.plan import ANISOTROPY
+from autoseg.records import to_json
 
 FORMAT = "autoseg-portable-1"
 DESCRIPTION = "model.json"

@@ -16,8 +16,9 @@ from typing import Any
 
 from autoseg.bundle import PREVIOUS, TEST, WEIGHTS, BundleInfo, check_hash, open_bundle
 from autoseg.bundle_writer import write_card
-from autoseg.files import from_json, json_text, sha256, to_json, write_text
+from autoseg.files import json_text, sha256, write_text
 from autoseg.plan import save_plan
+from autoseg.records import from_json, to_json
 
 # Folders before the last part of an absolute path; not of an address (https://...).
 ABSOLUTE = re.compile(r"(?<![\w.:/\\~-])(?:~[\w.-]*|[A-Za-z]:)?[/\\](?:[^\s/\\:'\"<>|,;()]+[/\\])+")

@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from autoseg.errors import AutosegError, CorruptError, ResourceError
-from autoseg.files import fingerprint_of, json_text, read_json, sha256, write_atomically, write_text
+from autoseg.files import json_text, read_json, sha256, write_atomically, write_text
+from autoseg.records import fingerprint_of
 
 log = logging.getLogger(__name__)
 

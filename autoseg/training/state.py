@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from autoseg.config import TrainConfig
 from autoseg.device import constant, name_of
 from autoseg.errors import DataError
-from autoseg.files import to_json
 from autoseg.labels import Labels
 from autoseg.networks.cascade import append_masks
+from autoseg.records import to_json
 from autoseg.training.budget import Length, say_duration
 from autoseg.training.checkpoint import Checkpoint, pack_optimizer, select, unpack_optimizer
 from autoseg.training.distributed import ALONE, Ranks

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autoseg.errors import CorruptError, ResourceError
-from autoseg.files import fingerprint_of
+from autoseg.records import fingerprint_of
 from autoseg.training.search_space import Parameter
 
 JOURNAL = "journal.log"

@@ -18,9 +18,10 @@ from autoseg.config import override
 from autoseg.errors import AutosegError, CorruptError, DataError
 from autoseg.evaluation.crossvalidation import finished_folds
 from autoseg.evaluation.select import pool_folds
-from autoseg.files import from_json, read_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.labels import Labels
 from autoseg.plan import Fingerprint
+from autoseg.records import from_json
 from autoseg.results import Summary
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,11 @@ from autoseg import __version__
 from autoseg.case_files import ENDINGS
 from autoseg.dataset import Case
 from autoseg.errors import AutosegError, DataError, Problem, UsageError
-from autoseg.files import locked, read_json, sha256
+from autoseg.files import read_json, sha256
 from autoseg.image import grid_differences
 from autoseg.io import write_labels
 from autoseg.label_table import TABLES, write_tables
+from autoseg.locks import locked
 from autoseg.parallel import map_cases
 from autoseg.probabilities import BACKGROUND, Box, Probabilities, read_about, read_channels
 from autoseg.workflows.predict_record import (

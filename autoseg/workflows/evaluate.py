@@ -35,9 +35,10 @@ from autoseg.evaluation.pairing import score_pair
 from autoseg.evaluation.score import format_table, make_header, summarise, write_summary
 from autoseg.evaluation.tables import SUMMARY
 from autoseg.evaluation.targets import find_preset, preset_tolerances
-from autoseg.files import fingerprint_of, sha256, write_json
+from autoseg.files import sha256, write_json
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
+from autoseg.records import fingerprint_of
 from autoseg.results import CaseScores, Summary
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.evaluate_inputs import (

@@ -13,7 +13,7 @@ import torch
 
 from autoseg.bundle import load_bundle, open_bundle
 from autoseg.errors import UsageError, suggest
-from autoseg.files import building
+from autoseg.locks import building
 from autoseg.sharing.archive import write_archive
 from autoseg.sharing.nnunet_export import write_model
 from autoseg.sharing.portable import DESCRIPTION, write_portable

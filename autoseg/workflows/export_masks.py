@@ -12,9 +12,10 @@ from autoseg.dataset import load_dataset
 from autoseg.errors import DataError, Problem, UsageError
 from autoseg.evaluation.pairing import label_files
 from autoseg.evaluation.targets import find_declaration
-from autoseg.files import building, write_json
+from autoseg.files import write_json
 from autoseg.io import read_labels
 from autoseg.labels import Labels
+from autoseg.locks import building
 from autoseg.parallel import map_cases
 from autoseg.sharing.masks import RECORD, check_names, record_of, write_masks
 from autoseg.workflows.export_places import put_in_place, refuse_existing

@@ -12,10 +12,11 @@ from typing import Any
 from autoseg.case_files import ending_of
 from autoseg.dataset import Case, Dataset, find_cases, load_dataset
 from autoseg.errors import DataError, Problem, UsageError, suggest
-from autoseg.files import building, write_json
+from autoseg.files import write_json
 from autoseg.image import grid_differences
 from autoseg.io import read_case, read_labels
 from autoseg.labels import Labels
+from autoseg.locks import building
 from autoseg.parallel import map_cases
 from autoseg.planning.folds import choose_folds, load_folds
 from autoseg.sharing.slices import (

@@ -9,7 +9,7 @@ from pathlib import Path
 from autoseg.case_files import ending_of
 from autoseg.errors import DataError, Problem, UsageError, suggest
 from autoseg.evaluation.pairing import label_files
-from autoseg.files import building
+from autoseg.locks import building
 from autoseg.sharing.submissions import (
     Piece,
     check_package,

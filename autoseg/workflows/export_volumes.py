@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import DataError, Problem, UsageError
-from autoseg.files import building, from_json, read_json
+from autoseg.files import read_json
 from autoseg.image import Geometry
 from autoseg.io import write_labels
 from autoseg.label_table import value_names, write_tables
 from autoseg.labels import Labels
+from autoseg.locks import building
 from autoseg.parallel import map_cases
+from autoseg.records import from_json
 from autoseg.sharing.slices import GRIDS, RECORD, read_volume
 from autoseg.workflows.export_places import put_in_place, refuse_existing
 from autoseg.workflows.export_slices import is_ours

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from autoseg.dataset import Case, find_dataset
 from autoseg.errors import DataError
-from autoseg.files import from_json, locked, read_json, sha256, write_atomically, write_json
+from autoseg.files import read_json, sha256, write_atomically, write_json
 from autoseg.image import grid_differences
 from autoseg.io import read_header, read_labels, write_labels
+from autoseg.locks import locked
+from autoseg.records import from_json
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)

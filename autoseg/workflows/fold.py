@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from autoseg.config import PredictConfig, TrainConfig, override
 from autoseg.device import PRECISIONS
 from autoseg.errors import CorruptError, UsageError
-from autoseg.files import fingerprint_of, from_json, to_json
 from autoseg.inference.array_predictor import ArrayPredictor, build_predictor
 from autoseg.preprocessing.store import PreparedCase, read_sidecar
+from autoseg.records import fingerprint_of, from_json, to_json
 from autoseg.training.augmentation import build_augmentation
 from autoseg.training.budget import FEW_STEPS, say_duration
 from autoseg.training.checkpoint import Checkpoint, load_checkpoint

@@ -13,11 +13,12 @@ from autoseg import __version__
 from autoseg.bundle import BundleInfo, load_bundle, open_bundle
 from autoseg.config import PredictConfig
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.files import fingerprint_of, read_json, to_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.inference.predictor import load_networks
 from autoseg.planning.folds import Fold
 from autoseg.preprocessing.manifest import read_manifest
 from autoseg.preprocessing.store import PreparedCase, open_prepared
+from autoseg.records import fingerprint_of, to_json
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest
 from autoseg.training.distributed import ALONE, Ranks

@@ -12,7 +12,7 @@ from typing import Any
 from autoseg.case_files import PICTURES
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import DataError, Problem, UsageError
-from autoseg.files import building, locked, write_json
+from autoseg.files import write_json
 from autoseg.hardware import cores
 from autoseg.importing.arguments import (
     annotated_of,
@@ -40,6 +40,7 @@ from autoseg.importing.record import (
 from autoseg.importing.structures import parse_structures
 from autoseg.importing.survey import survey
 from autoseg.label_table import value_names, write_tables
+from autoseg.locks import building, locked
 from autoseg.parallel import Outcome, map_cases
 from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign
 from autoseg.workspace import Workspace

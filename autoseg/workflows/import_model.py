@@ -17,8 +17,8 @@ import torch
 from autoseg.bundle import BundleInfo, load_bundle, open_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.errors import CorruptError, UsageError, spoken_of
-from autoseg.files import building
 from autoseg.inference.predictor import load_networks
+from autoseg.locks import building
 from autoseg.sharing.archive import (
     FOLD,
     PICKLES,

@@ -11,9 +11,9 @@ from torch import nn
 
 from autoseg.bundle import BundleInfo, load_bundle, open_bundle
 from autoseg.errors import UsageError
-from autoseg.files import to_json
 from autoseg.members import is_full, split_member
 from autoseg.plan import NetworkSpec, Plan
+from autoseg.records import to_json
 from autoseg.training.transfer import Ends, Transfer, describe_transfer, transfer
 from autoseg.workflows.encoder_weights import EncoderWeights, find_encoder_weights
 

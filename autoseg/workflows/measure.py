@@ -10,13 +10,14 @@ from pathlib import Path
 
 from autoseg.dataset import Case, Dataset, Found
 from autoseg.errors import CorruptError, DataError
-from autoseg.files import fingerprint_of, from_json, read_json, to_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.importing.check import Inspected, conclude, inspect_case
 from autoseg.parallel import map_cases
 from autoseg.plan import Fingerprint
 from autoseg.planning.fingerprint import CaseMeasure, combine, measure_case, quantile_count
 from autoseg.preprocessing.spool import put
 from autoseg.preprocessing.store import sources_of
+from autoseg.records import fingerprint_of, from_json, to_json
 from autoseg.workflows.check import inspect_incomplete, save_report
 from autoseg.workflows.resources import (
     bytes_to_check,

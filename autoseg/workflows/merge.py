@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from autoseg.case_files import some
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import DataError, Problem, UsageError, suggest
-from autoseg.files import building, locked, read_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.importing.duplicates import find_same
 from autoseg.importing.merge import (
     Member,
@@ -42,6 +42,7 @@ from autoseg.importing.merge_entries import (
     settle,
 )
 from autoseg.importing.record import RECORD
+from autoseg.locks import building, locked
 from autoseg.parallel import Outcome, map_cases
 from autoseg.workflows.merge_decide import Union, decide, stamp_of
 from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign

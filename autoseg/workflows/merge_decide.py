@@ -9,12 +9,13 @@ from typing import Any
 from autoseg.case_files import ending_of
 from autoseg.dataset import Case, Dataset, find_cases, load_dataset
 from autoseg.errors import UsageError
-from autoseg.files import fingerprint_of, read_json
+from autoseg.files import read_json
 from autoseg.importing.arguments import known_classes
 from autoseg.importing.label_maps import Maps, parse_label_maps
 from autoseg.importing.merge import Member, agree_on_channels, agree_on_ending, name_members
 from autoseg.importing.unite import Translation, unite
 from autoseg.labels import Labels
+from autoseg.records import fingerprint_of
 from autoseg.workspace import Workspace
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from autoseg.case_files import ending_of, some, stem_of
 from autoseg.dataset import load_dataset
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.files import from_json, read_json, sha256, write_json
+from autoseg.files import read_json, sha256, write_json
 from autoseg.importing.move_label import (
     Moved,
     find_runs,
@@ -26,6 +26,7 @@ from autoseg.importing.named import find_named
 from autoseg.importing.patterns import find_matches
 from autoseg.io import read_labels, write_labels
 from autoseg.parallel import map_cases
+from autoseg.records import from_json
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,12 @@ from autoseg.evaluation.crossvalidation import Trained, score_again
 from autoseg.evaluation.select import PLUS
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import SUMMARY, read_summary, write_summary
-from autoseg.files import fingerprint_of, locked
 from autoseg.inference.export import decode_mean
 from autoseg.inference.scores import FOLDER, KeptScores, read_index, read_scores
 from autoseg.labels import Labels
+from autoseg.locks import locked
 from autoseg.parallel import map_cases
+from autoseg.records import fingerprint_of
 from autoseg.results import CaseScores, Summary
 from autoseg.workflows.validation import write_label_map
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg import __version__
 from autoseg.dataset import Dataset, find_dataset
 from autoseg.errors import UsageError
-from autoseg.files import fingerprint_of, from_json, locked, to_json
+from autoseg.locks import locked
 from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
 from autoseg.planning.fold_table import tabulate_folds
 from autoseg.planning.folds import (
@@ -28,6 +28,7 @@ from autoseg.planning.presets import add_presets, presets_of
 from autoseg.preprocessing.manifest import home_of
 from autoseg.preprocessing.spool import spool
 from autoseg.presets import load_preset
+from autoseg.records import fingerprint_of, from_json, to_json
 from autoseg.workflows.card import keep_about
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.plan_folds import (

@@ -20,10 +20,11 @@ from autoseg.errors import (
     Stopped,
     UsageError,
 )
-from autoseg.files import check_writable, locked
+from autoseg.files import check_writable
 from autoseg.inference.effort import efforts
 from autoseg.inference.speed import describe_speed, settle
 from autoseg.label_table import TABLES, value_names, write_tables
+from autoseg.locks import locked
 from autoseg.parallel import Outcome
 from autoseg.rules import describe_rules
 from autoseg.stopping import StopRequest, stop_on_signals

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from autoseg.bundle import BundleInfo, describe, open_bundle
 from autoseg.errors import UsageError, suggest
-from autoseg.files import from_json, read_json
+from autoseg.files import read_json
 from autoseg.plan import PRESET
+from autoseg.records import from_json
 from autoseg.results import Choice
 from autoseg.rules import Rules, parse_rules, read_rules
 from autoseg.workspace import Workspace

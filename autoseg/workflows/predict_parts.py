@@ -22,7 +22,9 @@ from typing import Any
 
 from autoseg.dataset import Case
 from autoseg.errors import AutosegError, UsageError
-from autoseg.files import fingerprint_of, locked, read_json, write_json
+from autoseg.files import read_json, write_json
+from autoseg.locks import locked
+from autoseg.records import fingerprint_of
 from autoseg.workflows.predict_record import (
     FAILED,
     FINAL,

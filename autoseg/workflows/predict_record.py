@@ -19,17 +19,10 @@ from autoseg.case_files import some
 from autoseg.dataset import Case
 from autoseg.dicom_files import files_of
 from autoseg.errors import AutosegError, UsageError
-from autoseg.files import (
-    append_line,
-    fingerprint_of,
-    read_json,
-    sha256,
-    to_json,
-    write_json,
-    write_text,
-)
+from autoseg.files import append_line, read_json, sha256, write_json, write_text
 from autoseg.label_table import TABLES
 from autoseg.preprocessing.crop import Box
+from autoseg.records import fingerprint_of, to_json
 
 FORMAT = "autoseg-predictions-1"
 PARTIAL, FINAL, FAILED = "predictions.partial.jsonl", "predictions.json", "failed.json"

@@ -12,8 +12,8 @@ from autoseg.bundle import BundleInfo
 from autoseg.case_files import ending_of, stem_of
 from autoseg.config import PredictConfig
 from autoseg.dataset import Case
-from autoseg.files import to_json
 from autoseg.inference.effort import Effort
+from autoseg.records import to_json
 from autoseg.rules import rules_json
 from autoseg.workflows.predict_choice import Chosen
 from autoseg.workflows.predict_inputs import LOSSY_ENDINGS

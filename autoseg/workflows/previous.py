@@ -19,7 +19,8 @@ from autoseg.bundle import BundleInfo, open_bundle, stage_id
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.evaluation.rules import read_prediction
 from autoseg.evaluation.tables import SUMMARY, read_summary
-from autoseg.files import locked, write_json
+from autoseg.files import write_json
+from autoseg.locks import locked
 from autoseg.members import is_member
 from autoseg.parallel import map_cases
 from autoseg.plan import Configuration, Plan

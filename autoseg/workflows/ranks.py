@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import UsageError
-from autoseg.files import fingerprint_of, to_json
+from autoseg.records import fingerprint_of, to_json
 from autoseg.training.distributed import Ranks
 from autoseg.workflows.order import Order
 

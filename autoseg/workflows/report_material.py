@@ -13,11 +13,12 @@ from autoseg.errors import CorruptError, Problem
 from autoseg.evaluation.crossvalidation import finished_folds
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import SUMMARY, read_summary
-from autoseg.files import from_json, read_json
+from autoseg.files import read_json
 from autoseg.importing.statistics_tables import STATISTICS
 from autoseg.members import is_member
 from autoseg.plan import Plan, load_plan
 from autoseg.planning.folds import load_folds
+from autoseg.records import from_json
 from autoseg.report.material import Checked, History, Material, Model, Run
 from autoseg.results import Choice, DatasetStatistics, Summary
 from autoseg.workspace import Workspace

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autoseg.errors import LockedError, PartlyDone, UsageError
-from autoseg.files import locked
+from autoseg.locks import locked
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training.budget import say_duration
 from autoseg.training.search_space import combinations, parse_space

@@ -12,7 +12,8 @@ from typing import Any
 
 from autoseg.config import TrainConfig, override
 from autoseg.errors import UsageError
-from autoseg.files import locked, read_json, write_json
+from autoseg.files import read_json, write_json
+from autoseg.locks import locked
 from autoseg.training.budget import LENGTHS, parse_budget
 from autoseg.training.search_space import Parameter, combinations
 from autoseg.training.study import COMPLETE, LOOKS, WAITING, Tried

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from autoseg.config import TrainConfig, override
 from autoseg.evaluation.layout import Table, lay_out
-from autoseg.files import to_json, write_json, write_text
+from autoseg.files import write_json, write_text
 from autoseg.planning.folds import load_folds
+from autoseg.records import to_json
 from autoseg.training.budget import LENGTHS, say_duration
 from autoseg.training.search_space import settings_of
 from autoseg.training.study import COMPLETE, FAILED, STATES, Tried, best_of

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autoseg.errors import UsageError
-from autoseg.files import locked, read_json
+from autoseg.files import read_json
+from autoseg.locks import locked
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest, stop_on_signals
 from autoseg.training.budget import share

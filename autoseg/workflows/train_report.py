@@ -16,10 +16,11 @@ from autoseg.architectures import IMAGE
 from autoseg.bundle import mirrored_axes, read_shared
 from autoseg.device import describe_device
 from autoseg.errors import AutosegError
-from autoseg.files import to_json, write_text
+from autoseg.files import write_text
 from autoseg.labels import Labels
 from autoseg.plan import NetworkSpec
 from autoseg.preprocessing.store import PreparedCase
+from autoseg.records import to_json
 from autoseg.report.figures import draw_progress
 from autoseg.results import Summary
 from autoseg.training.decide import Decision

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from autoseg.errors import AutosegError
 from autoseg.evaluation.tables import case_json, read_case
-from autoseg.files import from_json, read_json, to_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.inference.scores import KeptScores
+from autoseg.records import from_json, to_json
 from autoseg.results import CaseScores
 
 log = logging.getLogger(__name__)

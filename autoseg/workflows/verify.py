@@ -36,7 +36,7 @@ from autoseg.bundle_writer import save_test
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.device import describe_device, full_float32, pick_device
 from autoseg.errors import AutosegError, CorruptError, DataError, Problem
-from autoseg.files import from_json, json_text, read_json, to_json
+from autoseg.files import json_text, read_json
 from autoseg.inference.array_predictor import build_predictor
 from autoseg.inference.export import decode_restored
 from autoseg.inference.predictor import load_networks
@@ -44,6 +44,7 @@ from autoseg.networks.blocks import Norm
 from autoseg.plan import Configuration, Design, Plan
 from autoseg.preprocessing.prepare import prepare, restore
 from autoseg.preprocessing.previous import previous_indices, with_previous
+from autoseg.records import from_json, to_json
 from autoseg.sharing.expected import FORMAT, Expected, Found, compare, expect
 from autoseg.sharing.tensors import check_tensors, sums
 from autoseg.sharing.trial import (

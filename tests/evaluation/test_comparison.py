@@ -14,8 +14,9 @@ from autoseg.evaluation.comparison import Comparison, compare_summaries
 from autoseg.evaluation.comparison_tables import format_comparison
 from autoseg.evaluation.score import make_header
 from autoseg.evaluation.summary import summarise
-from autoseg.files import from_json, json_text, to_json
+from autoseg.files import json_text
 from autoseg.labels import Labels
+from autoseg.records import from_json, to_json
 from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY, Value
 from tests.evaluation.scores import case
 

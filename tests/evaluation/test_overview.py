@@ -11,8 +11,8 @@ from autoseg.evaluation.lesions import LesionRules
 from autoseg.evaluation.overview import format_table
 from autoseg.evaluation.score import make_header
 from autoseg.evaluation.summary import summarise
-from autoseg.files import to_json
 from autoseg.labels import Labels
+from autoseg.records import to_json
 from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY, SKIPPED, Value
 from tests.evaluation.scores import case
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from autoseg.files import to_json
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
 from autoseg.planning.fingerprint import combine, measure_case, quantile_count
+from autoseg.records import to_json
 from tests.synthetic import small_phantom
 
 LABELS = Labels({"organ": (1, 2), "tumour": (2,)}, ignore=9)

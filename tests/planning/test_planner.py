@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from autoseg.files import from_json, to_json
 from autoseg.labels import Labels
 from autoseg.plan import (
     ChannelUnits,
@@ -17,6 +16,7 @@ from autoseg.plan import (
 )
 from autoseg.planning.normalizers import choose_normalizers
 from autoseg.planning.planner import make_plan
+from autoseg.records import from_json, to_json
 
 STATS = IntensityStats(10.0, 2.0, 5.0, 15.0, 0.0, 20.0)
 LABELS = Labels({"anterior": (1,), "posterior": (2,)})

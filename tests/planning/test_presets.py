@@ -9,7 +9,6 @@ import pytest
 from autoseg import presets as shelf
 from autoseg.config import TrainConfig, override, spell_settings
 from autoseg.errors import UsageError
-from autoseg.files import to_json
 from autoseg.labels import Labels
 from autoseg.plan import PRESET, Fingerprint, IntensityStats, check_plan
 from autoseg.planning.overrides import apply_settings
@@ -17,6 +16,7 @@ from autoseg.planning.planner import make_plan
 from autoseg.planning.presets import add_presets, expand, presets_of
 from autoseg.preprocessing.intensity import check_normalizers
 from autoseg.presets import PresetNetwork, PresetPlan, load_preset, preset_names
+from autoseg.records import to_json
 
 CASES = 10
 DATA = Fingerprint(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.files import from_json, json_text, to_json
+from autoseg.files import json_text
 from autoseg.image import Geometry, Image, Orientation
 from autoseg.preprocessing.crop import crop
 from autoseg.preprocessing.prepare import (
@@ -20,6 +20,7 @@ from autoseg.preprocessing.prepare import (
     restore,
     restore_operators,
 )
+from autoseg.records import from_json, to_json
 from tests.preprocessing.conftest import make_plan, make_scan
 
 AXIS_ORDERS = list(itertools.permutations(range(3)))

@@ -12,13 +12,13 @@ from autoseg.evaluation.choice_text import format_crossvalidation
 from autoseg.evaluation.select import PLUS
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import read_summary, write_summary
-from autoseg.files import from_json
 from autoseg.image import Geometry, Orientation
 from autoseg.inference.scores import FOLDER, ScoreKeeper, read_index
 from autoseg.labels import Labels
 from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.prepare import Frame
 from autoseg.preprocessing.store import open_prepared
+from autoseg.records import from_json
 from autoseg.results import Choice
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.pairs import Decoder

@@ -17,9 +17,10 @@ import pytest
 from autoseg import nifti
 from autoseg.dataset import find_dataset
 from autoseg.errors import DataError, LockedError, UsageError
-from autoseg.files import locked, read_json, write_json
+from autoseg.files import read_json, write_json
 from autoseg.image import Geometry, Image
 from autoseg.io import write_image, write_labels
+from autoseg.locks import locked
 from autoseg.plan import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.preprocessing.manifest import read_manifest

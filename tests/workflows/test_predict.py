@@ -24,10 +24,11 @@ from autoseg.errors import (
     Stopped,
     UsageError,
 )
-from autoseg.files import locked, write_json
+from autoseg.files import write_json
 from autoseg.image import Geometry, Image
 from autoseg.io import read_header, read_labels, read_names, write_image
 from autoseg.label_table import TABLES
+from autoseg.locks import locked
 from autoseg.results import Choice
 from autoseg.workflows.predict import predict
 from autoseg.workflows.predict_record import FAILED, FINAL, PARTIAL

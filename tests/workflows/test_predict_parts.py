@@ -14,7 +14,7 @@ import pytest
 
 from autoseg.dataset import Case
 from autoseg.errors import LockedError, PartlyDone, UsageError
-from autoseg.files import locked
+from autoseg.locks import locked
 from autoseg.workflows.predict import predict
 from autoseg.workflows.predict_parts import Part, part_locked
 from autoseg.workflows.predict_record import FAILED, FINAL, PARTS

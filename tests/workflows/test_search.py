@@ -24,7 +24,8 @@ from autoseg.errors import (
     Stopped,
     UsageError,
 )
-from autoseg.files import locked, write_json
+from autoseg.files import write_json
+from autoseg.locks import locked
 from autoseg.presets import training_settings
 from autoseg.stopping import StopRequest
 from autoseg.training.study import STARTUP

@@ -8,8 +8,9 @@ import pytest
 
 from autoseg.cli import main
 from autoseg.errors import DataError, UsageError
-from autoseg.files import from_json, read_json
+from autoseg.files import read_json
 from autoseg.io import read_image, read_labels
+from autoseg.records import from_json
 from autoseg.results import DatasetStatistics
 from autoseg.workflows.statistics import statistics
 from tests.synthetic import DATASET, make_workspace

@@ -18,7 +18,7 @@ import torch
 
 from autoseg.bundle import load_bundle
 from autoseg.errors import CorruptError, DataError, LockedError, ResourceError, Stopped, UsageError
-from autoseg.files import locked
+from autoseg.locks import locked
 from autoseg.plan import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
