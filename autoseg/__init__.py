@@ -35,7 +35,7 @@ _HOMES = {
     "statistics": "autoseg.workflows.statistics:statistics",
     "Predictor": "autoseg.inference.predictor:Predictor",
     "Bundle": "autoseg.bundle:Bundle",
-    "load_bundle": "autoseg.bundle:load_bundle",
+    "load_bundle": "autoseg.bundle_reader:load_bundle",
     "Case": "autoseg.dataset:Case",
     "Dataset": "autoseg.dataset:Dataset",
     "load_dataset": "autoseg.dataset:load_dataset",

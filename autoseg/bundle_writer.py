@@ -22,12 +22,10 @@ from autoseg.bundle import (
     BundleInfo,
     FoldCard,
     model_id,
-    open_bundle,
-    read_card,
-    read_shared,
     stage_id,
     trained_design,
 )
+from autoseg.bundle_reader import open_bundle, read_card, read_shared
 from autoseg.card import ModelCard, merge
 from autoseg.card_text import card_text
 from autoseg.config import TrainConfig

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.inference.predictor import load_networks
 from autoseg.io import read_labels
 from autoseg.workflows.export import export

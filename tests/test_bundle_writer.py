@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autoseg import bundle_writer
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.config import TrainConfig
 from tests.test_bundle import save
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.bundle import describe, load_bundle, model_id, open_bundle, stage_id
+from autoseg.bundle import describe, model_id, stage_id
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError

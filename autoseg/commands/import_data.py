@@ -155,7 +155,7 @@ def _import_model(options: argparse.Namespace) -> str:
     strange = [_spelled(name) for name in names if getattr(options, name)]
     if strange:
         raise UsageError(f"{' '.join(strange)} with --model", expected="-d, -o and -f only")
-    from autoseg.bundle import open_bundle
+    from autoseg.bundle_reader import open_bundle
     from autoseg.workflows.import_model import import_model
 
     chosen = {"checkpoint": options.checkpoint} if options.checkpoint else {}

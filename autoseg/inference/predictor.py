@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autoseg.bundle import Bundle, load_bundle
+from autoseg.bundle import Bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.config import PredictConfig, override
 from autoseg.device import pick_device
 from autoseg.errors import CorruptError, DataError, UsageError

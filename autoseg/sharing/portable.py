@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from autoseg.bundle import Bundle, mirrored_axes, read_card
+from autoseg.bundle import Bundle, mirrored_axes
+from autoseg.bundle_reader import read_card
 from autoseg.errors import ResourceError, UsageError
 from autoseg.files import write_atomically, write_json
 from autoseg.image import CANONICAL, RAS, STORED

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoseg.bundle import PREVIOUS, TEST, WEIGHTS, BundleInfo, check_hash, open_bundle
+from autoseg.bundle import PREVIOUS, TEST, WEIGHTS, BundleInfo
+from autoseg.bundle_reader import check_hash, open_bundle
 from autoseg.bundle_writer import write_card
 from autoseg.files import json_text, sha256, write_text
 from autoseg.plan import save_plan

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoseg.bundle import open_bundle
+from autoseg.bundle_reader import open_bundle
 from autoseg.bundle_writer import page_of, update_card
 from autoseg.card import About, ModelCard, about_from, results_of, training_data
 from autoseg.config import override

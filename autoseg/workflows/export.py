@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from autoseg.bundle import load_bundle, open_bundle
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.errors import UsageError, suggest
 from autoseg.locks import building
 from autoseg.sharing.archive import write_archive

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from autoseg import __version__
-from autoseg.bundle import BundleInfo, load_bundle, open_bundle
+from autoseg.bundle import BundleInfo
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.config import PredictConfig
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.files import read_json, write_json

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from autoseg.bundle import BundleInfo, load_bundle, open_bundle
+from autoseg.bundle import BundleInfo
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.errors import CorruptError, UsageError, spoken_of
 from autoseg.inference.predictor import load_networks

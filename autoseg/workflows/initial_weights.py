@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from autoseg.bundle import BundleInfo, load_bundle, open_bundle
+from autoseg.bundle import BundleInfo
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.errors import UsageError
 from autoseg.members import is_full, split_member
 from autoseg.plan import NetworkSpec, Plan

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from autoseg.bundle import Bundle, load_bundle
+from autoseg.bundle import Bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.dataset import Case
 from autoseg.device import describe_device, explained_memory, pick_device, pinned
 from autoseg.errors import DataError, ResourceError

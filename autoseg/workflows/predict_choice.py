@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from autoseg.bundle import BundleInfo, describe, open_bundle
+from autoseg.bundle import BundleInfo, describe
+from autoseg.bundle_reader import open_bundle
 from autoseg.errors import UsageError, suggest
 from autoseg.files import read_json
 from autoseg.plan import PRESET

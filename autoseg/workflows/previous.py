@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.bundle import BundleInfo, open_bundle, stage_id
+from autoseg.bundle import BundleInfo, stage_id
+from autoseg.bundle_reader import open_bundle
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.evaluation.rules import read_prediction
 from autoseg.evaluation.tables import SUMMARY, read_summary

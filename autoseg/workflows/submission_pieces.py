@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
-from autoseg.bundle import BundleInfo, load_bundle
+from autoseg.bundle import BundleInfo
+from autoseg.bundle_reader import load_bundle
 from autoseg.case_files import ending_of, some
 from autoseg.dataset import Dataset, find_cases, load_dataset
 from autoseg.errors import AutosegError, Problem, UsageError

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from autoseg.bundle import open_bundle
+from autoseg.bundle_reader import open_bundle
 from autoseg.bundle_writer import save_test, save_weights
 from autoseg.config import TrainConfig
 from autoseg.files import write_json

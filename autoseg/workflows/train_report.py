@@ -13,7 +13,8 @@ from pathlib import Path
 from torch import nn
 
 from autoseg.architectures import IMAGE
-from autoseg.bundle import mirrored_axes, read_shared
+from autoseg.bundle import mirrored_axes
+from autoseg.bundle_reader import read_shared
 from autoseg.device import describe_device
 from autoseg.errors import AutosegError
 from autoseg.files import write_text

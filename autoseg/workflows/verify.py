@@ -21,17 +21,8 @@ from torch import nn
 
 from autoseg import __version__
 from autoseg.architectures import is_of_one_size
-from autoseg.bundle import (
-    PAGE,
-    TEST,
-    WEIGHTS,
-    BundleInfo,
-    check_hash,
-    load_bundle,
-    model_id,
-    open_bundle,
-    stage_id,
-)
+from autoseg.bundle import PAGE, TEST, WEIGHTS, BundleInfo, model_id, stage_id
+from autoseg.bundle_reader import check_hash, load_bundle, open_bundle
 from autoseg.bundle_writer import save_test
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.device import describe_device, full_float32, pick_device

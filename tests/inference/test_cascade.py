@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from autoseg.bundle import load_bundle, open_bundle
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.image import Geometry, Image

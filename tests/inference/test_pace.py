@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.config import PredictConfig
 from autoseg.inference import pace
 from autoseg.inference.effort import Effort

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.config import PredictConfig, TrainConfig
 from autoseg.errors import AutosegError, CorruptError, DataError, UsageError
 from autoseg.image import Geometry, Image, Orientation

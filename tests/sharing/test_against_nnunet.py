@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.config import PredictConfig
 from autoseg.inference.predictor import load_networks, load_predictor
 from autoseg.workflows.export import export

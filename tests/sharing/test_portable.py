@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import Bundle, load_bundle
+from autoseg.bundle import Bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError

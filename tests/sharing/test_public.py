@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.bundle import load_bundle, open_bundle
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.bundle_writer import save_weights, update_card
 from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError

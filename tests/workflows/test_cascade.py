@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.cli import main
 from autoseg.files import read_json
 from autoseg.image import Geometry

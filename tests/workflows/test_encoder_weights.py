@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from autoseg.architectures import make_spec
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.errors import CorruptError, ResourceError, UsageError
 from autoseg.files import read_json
 from autoseg.networks import build_network

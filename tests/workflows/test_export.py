@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.cli import main
 from autoseg.config import TrainConfig

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.cli import main
 from autoseg.evaluation.export_npz import npz_rows
 from autoseg.evaluation.pair import Pair

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.bundle_writer import save_weights
 from autoseg.cli import main
 from autoseg.config import TrainConfig

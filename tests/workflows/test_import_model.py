@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle, open_bundle
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.cli import main
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.inference.predictor import Predictor

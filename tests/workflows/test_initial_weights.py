@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle, open_bundle
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.errors import CorruptError, Stopped, UsageError
 from autoseg.files import read_json
 from autoseg.networks import build_network

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autoseg import presets as shelf
-from autoseg.bundle import open_bundle
+from autoseg.bundle_reader import open_bundle
 from autoseg.errors import UsageError
 from autoseg.files import read_json, write_json
 from autoseg.plan import load_plan

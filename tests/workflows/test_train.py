@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle
+from autoseg.bundle_reader import load_bundle
 from autoseg.errors import CorruptError, DataError, LockedError, ResourceError, Stopped, UsageError
 from autoseg.locks import locked
 from autoseg.plan import load_plan, save_plan

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.bundle import load_bundle, open_bundle
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.errors import UsageError
 from autoseg.results import Summary
 from autoseg.training.trackers import TrackedRun

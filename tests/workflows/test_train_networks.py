@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.bundle import open_bundle
+from autoseg.bundle_reader import open_bundle
 from autoseg.cli import main
 from autoseg.errors import CorruptError, ResourceError, Stopped, UsageError
 from autoseg.files import read_json

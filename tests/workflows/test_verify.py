@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from autoseg.bundle import load_bundle, model_id, open_bundle
+from autoseg.bundle import model_id
+from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.bundle_writer import update_card
 from autoseg.cli import main
 from autoseg.errors import CorruptError
