@@ -64,6 +64,7 @@ setup(
             "fastapi",
             "h11",
             "requests",
+            "playwright",  # its package only: it drives Debian's Chromium
         ],
     },
     entry_points={

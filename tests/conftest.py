@@ -23,8 +23,9 @@ def chromium():
     if executable is None:
         pytest.skip("Chromium is not installed")
     with api.sync_playwright() as playwright:
-        # WebGL without a graphics card.
-        options = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+        # WebGL without a graphics card, and nothing that asks for its own sake; playwright
+        # itself adds what stops updates, synchronising and first-run pages.
+        options = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic"]
         started = playwright.chromium.launch(executable_path=executable, args=options)
         yield started
         started.close()
