@@ -21,7 +21,7 @@ from autoseg.labels import Labels
 from autoseg.report.html import MARK
 from autoseg.report.packing import Packed, pack_image, pack_labels
 
-SCRIPTS = ("viewer_volume.js", "viewer_drawing.js", "viewer.js")
+PARTS = ("volume", "drawing", "state", "panes", "pointer", "controls", "names")  # viewer_*.js
 IGNORED_COLOUR = "#9AA0A6"
 CT_WINDOWS = {  # HU that are drawn black and white
     "soft tissue": (-160.0, 240.0),
@@ -133,7 +133,8 @@ def viewer_script() -> str:
     It stands after all `viewer_fragment`s, which it opens when they come into view, and defines
     `autosegViewer(element, scene)` for scenes that are fetched later.
     """
-    return "(() => {\n'use strict';\n" + "\n".join(map(_read, SCRIPTS)) + "})();\n"
+    scripts = [*(f"viewer_{part}.js" for part in PARTS), "viewer.js"]
+    return "(() => {\n'use strict';\n" + "\n".join(map(_read, scripts)) + "})();\n"
 
 
 def viewer_fragment(scene: Scene) -> str:
