@@ -43,7 +43,7 @@ _HOMES = {
     "Image": "autoseg.image:Image",
     "Labels": "autoseg.labels:Labels",
     "Plan": "autoseg.plan:Plan",
-    "load_plan": "autoseg.plan:load_plan",
+    "load_plan": "autoseg.plan_file:load_plan",
     "TrainConfig": "autoseg.config:TrainConfig",
     "PredictConfig": "autoseg.config:PredictConfig",
     "Summary": "autoseg.results:Summary",

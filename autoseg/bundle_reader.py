@@ -25,7 +25,8 @@ from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, DataError, UsageError
 from autoseg.files import read_json, sha256
 from autoseg.members import is_full
-from autoseg.plan import Plan, load_plan
+from autoseg.plan import Plan
+from autoseg.plan_file import load_plan
 from autoseg.records import from_json
 from autoseg.registry import is_foreign
 

@@ -32,7 +32,8 @@ from autoseg.config import TrainConfig
 from autoseg.errors import AutosegError, CorruptError
 from autoseg.files import json_text, sha256, write_atomically, write_text
 from autoseg.locks import locked
-from autoseg.plan import Plan, save_plan
+from autoseg.plan import Plan
+from autoseg.plan_file import save_plan
 from autoseg.records import to_json
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from side_by_side import autoseg, measure
 
 from autoseg.config import TrainConfig
 from autoseg.io import read_image
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 from autoseg.preprocessing.store import open_prepared
 from autoseg.training.loader import make_batch
 from autoseg.training.sampling import make_pool

@@ -71,7 +71,7 @@ import json, sys, time
 import torch
 from pathlib import Path
 from autoseg.config import TrainConfig
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 from autoseg.preprocessing.manifest import read_manifest
 from autoseg.preprocessing.store import open_prepared
 from autoseg.training.augmentation import build_augmentation

@@ -73,7 +73,7 @@ import torch
 from autoseg.bundle_writer import save_weights
 from autoseg.config import TrainConfig
 from autoseg.networks import build_network
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 prepared, bundle = map(Path, sys.argv[1:])
 plan = load_plan(prepared / "plan.json")
 torch.manual_seed(0)

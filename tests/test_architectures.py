@@ -18,7 +18,8 @@ from autoseg.errors import CorruptError, UsageError
 from autoseg.network_options import ACTIVATIONS, EnetOptions, UnetrOptions
 from autoseg.networks import NETWORKS
 from autoseg.networks.enet import ACTIVATIONS as BUILT
-from autoseg.plan import Design, NetworkSpec, check_design, load_plan, save_plan
+from autoseg.plan import Design, NetworkSpec
+from autoseg.plan_file import check_design, load_plan, save_plan
 from autoseg.records import from_json, to_json
 from tests.workflows.prepared import make_plan
 

@@ -180,7 +180,7 @@ def _refuse_unplanned(
     """Answer a misspelled dataset, configuration, fold or setting before torch is loaded."""
     from autoseg.config import TrainConfig, override
     from autoseg.members import split_member
-    from autoseg.plan import load_plan
+    from autoseg.plan_file import load_plan
     from autoseg.planning.folds import choose_folds, load_folds
     from autoseg.training.budget import parse_budget, refuse_two_lengths
 

@@ -17,12 +17,8 @@ from scipy import ndimage
 
 from autoseg.evaluation.label_maps import value_boxes
 from autoseg.labels import Labels
-from autoseg.postprocess import (
-    TOUCHING,
-    change,
-    mask_box,
-    removal_table,
-)
+from autoseg.masks import TOUCHING, mask_box
+from autoseg.postprocess import change, removal_table
 from autoseg.rules import ALL, Rule
 
 DENSE_PAIRS = 1 << 16  # of values: so many are counted in a table

@@ -9,7 +9,6 @@ from. The operators are those of `preprocessing.resample`, applied on the device
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,31 +18,13 @@ import torch
 from torch import Tensor
 
 from autoseg.hardware import cores
+from autoseg.inference.blocks import Bands, Source, block_size, restored
 from autoseg.inference.runtime import Load, shared_executor
 from autoseg.labels import Labels
 from autoseg.preprocessing.crop import Box
-from autoseg.preprocessing.prepare import Frame, place, restore_operators
+from autoseg.preprocessing.prepare import Frame, place
 
-# Voxels of one block along (z, y, x). A block of one target is 256 kB, within a core's own cache;
-# an operator's non-zero weights lie around its diagonal, so short runs of rows skip its zeros.
-BLOCK = (16, 64, 64)
-GPU_BLOCK = (64, 256, 512)
-GROUP_BYTES = 256 << 20  # of a block of all targets
 DOUBT = 1e-3  # of a score: sums in float32 may leave the range of their terms by less
-
-Triple = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Band:
-    """Some rows of an operator: the output they make, the input they need, and the weights."""
-
-    rows: slice
-    used: slice
-    weights: Tensor | None  # (rows, used); None: the axis keeps its size, rows are used as they are
-
-
-Bands = tuple[Band, Band, Band]
 
 
 @dataclass(frozen=True)
@@ -138,7 +119,7 @@ def _decision_of(labels: Labels, thresholds: Sequence[float] | None, alone: bool
 
 def _sources_of(
     members: Sequence[tuple[Tensor, Frame]], labels: Labels
-) -> tuple[Frame, torch.device, list[_Source]]:
+) -> tuple[Frame, torch.device, list[Source]]:
     frame = members[0][1]
     shown = (frame.box, frame.axis_order, frame.orientation)
     if any((f.box, f.axis_order, f.orientation) != shown for _, f in members):
@@ -147,13 +128,8 @@ def _sources_of(
     places = {scores.device for scores, _ in members}
     device = places.pop() if len(places) == 1 else torch.device("cpu")
     members = [(scores.to(device), own) for scores, own in members]
-    block = _block_size(device, labels.channels)
-    return frame, device, [_Source.of(scores, own, block) for scores, own in members]
-
-
-def _block_size(device: torch.device, channels: int) -> Triple:
-    z, y, x = BLOCK if device.type == "cpu" else GPU_BLOCK
-    return max(1, min(z, GROUP_BYTES // (8 * channels * y * x))), y, x
+    block = block_size(device, labels.channels)
+    return frame, device, [Source.of(scores, own, block) for scores, own in members]
 
 
 def _run(
@@ -169,7 +145,7 @@ def _run(
 
 
 def _targets(
-    sources: Sequence[_Source], bands: Sequence[Bands], decision: _Decision
+    sources: Sequence[Source], bands: Sequence[Bands], decision: _Decision
 ) -> Iterator[tuple[int, Tensor | None]]:
     """Yield the channels that may be present in a block, ascending, with their scores (z, y, x).
 
@@ -248,9 +224,7 @@ def _larger(one: Tensor, other: Tensor) -> Tensor:
     return torch.maximum(one.to(torch.int16), other.to(torch.int16))
 
 
-def _mean_probability(
-    sources: Sequence[_Source], bands: Sequence[Bands], exclusive: bool
-) -> Tensor:
+def _mean_probability(sources: Sequence[Source], bands: Sequence[Bands], exclusive: bool) -> Tensor:
     """Return the mean of the sources' probabilities (channels, z, y, x) in a block."""
     total: Tensor | None = None
     for source, own in zip(sources, bands, strict=True):
@@ -259,59 +233,3 @@ def _mean_probability(
         total = chances if total is None else total.add_(chances)
     assert total is not None
     return total.div_(len(sources))
-
-
-# --- scores and operators ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Scores on the prepared grid and the operators that bring blocks of them to the box."""
-
-    scores: Tensor
-    axes: tuple[list[Band], list[Band], list[Band]]
-
-    @classmethod
-    def of(cls, scores: Tensor, frame: Frame, block: Triple) -> _Source:
-        z, y, x = (
-            _bands(matrix, size, step, scores.device)
-            for matrix, size, step in zip(
-                restore_operators(frame), frame.cropped_shape, block, strict=True
-            )
-        )
-        return cls(scores, (z, y, x))
-
-    def blocks(self) -> Iterator[Bands]:
-        """Yield the bands (z, y, x) of every block; all sources of a scan have the same ones."""
-        yield from itertools.product(*self.axes)
-
-    def cut(self, bands: Bands) -> Tensor:
-        """Return a copy of the scores (channels, z, y, x) that a block is made from."""
-        z, y, x = (band.used for band in bands)
-        return self.scores[:, z, y, x].contiguous()
-
-
-def restored(part: Tensor, bands: Bands) -> Tensor:
-    """Return the block (z, y, x) float32 that is made from `part`, the voxels it needs."""
-    z, y, x = bands
-    block = part.float()
-    if x.weights is not None:
-        block = torch.matmul(block, x.weights.T)
-    if y.weights is not None:
-        block = torch.matmul(y.weights, block)
-    return block if z.weights is None else torch.tensordot(z.weights, block, 1)
-
-
-def _bands(matrix: np.ndarray | None, size: int, step: int, device: torch.device) -> list[Band]:
-    """Cut a banded operator (size, n) into blocks of `step` rows that skip its zeros."""
-    bands = []
-    for start in range(0, size, step):
-        rows = slice(start, min(start + step, size))
-        if matrix is None:
-            bands.append(Band(rows, rows, None))
-            continue
-        nonzero = np.flatnonzero(matrix[rows].any(0))
-        used = slice(int(nonzero[0]), int(nonzero[-1]) + 1)
-        weights = torch.from_numpy(matrix[rows, used].astype(np.float32)).to(device)
-        bands.append(Band(rows, used, weights))
-    return bands

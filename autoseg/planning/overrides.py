@@ -9,7 +9,8 @@ from math import prod
 
 from autoseg.config import override
 from autoseg.errors import CorruptError, UsageError, suggest
-from autoseg.plan import Configuration, Design, Fingerprint, Plan, check_plan
+from autoseg.plan import Configuration, Design, Fingerprint, Plan
+from autoseg.plan_file import check_plan
 from autoseg.planning.planner import SAME, make_plan, output_count
 from autoseg.planning.presets import add_presets, presets_of
 from autoseg.planning.sizes import Task, budget_of, make_design

@@ -21,7 +21,8 @@ from autoseg.config import TrainConfig
 from autoseg.errors import DataError, UsageError
 from autoseg.files import read_json
 from autoseg.members import FULL
-from autoseg.plan import Plan, check_plan
+from autoseg.plan import Plan
+from autoseg.plan_file import check_plan
 from autoseg.sharing.nnunet_checkpoint import Checkpoint, read_checkpoint
 from autoseg.sharing.nnunet_plans import SIZE, read_plan
 from autoseg.sharing.nnunet_weights import weights_from_nnunet

@@ -18,7 +18,7 @@ from autoseg.bundle import PREVIOUS, TEST, WEIGHTS, BundleInfo
 from autoseg.bundle_reader import check_hash, open_bundle
 from autoseg.bundle_writer import write_card
 from autoseg.files import json_text, sha256, write_text
-from autoseg.plan import save_plan
+from autoseg.plan_file import save_plan
 from autoseg.records import from_json, to_json
 
 # Folders before the last part of an absolute path; not of an address (https://...).

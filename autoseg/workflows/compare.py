@@ -14,7 +14,7 @@ from autoseg.evaluation.crossvalidation import finished_folds
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import METRICS_TABLE, SUMMARY, read_summary
 from autoseg.files import read_json, write_json, write_text
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 from autoseg.results import Summary
 from autoseg.workspace import Workspace
 

@@ -23,7 +23,7 @@ from autoseg.evaluation.tables import write_summary
 from autoseg.files import write_json
 from autoseg.hardware import cores
 from autoseg.labels import Labels
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.results import Summary
 from autoseg.rules import read_rules

@@ -23,7 +23,7 @@ from autoseg.importing.patterns import find_matches
 from autoseg.io import read_header
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from autoseg.config import TrainConfig
 from autoseg.errors import CorruptError, ResourceError, UsageError
 from autoseg.hardware import memory_bytes
 from autoseg.networks import check_available
-from autoseg.plan import Design, Plan, check_design, check_slices
+from autoseg.plan import Design, Plan
+from autoseg.plan_file import check_design, check_slices
 from autoseg.planning.memory import conv_output_elements
 from autoseg.registry import resolve
 from autoseg.training import trainer

@@ -15,7 +15,8 @@ from autoseg.config import TrainConfig, override, spell_settings
 from autoseg.device import pick_device
 from autoseg.errors import DataError, UsageError
 from autoseg.members import FULL, member_name, split_member
-from autoseg.plan import PRESET, Configuration, Design, Plan, load_plan
+from autoseg.plan import PRESET, Configuration, Design, Plan
+from autoseg.plan_file import load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
 from autoseg.training.budget import LENGTHS, Budget, parse_budget, refuse_two_lengths

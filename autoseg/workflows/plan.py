@@ -11,7 +11,8 @@ from autoseg import __version__
 from autoseg.dataset import Dataset, find_dataset
 from autoseg.errors import UsageError
 from autoseg.locks import locked
-from autoseg.plan import Fingerprint, Plan, load_plan, save_plan
+from autoseg.plan import Fingerprint, Plan
+from autoseg.plan_file import load_plan, save_plan
 from autoseg.planning.fold_table import tabulate_folds
 from autoseg.planning.folds import (
     ANNOTATED,

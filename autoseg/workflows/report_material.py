@@ -16,7 +16,8 @@ from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.files import read_json
 from autoseg.importing.statistics_tables import STATISTICS
 from autoseg.members import is_member
-from autoseg.plan import Plan, load_plan
+from autoseg.plan import Plan
+from autoseg.plan_file import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.records import from_json
 from autoseg.report.material import Checked, History, Material, Model, Run

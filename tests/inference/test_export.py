@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autoseg.image import Geometry, Image, canonical_orientation
-from autoseg.inference import export
+from autoseg.inference import blocks
 from autoseg.inference.export import decode_mean, decode_restored
 from autoseg.labels import Labels
 from autoseg.preprocessing.prepare import Frame, prepare, restore
@@ -39,7 +39,7 @@ def make_frame(
 @pytest.mark.parametrize("labels", [EXCLUSIVE, OVERLAPPING])
 @pytest.mark.parametrize("prepared", [(24, 29, 31), (9, 70, 27), (13, 34, 27)])
 def test_it_equals_restoring_all_scores_and_deciding_then(labels, prepared, monkeypatch):
-    monkeypatch.setattr(export, "BLOCK", (4, 8, 10))  # several blocks along every axis
+    monkeypatch.setattr(blocks, "BLOCK", (4, 8, 10))  # several blocks along every axis
     frame = make_frame(prepared=prepared)
     scores = np.random.default_rng(0).normal(size=(labels.channels, *prepared)).astype(np.float32)
     naive = labels.decode(restore(scores, frame, background=0 if labels.exclusive else None))
@@ -65,7 +65,7 @@ def body_scores(channels: int, shape: tuple[int, int, int], rng: np.random.Gener
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_leaving_out_what_cannot_win_changes_no_label(dtype, exclusive, monkeypatch):
-    monkeypatch.setattr(export, "BLOCK", (4, 8, 8))
+    monkeypatch.setattr(blocks, "BLOCK", (4, 8, 8))
     targets = {f"t{k}": (k,) for k in range(1, 31)}
     labels = Labels(targets if exclusive else targets | {"all": tuple(range(1, 31))})
     frame = make_frame(source=(30, 46, 46))

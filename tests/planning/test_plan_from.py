@@ -8,7 +8,8 @@ import pytest
 
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
-from autoseg.plan import Fingerprint, IntensityStats, check_plan
+from autoseg.plan import Fingerprint, IntensityStats
+from autoseg.plan_file import check_plan
 from autoseg.planning.plan_from import adopt_plan
 from autoseg.planning.planner import make_plan
 from autoseg.usual import Usual

@@ -5,15 +5,8 @@ from dataclasses import replace
 import pytest
 
 from autoseg.labels import Labels
-from autoseg.plan import (
-    ChannelUnits,
-    Fingerprint,
-    IntensityStats,
-    Plan,
-    check_design,
-    load_plan,
-    save_plan,
-)
+from autoseg.plan import ChannelUnits, Fingerprint, IntensityStats, Plan
+from autoseg.plan_file import check_design, load_plan, save_plan
 from autoseg.planning.normalizers import choose_normalizers
 from autoseg.planning.planner import make_plan
 from autoseg.records import from_json, to_json

@@ -10,7 +10,8 @@ from autoseg import presets as shelf
 from autoseg.config import TrainConfig, override, spell_settings
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
-from autoseg.plan import PRESET, Fingerprint, IntensityStats, check_plan
+from autoseg.plan import PRESET, Fingerprint, IntensityStats
+from autoseg.plan_file import check_plan
 from autoseg.planning.overrides import apply_settings
 from autoseg.planning.planner import make_plan
 from autoseg.planning.presets import add_presets, expand, presets_of

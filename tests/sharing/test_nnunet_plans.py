@@ -7,7 +7,8 @@ import pytest
 from autoseg.errors import DataError
 from autoseg.image import RAS, STORED
 from autoseg.labels import Labels
-from autoseg.plan import IntensityStats, check_plan
+from autoseg.plan import IntensityStats
+from autoseg.plan_file import check_plan
 from autoseg.sharing.nnunet_plans import SIZE, read_plan
 from tests.sharing.nnunet_folders import DATASET, make_plans
 

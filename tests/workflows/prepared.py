@@ -10,7 +10,8 @@ import numpy as np
 from autoseg.dataset import Case
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
-from autoseg.plan import Configuration, Design, IntensityStats, NetworkSpec, Plan, save_plan
+from autoseg.plan import Configuration, Design, IntensityStats, NetworkSpec, Plan
+from autoseg.plan_file import save_plan
 from autoseg.planning.folds import make_folds, save_folds
 from autoseg.preprocessing.manifest import recipe_of, write_manifest
 from autoseg.preprocessing.native import write_native

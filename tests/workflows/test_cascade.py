@@ -17,7 +17,7 @@ from autoseg.files import read_json
 from autoseg.image import Geometry
 from autoseg.io import read_image, read_labels, write_labels
 from autoseg.phantom import write_phantoms, write_raw
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 from autoseg.planning.folds import Fold, save_folds
 from autoseg.preprocessing.npz import map_npz
 from autoseg.preprocessing.prepare import prepare_labels

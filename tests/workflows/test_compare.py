@@ -12,7 +12,8 @@ from autoseg.cli import main
 from autoseg.errors import DataError, UsageError
 from autoseg.evaluation.score import make_header, summarise, write_summary
 from autoseg.labels import Labels
-from autoseg.plan import Plan, save_plan
+from autoseg.plan import Plan
+from autoseg.plan_file import save_plan
 from autoseg.workflows.compare import compare
 from autoseg.workspace import Workspace
 from tests.evaluation.scores import case

@@ -19,7 +19,8 @@ from autoseg.files import write_json
 from autoseg.image import Geometry
 from autoseg.io import read_labels, write_labels
 from autoseg.labels import Labels
-from autoseg.plan import Plan, save_plan
+from autoseg.plan import Plan
+from autoseg.plan_file import save_plan
 from autoseg.results import Choice
 from autoseg.workflows import evaluate as verb
 from autoseg.workflows.evaluate import evaluate, evaluate_crossvalidation

@@ -25,7 +25,7 @@ from autoseg.cli import main
 from autoseg.config import TrainConfig
 from autoseg.errors import AutosegError, UsageError
 from autoseg.files import sha256
-from autoseg.plan import save_plan
+from autoseg.plan_file import save_plan
 from autoseg.workflows import import_model as module
 from autoseg.workflows.export import export
 from autoseg.workflows.import_model import import_model

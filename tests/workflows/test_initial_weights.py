@@ -15,7 +15,7 @@ from autoseg.bundle_reader import load_bundle, open_bundle
 from autoseg.errors import CorruptError, Stopped, UsageError
 from autoseg.files import read_json
 from autoseg.networks import build_network
-from autoseg.plan import load_plan, save_plan
+from autoseg.plan_file import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer

@@ -21,7 +21,7 @@ from autoseg.files import read_json, write_json
 from autoseg.image import Geometry, Image
 from autoseg.io import write_image, write_labels
 from autoseg.locks import locked
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.preprocessing.manifest import read_manifest
 from autoseg.preprocessing.native import read_native

@@ -12,7 +12,7 @@ from autoseg import presets as shelf
 from autoseg.bundle_reader import open_bundle
 from autoseg.errors import UsageError
 from autoseg.files import read_json, write_json
-from autoseg.plan import load_plan
+from autoseg.plan_file import load_plan
 from autoseg.preprocessing.store import open_prepared
 from autoseg.workflows.order import read_orders
 from autoseg.workflows.plan import plan

@@ -13,7 +13,7 @@ from autoseg.errors import CorruptError, Problem, UsageError
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.files import read_json, write_json
-from autoseg.plan import load_plan, save_plan
+from autoseg.plan_file import load_plan, save_plan
 from autoseg.records import from_json
 from autoseg.results import Choice
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation

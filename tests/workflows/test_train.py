@@ -19,7 +19,7 @@ import torch
 from autoseg.bundle_reader import load_bundle
 from autoseg.errors import CorruptError, DataError, LockedError, ResourceError, Stopped, UsageError
 from autoseg.locks import locked
-from autoseg.plan import load_plan, save_plan
+from autoseg.plan_file import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer

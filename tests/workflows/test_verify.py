@@ -21,7 +21,8 @@ from autoseg.files import sha256
 from autoseg.inference.predictor import load_networks
 from autoseg.labels import Labels
 from autoseg.networks.blocks import Norm
-from autoseg.plan import IntensityStats, Plan, save_plan
+from autoseg.plan import IntensityStats, Plan
+from autoseg.plan_file import save_plan
 from autoseg.workflows.verify import _exact, verify, write_tests
 from tests.inference.conftest import make_bundle, make_plan
 
