@@ -233,7 +233,13 @@ def _annotated(case: CaseScores) -> tuple[str, ...]:
 
 
 def finished_folds(model: Path) -> tuple[dict[str, Summary], list[str]]:
-    """Return the summaries of a model's validated folds, and the names of those without one.
+    """Return the summaries of a model's validated folds, and the names of those without one."""
+    found, lacking = fold_summaries(model)
+    return {fold: read_summary(path) for fold, path in found.items()}, lacking
+
+
+def fold_summaries(model: Path) -> tuple[dict[str, Path], list[str]]:
+    """Return the files of scores of a model's validated folds, and the names of those without one.
 
     Of a fold that was trained with several seeds the first one's: no case counts twice.
     """
@@ -244,7 +250,7 @@ def finished_folds(model: Path) -> tuple[dict[str, Summary], list[str]]:
             continue
         path = run / "validation" / SUMMARY
         if path.is_file():
-            found[fold] = read_summary(path)
+            found[fold] = path
         elif not is_full(fold):
             lacking.append(fold)
     return found, lacking

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoseg.report.gallery import gallery
-from autoseg.report.html import Section, folded, heading, hint, paragraph, table
+from autoseg.report.html import Section, folded, heading, hint, not_yet, paragraph, table
 from autoseg.report.material import Material
 from autoseg.report.means import case_means, dice_in, number
 from autoseg.report.odd import doubtful_labels, odd_cases
@@ -19,9 +19,7 @@ def about_cases(material: Material) -> Section:
     """Return the chapter of single cases of the model that is shown."""
     model = material.shown
     if model is None or model.summary is None:
-        return Section(
-            "Cases", hint("No case has been predicted out of fold yet: run autoseg_train.")
-        )
+        return not_yet("Cases", "No case has been predicted out of fold yet: run autoseg_train.")
     best, worst = ends(model.summary)
     doubtful = doubtful_labels(model.summary)
     means = case_means(model.summary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoseg.report.html import Section, bullets, heading, hint, paragraph, table
+from autoseg.report.html import Section, bullets, heading, not_yet, paragraph, table
 from autoseg.report.material import Material
 from autoseg.report.means import means_table
 from autoseg.results import Choice, RuleTrial
@@ -12,7 +12,7 @@ def about_choice(material: Material) -> Section:
     """Return the chapter of the chosen model or pair and its rules."""
     choice = material.choice
     if choice is None:
-        return Section("Choice", hint("Nothing is chosen yet: run autoseg_evaluate."))
+        return not_yet("Choice", "Nothing is chosen yet: run autoseg_evaluate.")
     rows = [
         [name, f"{dice:.4f}", "chosen" if _is(name, choice) else ""]
         for name, dice in sorted(choice.evidence.items(), key=lambda item: -item[1])

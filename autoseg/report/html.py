@@ -23,6 +23,7 @@ class Section:
 
     title: str
     body: str
+    empty: bool = False  # it only says what to run for it
 
     @property
     def anchor(self) -> str:
@@ -38,6 +39,11 @@ def paragraph(text: str, kind: str = "") -> str:
 def hint(text: str) -> str:
     """Return a sentence in place of something that is not there yet: what to run for it."""
     return paragraph(text, "hint")
+
+
+def not_yet(title: str, text: str) -> Section:
+    """Return a chapter of which nothing is there yet: what to run for it."""
+    return Section(title, hint(text), empty=True)
 
 
 def heading(text: str) -> str:

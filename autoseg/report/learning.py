@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoseg.report.charts import line_chart
-from autoseg.report.html import Section, bullets, figure, heading, hint, side_by_side, table
+from autoseg.report.html import Section, bullets, figure, heading, not_yet, side_by_side, table
 from autoseg.report.material import History, Material, Model
 
 CURVES = 7  # of targets; of more the lowest at the end are drawn
@@ -15,7 +15,7 @@ def about_training(material: Material) -> Section:
     """Return the chapter of the trainings."""
     models = [model for model in material.models if model.runs]
     if not models:
-        return Section("Training", hint("Nothing is trained yet: run autoseg_train 3d_fullres 0."))
+        return not_yet("Training", "Nothing is trained yet: run autoseg_train 3d_fullres 0.")
     return Section("Training", "".join(_of_model(model) for model in models))
 
 

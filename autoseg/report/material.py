@@ -24,6 +24,14 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A file that a stage has left behind and that is damaged: its chapter says so."""
+
+    chapter: str
+    problem: Problem
+
+
+@dataclass(frozen=True)
 class Run:
     """One training: a fold of a model."""
 
@@ -58,6 +66,7 @@ class Material:
     overlays: Mapping[str, str] = field(default_factory=dict)  # case -> picture (data URI)
     scenes: Mapping[str, Scene] = field(default_factory=dict)  # case -> what a viewer shows
     facts: Mapping[str, str] = field(default_factory=dict)  # version, date
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def shown(self) -> Model | None:

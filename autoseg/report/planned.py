@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from autoseg.plan import Configuration, Plan
-from autoseg.report.html import Section, bullets, heading, hint, paragraph, table
+from autoseg.report.html import Section, bullets, heading, not_yet, paragraph, table
 from autoseg.report.material import Material
 
 
 def about_plan(material: Material) -> Section:
     """Return the chapter of the plan and the folds."""
     if material.plan is None:
-        return Section(
-            "Plan", hint(f"Nothing is planned yet: run autoseg_plan -d {material.dataset}.")
-        )
+        return not_yet("Plan", f"Nothing is planned yet: run autoseg_plan -d {material.dataset}.")
     plan = material.plan
     parts = [bullets(plan.reasons)]
     if plan.overrides:

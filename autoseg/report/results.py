@@ -11,7 +11,7 @@ from autoseg.report.html import (
     Section,
     figure,
     heading,
-    hint,
+    not_yet,
     paragraph,
     side_by_side,
     table,
@@ -37,7 +37,7 @@ def about_results(material: Material) -> Section:
     scored = [model for model in material.models if model.summary]
     if not scored:
         text = "Nothing has been validated yet: run autoseg_train 3d_fullres 0."
-        return Section("Results", hint(text))
+        return not_yet("Results", text)
     return Section("Results", "".join(_of_model(model, material) for model in scored))
 
 

@@ -9,7 +9,7 @@ from autoseg.case_files import some
 from autoseg.errors import DataError, UsageError
 from autoseg.members import is_member
 from autoseg.report.figures import draw_curves
-from autoseg.workflows.report_material import read_history
+from autoseg.workflows.report_history import read_history
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from autoseg import __version__
-from autoseg.errors import CorruptError, Problem
-from autoseg.evaluation.crossvalidation import finished_folds
+from autoseg.errors import AutosegError, CorruptError, Problem
+from autoseg.evaluation.crossvalidation import fold_summaries
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.files import read_json
@@ -20,114 +20,132 @@ from autoseg.plan import Plan
 from autoseg.plan_file import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.records import from_json
-from autoseg.report.material import Checked, History, Material, Model, Run
+from autoseg.report.material import Checked, Material, Model, Run, Unreadable
 from autoseg.results import Choice, DatasetStatistics, Summary
+from autoseg.workflows.report_history import read_history
 from autoseg.workspace import Workspace
+
+Found = TypeVar("Found")
 
 
 def collect(workspace: Workspace, name: str) -> Material:
-    """Return whatever there is of the dataset `name`; raise CorruptError naming a damaged file."""
-    prepared = workspace.prepared(name)
-    plan_file, folds_file = workspace.plan(name), workspace.folds(name)
-    plan = load_plan(plan_file) if plan_file.is_file() else None
-    folds = load_folds(folds_file) if folds_file.is_file() else ()
-    statistics, best = prepared / STATISTICS, workspace.best(name)
-    choice = from_json(Choice, read_json(best), str(best)) if best.is_file() else None
+    """Return whatever there is of the dataset `name`, and which of its files are damaged."""
+    prepared, models = workspace.prepared(name), workspace.models(name)
+    lost: list[Unreadable] = []
+    plan = _read("Plan", workspace.plan(name), load_plan, lost)
+    folds = _read("Plan", workspace.folds(name), load_folds, lost) or ()
+    choice = _read("Choice", workspace.best(name), partial(_record, Choice), lost)
     return Material(
         dataset=name,
-        statistics=from_json(DatasetStatistics, read_json(statistics), str(statistics))
-        if statistics.is_file()
-        else None,
-        checked=_checked(prepared / "check.json"),
+        statistics=_read("Data", prepared / STATISTICS, partial(_record, DatasetStatistics), lost),
+        checked=_read("Data", prepared / "check.json", _checked, lost),
         plan=plan,
         folds=tuple(tuple(fold.validation) for fold in folds),
-        models=_models(workspace.models(name), plan),
+        models=_models(models, plan, lost),
         choice=choice,
-        chosen=None if choice is None else _chosen(workspace.models(name), choice),
+        chosen=None if choice is None else _chosen(models, choice, lost),
         facts={
             "autoseg": __version__,
             "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         },
+        unreadable=tuple(lost),
     )
 
 
-def _checked(path: Path) -> Checked | None:
+def _read(
+    chapter: str, path: Path, read: Callable[[Path], Found], lost: list[Unreadable]
+) -> Found | None:
+    """Return what `read` finds in a file; None where there is none, or a damaged one.
+
+    That is added to `lost`: one spoilt file must not take the rest of the page with it.
+    """
     if not path.is_file():
         return None
-    record = read_json(path)
-    problems, warnings = (
-        tuple(from_json(Problem, found, str(path)) for found in record.get(kind, ()))
-        for kind in ("problems", "warnings")
-    )
-    return Checked(int(record.get("cases", 0)), problems, warnings)
+    try:
+        return read(path)
+    except AutosegError as error:
+        lost.append(Unreadable(chapter, error.as_problem(str(path))))
+    except OSError as error:
+        lost.append(Unreadable(chapter, Problem(str(path), error.strerror or "cannot be read")))
+    return None
 
 
-def _models(folder: Path, plan: Plan | None) -> tuple[Model, ...]:
+def _record(kind: type[Found], path: Path) -> Found:
+    return from_json(kind, read_json(path), str(path))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise CorruptError("is no record", place=str(path), expected="an object in braces")
+    return found
+
+
+def _checked(path: Path) -> Checked:
+    record = _object(path)
+    kept = {field: record[field] for field in ("cases", "problems", "warnings") if field in record}
+    return from_json(Checked, kept, str(path))
+
+
+def _models(folder: Path, plan: Plan | None, lost: list[Unreadable]) -> tuple[Model, ...]:
     found = [path for path in sorted(folder.glob("*")) if (path / "run").is_dir()]
-    return tuple(_model(path, plan) for path in found)
+    return tuple(_model(path, plan, lost) for path in found)
 
 
-def _model(folder: Path, plan: Plan | None) -> Model:
+def _model(folder: Path, plan: Plan | None, lost: list[Unreadable]) -> Model:
     runs = {
-        path.name.removeprefix("fold_"): _run(path)
+        path.name.removeprefix("fold_"): _run(path, lost)
         for path in sorted((folder / "run").glob("fold_*"))
         if is_member(path.name.removeprefix("fold_"))
     }
-    folds, _ = finished_folds(folder)
+    files, _ = fold_summaries(folder)
+    scored = {fold: _read("Results", path, read_summary, lost) for fold, path in files.items()}
+    folds = {fold: summary for fold, summary in scored.items() if summary is not None}
     fold_of = {case.case: fold for fold, summary in folds.items() for case in summary.cases}
-    summary = _pooled(folder, folds, plan) if folds and plan else None
-    return Model(folder.name, runs, summary, fold_of, _bundle_facts(folder / "bundle"))
+    summary = _pooled(folder, folds, plan, lost) if folds else None
+    return Model(folder.name, runs, summary, fold_of, _bundle_facts(folder / "bundle", lost))
 
 
-def _pooled(folder: Path, folds: Mapping[str, Summary], plan: Plan) -> Summary:
-    """Return the summary that autoseg_evaluate wrote, where it is of just these folds."""
+def _pooled(
+    folder: Path, folds: Mapping[str, Summary], plan: Plan | None, lost: list[Unreadable]
+) -> Summary | None:
+    """Return the summary that autoseg_evaluate wrote where it is of just these folds, else pool."""
     path = folder / "run" / "crossvalidation" / SUMMARY
     sources = [folder / "run" / f"fold_{fold}" / "validation" / SUMMARY for fold in folds]
     if path.is_file() and all(s.stat().st_mtime_ns <= path.stat().st_mtime_ns for s in sources):
-        there = read_summary(path)
-        if list(there.header.get("folds", ())) == list(folds):
+        there = _read("Results", path, read_summary, lost)
+        if there is not None and list(there.header.get("folds", ())) == list(folds):
             return there
-    return pool_folds(folds, plan.labels, folder.name)
+    if plan is not None:
+        return pool_folds(folds, plan.labels, folder.name)
+    told = Problem(str(folder), "its folds are scored, but without a plan they are not pooled")
+    lost.append(Unreadable("Results", told))
+    return None
 
 
-def _chosen(models: Path, choice: Choice) -> Summary | None:
+def _chosen(models: Path, choice: Choice, lost: list[Unreadable]) -> Summary | None:
     """Return the scores of what was chosen, where they are not those of a model as it is."""
     pair = models / "ensembles" / "+".join(choice.models) / SUMMARY
     path = models / "best" / SUMMARY if choice.rules else pair
-    return read_summary(path) if path.is_file() else None
+    return _read("Choice", path, read_summary, lost)
 
 
-def _run(folder: Path) -> Run:
-    record = _json(folder / "result.json")
+def _run(folder: Path, lost: list[Unreadable]) -> Run:
+    record = _read("Training", folder / "result.json", _object, lost) or {}
     shown = ("seed", "steps", "precision")
     facts: dict[str, str] = {name: str(record[name]) for name in shown if name in record}
-    if "seconds" in record:
-        facts["minutes"] = f"{record['seconds'] / 60:.1f}"
-    return Run(read_history(folder / "history.csv"), facts, tuple(record.get("reasons", ())))
+    seconds, reasons = record.get("seconds"), record.get("reasons")
+    if isinstance(seconds, int | float):
+        facts["minutes"] = f"{seconds / 60:.1f}"
+    history = _read("Training", folder / "history.csv", read_history, lost) or ()
+    return Run(history, facts, tuple(map(str, reasons)) if isinstance(reasons, list) else ())
 
 
-def read_history(path: Path) -> History:
-    """Return what `history.csv` of a run holds, without empty cells; nothing of a missing one."""
-    if not path.is_file():
-        return ()
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        return tuple(
-            {name: float(cell) for name, cell in row.items() if name and cell} for row in rows
-        )
-    except ValueError as error:  # of a cell, or of letters that are not UTF-8
-        remedy = "remove it: the curves of this fold are then left out"
-        raise CorruptError(f"is damaged ({error})", place=str(path), remedy=remedy) from error
-
-
-def _bundle_facts(folder: Path) -> dict[str, str]:
-    card, config = _json(folder / "card.json"), _json(folder / "train.json")
+def _bundle_facts(folder: Path, lost: list[Unreadable]) -> dict[str, str]:
+    card, config = (
+        _read("Manifest", folder / file, _object, lost) or {}
+        for file in ("card.json", "train.json")
+    )
     named = {"model id": card.get("model_id"), "made by autoseg": card.get("version")}
     named |= {name: config.get(name) for name in ("recipe", "optimizer", "loss", "augmentation")}
     return {name: str(value) for name, value in named.items() if value}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    found = read_json(path) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
