@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -18,7 +17,9 @@ from autoseg import __version__
 from autoseg.errors import AutosegError
 from autoseg.labels import Labels
 from autoseg.report.viewer import scene_text, viewer_script, viewer_style
-from autoseg.serving import contract, intake, schema
+from autoseg.serving import contract, intake, monai_label, schema
+from autoseg.serving.answers import file_of
+from autoseg.serving.leaving import or_gone
 from autoseg.serving.refusal import Refusal
 from autoseg.serving.worker import Job, Worker
 from autoseg.workflows.view_case import scene_of, view_of_files
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 
 SERVICE = "autoseg"
 ASYNC = "respond-async"  # RFC 7240: answer with the job, not with its result
-T = TypeVar("T")
 
 
 def make_app(worker: Worker) -> FastAPI:
@@ -76,7 +76,7 @@ def make_app(worker: Worker) -> FastAPI:
         try:
             job.image.write_bytes(png)
             worker.submit(job)
-            labels = await _or_gone(request, worker.labels_of(job))
+            labels = await or_gone(request, worker.labels_of(job))
             answer = await asyncio.to_thread(contract.answer_of, labels)
         finally:
             job.close()
@@ -96,8 +96,8 @@ def make_app(worker: Worker) -> FastAPI:
                 worker.keep(job)
                 said, place = job.status(), {"location": f"/jobs/{job.id}"}
                 return JSONResponse(said, 202, place)
-            await _or_gone(request, worker.labels_of(job))
-            return _file(job)
+            await or_gone(request, worker.labels_of(job))
+            return file_of(job.labels)
         finally:
             if job.id not in worker.kept:
                 job.close()
@@ -108,7 +108,7 @@ def make_app(worker: Worker) -> FastAPI:
 
     @app.get("/jobs/{job_id}/labels", responses=schema.LABELS)
     async def labels(job_id: str) -> Response:
-        return _file(_done(worker, job_id))
+        return file_of(_done(worker, job_id).labels)
 
     @app.get("/jobs/{job_id}/scene", responses=schema.SCENE)
     async def scene(job_id: str) -> Response:
@@ -121,6 +121,8 @@ def make_app(worker: Worker) -> FastAPI:
     async def forget(job_id: str) -> Response:
         worker.forget(_job(worker, job_id))
         return Response(status_code=204)
+
+    app.include_router(monai_label.paths(worker))
 
     @app.exception_handler(Refusal)
     async def refused(request: Request, refusal: Refusal) -> JSONResponse:
@@ -141,25 +143,6 @@ def make_app(worker: Worker) -> FastAPI:
         return _error(request, 500, "internal error")
 
     return app
-
-
-async def _or_gone(request: Request, result: Awaitable[T]) -> T:
-    """Return `result`; raise ClientDisconnect as soon as nobody waits for it any more."""
-    waiting = asyncio.ensure_future(result)
-    leaving = asyncio.ensure_future(_left(request.receive))
-    try:
-        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        raise ClientDisconnect
-    finally:
-        waiting.cancel()
-        leaving.cancel()
-
-
-async def _left(receive: Callable[[], Awaitable[Any]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _job(worker: Worker, job_id: str) -> Job:
@@ -191,12 +174,6 @@ def _page() -> str:
     page = (files("autoseg.serving") / "page" / "index.html").read_text(encoding="utf-8")
     page = page.replace("/* style of the viewer */", viewer_style())
     return page.replace("/* script of the viewer */", viewer_script())
-
-
-def _file(job: Job) -> Response:
-    ending = job.labels.name.removeprefix("labels")
-    name = {"content-disposition": f'attachment; filename="labels{ending}"'}
-    return Response(job.labels.read_bytes(), media_type=intake.MEDIA_TYPES[ending], headers=name)
 
 
 def _error(request: Request, status: int, fact: str, headers: Any = None) -> JSONResponse:

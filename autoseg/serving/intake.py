@@ -23,8 +23,6 @@ HELD_BYTES = 512 << 20  # of all JSON bodies together
 NIFTI_TYPES = ("application/octet-stream", "application/gzip", "application/x-gzip",
                "application/x-nifti")  # fmt: skip
 IMAGE_TYPES = (*NIFTI_TYPES, "image/png")
-MEDIA_TYPES = {".png": "image/png", ".nii": "application/octet-stream",
-               ".nii.gz": "application/gzip"}  # fmt: skip
 
 
 class Intake:
@@ -41,7 +39,7 @@ class Intake:
         try:
             async for piece in request.stream():
                 if len(body) + len(piece) > most:
-                    raise _too_long(most)
+                    raise too_long(most)
                 if self._held + len(piece) > HELD_BYTES:
                     raise busy("too many images are being sent")
                 self._held += len(piece)
@@ -65,7 +63,7 @@ async def save(request: Request, path: Path, most: int = IMAGE_BYTES) -> None:
             async for piece in request.stream():
                 size += len(piece)
                 if size > most:
-                    raise _too_long(most)
+                    raise too_long(most)
                 stream.write(piece)
     except ClientDisconnect:
         raise
@@ -83,6 +81,11 @@ def check_type(request: Request, *allowed: str) -> None:
     said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if said not in allowed:
         raise Refusal(415, f"expected Content-Type {' or '.join(allowed)}")
+    check_encoding(request)
+
+
+def check_encoding(request: Request) -> None:
+    """Raise Refusal for a body that is compressed once more."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, "a Content-Encoding is not understood")
 
@@ -90,7 +93,7 @@ def check_type(request: Request, *allowed: str) -> None:
 def check_length(request: Request, most: int) -> None:
     """Raise Refusal for a body that is announced as too long."""
     if int(request.headers.get("content-length", 0)) > most:
-        raise _too_long(most)
+        raise too_long(most)
 
 
 def ending_of_body(path: Path) -> str:
@@ -123,5 +126,6 @@ def check_image(path: Path) -> None:
         raise Refusal(413, f"the image has {math.prod(shape):,} voxels, at most {MAX_VOXELS:,}")
 
 
-def _too_long(most: int) -> Refusal:
+def too_long(most: int) -> Refusal:
+    """Return the refusal of a body of more than `most` bytes."""
     return Refusal(413, f"the body is longer than {most:,} bytes")

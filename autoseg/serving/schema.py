@@ -83,3 +83,37 @@ SEGMENTED: dict[int | str, dict[str, Any]] = {
     **LABELS,
     202: {"description": "the job, which goes on", "content": _json(_JOB)},
 }
+_TEXT = {"type": "string"}
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _form(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    }
+
+
+SESSION_FORM = _form({"files": _FILE}, "files")
+INFER_FORM = _form({"params": {**_TEXT, "description": "JSON: result_extension"}, "file": _FILE})
+SESSION: dict[int | str, dict[str, Any]] = {
+    200: {"description": "what is known of the session", "content": _json({"type": "object"})}
+}
+SESSION_OR_IMAGE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "what is known of the session, or its image",
+        "content": {**_FILES, **_json({"type": "object"})},
+    }
+}
+INFERRED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "params (names of label values) and image (label map), or one of them",
+        "content": {
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"params": _TEXT, "image": _FILE}}
+            },
+            **_FILES,
+            **_json({"type": "object"}),
+        },
+    }
+}

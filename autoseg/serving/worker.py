@@ -107,12 +107,15 @@ class Worker:
         """How many jobs wait for their turn."""
         return max(0, len(self._unfinished) - 1)
 
-    def new_job(self, ending: str) -> Job:
-        """Return a job in a folder that only this user can read; raise Refusal at the end."""
+    def new_folder(self) -> Path:
+        """Return a folder that only this user can read; raise Refusal at the end."""
         if self.stopping:
             raise busy("the service is stopping", 30)
-        folder = Path(tempfile.mkdtemp(dir=self._home))
-        return Job(folder, ending, time.monotonic() + self.deadline_s)
+        return Path(tempfile.mkdtemp(dir=self._home))
+
+    def new_job(self, ending: str) -> Job:
+        """Return a job in a folder of its own; raise Refusal at the end."""
+        return Job(self.new_folder(), ending, time.monotonic() + self.deadline_s)
 
     def check_room(self) -> None:
         """Raise Refusal when all places are taken."""
