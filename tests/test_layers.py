@@ -27,7 +27,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.spl
 # Only these, and commands/, import inside functions; elsewhere a cycle shall show. Predicting
 # loads torch after folders and settings have been found right; evaluating does when two models
 # were trained whose scores can be averaged.
-LAZY = {"autoseg", "autoseg.workflows.predict", "autoseg.workflows.crossvalidate"}
+LAZY = {"autoseg", "autoseg.workflows.predict_run", "autoseg.workflows.crossvalidate"}
 HOMES = {  # library: the only places that may import it
     "SimpleITK": ("itk",),
     # In workflows/ for train and predict only: the next tests say so.

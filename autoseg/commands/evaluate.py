@@ -123,11 +123,11 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> str:
     """Run the verb; return what goes to stdout."""
     from autoseg.workflows.evaluate import (
-        Extras,
         evaluate,
         evaluate_crossvalidation,
         format_crossvalidation,
     )
+    from autoseg.workflows.evaluate_extras import Extras
 
     workspace = workspace_of(options)
     if options.predictions is None and options.references is None:

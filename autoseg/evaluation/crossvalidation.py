@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from autoseg.errors import UsageError
+from autoseg.evaluation.measured import Decode, Measured, PredictedCase
 from autoseg.evaluation.optimism import Decision, estimate_optimism
-from autoseg.evaluation.rules import Decode, Measured, PredictedCase, search_rules
+from autoseg.evaluation.rules import search_rules
 from autoseg.evaluation.score import score_case
 from autoseg.evaluation.seeds import describe_seeds, further_seeds
 from autoseg.evaluation.select import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,13 +14,11 @@ from autoseg.errors import spoken_of
 from autoseg.inference.speed import settle
 from autoseg.labels import Labels
 from autoseg.rules import describe_rules
-from autoseg.workflows.predict import announce_task
-from autoseg.workflows.predict_cases import Engine, load_engine, predict_case, warm_up
+from autoseg.workflows.predict_cases import predict_case
 from autoseg.workflows.predict_choice import choose_models, with_rules
-from autoseg.workflows.predict_task import Task
+from autoseg.workflows.predict_engine import Engine, load_engine, warm_up
+from autoseg.workflows.predict_task import Task, announce_task
 from autoseg.workspace import Workspace
-
-log = logging.getLogger(__name__)
 
 IMAGE = "the image"  # what messages to clients call it
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from dataclasses import replace
 from itertools import combinations
@@ -16,7 +15,7 @@ from autoseg.evaluation.crossvalidation import (
     decide,
     score_again,
 )
-from autoseg.evaluation.rules import Decode, predict_again, read_prediction
+from autoseg.evaluation.measured import Decode, predict_again, read_prediction
 from autoseg.evaluation.select import PLUS, usable
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import write_summary
@@ -29,8 +28,6 @@ from autoseg.results import Summary
 from autoseg.rules import read_rules
 from autoseg.workflows.card import record_results
 from autoseg.workspace import Workspace
-
-log = logging.getLogger(__name__)
 
 VOXELS_FOR_WORKERS = 300_000_000  # below, one process is done before others have started
 

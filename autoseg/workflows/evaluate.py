@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -13,34 +12,27 @@ from typing import Any
 from autoseg.errors import DataError, PartlyDone, Problem, UsageError
 from autoseg.evaluation.choice_text import format_crossvalidation
 from autoseg.evaluation.compat import (
-    check_compat,
-    compat_scores,
     count_both_empty_as_one,
-    needs_slices,
-    slice_sums,
 )
 from autoseg.evaluation.crossvalidation import CrossValidation
 from autoseg.evaluation.export_npz import (
     check_exportable,
-    npz_rows,
-    refuse_foreign_export,
-    write_export,
 )
 from autoseg.evaluation.faults import inspect_pair
 from autoseg.evaluation.grids import problems_of
-from autoseg.evaluation.nnunet_view import FILE, nnunet_summary
 from autoseg.evaluation.optional import OptionalGroups
 from autoseg.evaluation.pair import Pair
 from autoseg.evaluation.pairing import score_pair
 from autoseg.evaluation.score import format_table, make_header, summarise, write_summary
 from autoseg.evaluation.tables import SUMMARY
 from autoseg.evaluation.targets import find_preset, preset_tolerances
-from autoseg.files import sha256, write_json
+from autoseg.files import sha256
 from autoseg.labels import Labels
 from autoseg.parallel import map_cases
 from autoseg.records import fingerprint_of
 from autoseg.results import CaseScores, Summary
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
+from autoseg.workflows.evaluate_extras import Extras, check_extras, older_numbers, write_extras
 from autoseg.workflows.evaluate_inputs import (
     Inputs,
     Places,
@@ -52,19 +44,6 @@ from autoseg.workflows.evaluate_inputs import (
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What is wanted besides `summary.json` and `metrics.csv`."""
-
-    both_empty: str = "null"  # or "one": a target that is in neither mask counts as perfect
-    compat: Sequence[str] = ()  # numbers as older reports have them: evaluation/compat.py
-    export_npz: Path | None = None  # folder for distorch's files
-    nnunet_summary: bool = False  # nnunet_summary.json beside the summary
-    optional: OptionalGroups = field(
-        default_factory=OptionalGroups
-    )  # lesions, topology, calibration
 
 
 def evaluate(
@@ -108,7 +87,7 @@ def evaluate(
         prediction_map or {}, reference_map or {},
     )  # fmt: skip
     folder = output_folder(places, output, overwrite)
-    _check_extras(extras, places, overwrite)
+    check_extras(extras, places, overwrite)
     chosen = find_preset(preset) if preset else None
     if chosen and chosen.targets:
         if targets:
@@ -128,10 +107,10 @@ def evaluate(
     if extras.both_empty == "one":
         scores = [count_both_empty_as_one(case) for case in scores]
     if extras.compat and (allow_missing or not failed):  # else there are no means at all
-        header["compat"] = _compat(extras.compat, scores, inputs, workers)
+        header["compat"] = older_numbers(extras.compat, scores, inputs, workers)
     summary = summarise(scores, labels, header, failed, allow_missing)
     write_summary(folder, summary)
-    problems = _write_extras(extras, folder, summary, inputs, places, workers)
+    problems = write_extras(extras, folder, summary, inputs, places, workers)
     log.info("written: %s and metrics.csv", folder / SUMMARY)
     _raise_if_incomplete(summary, inputs.pairs, folder, problems)
     return summary
@@ -185,59 +164,6 @@ def _score(
         raise everything_wrong(problems, "the label maps")
     failed = {o.item.id: str(o.error) or repr(o.error) for o in outcomes if o.error}
     return [o.result() for o in outcomes if o.error is None], {**inputs.failed, **failed}
-
-
-def _check_extras(extras: Extras, places: Places, overwrite: bool) -> None:
-    check_compat(extras.compat)
-    if extras.both_empty not in ("null", "one"):
-        raise UsageError(f"both_empty is '{extras.both_empty}'", expected="null or one")
-    if extras.export_npz and not overwrite:
-        refuse_foreign_export(extras.export_npz, _source(places))
-
-
-def _compat(
-    names: Sequence[str], scores: Sequence[CaseScores], inputs: Inputs, workers: int
-) -> dict[str, Any]:
-    slices: list[Any] = []
-    if needs_slices(names):
-        pairs = _scored(inputs.pairs, scores)
-        function = partial(slice_sums, labels=inputs.labels)
-        outcomes = list(map_cases(function, pairs, workers=workers, title="counting slices"))
-        slices = [outcome.result() for outcome in outcomes if not outcome.error]
-        if len(slices) < len(outcomes):
-            why = next(f"{o.item.id}: {o.error}" for o in outcomes if o.error)
-            log.warning("--compat: no numbers of slices, they could not be counted (%s)", why)
-            names = [name for name in names if not needs_slices([name])]
-    return compat_scores(names, scores, slices)
-
-
-def _write_extras(
-    extras: Extras, folder: Path, summary: Summary, inputs: Inputs, places: Places, workers: int
-) -> list[Problem]:
-    """Write the other files that are wanted; return which cases are not in them, and why."""
-    problems: list[Problem] = []
-    if extras.nnunet_summary and summary.mean:
-        write_json(folder / FILE, nnunet_summary(summary, inputs.labels))
-        log.info("written: %s", folder / FILE)
-    if extras.export_npz and summary.cases:
-        pairs = _scored(inputs.pairs, summary.cases)
-        function = partial(npz_rows, labels=inputs.labels)
-        outcomes = list(map_cases(function, pairs, workers=workers, title="exporting"))
-        rows = {outcome.item.id: outcome.result() for outcome in outcomes if not outcome.error}
-        problems = [Problem(o.item.id, f"not exported: {o.error}") for o in outcomes if o.error]
-        write_export(extras.export_npz, rows, inputs.labels, _source(places))
-        log.info("written: %s", extras.export_npz)
-    return problems
-
-
-def _scored(pairs: Sequence[Pair], scores: Sequence[CaseScores]) -> list[Pair]:
-    done = {case.case for case in scores}
-    return [pair for pair in pairs if pair.id in done]
-
-
-def _source(places: Places) -> str:
-    """Return the line of an export's notes that says whose it is."""
-    return "{predictions} against {references}".format(**places.header())
 
 
 def _raise_if_incomplete(

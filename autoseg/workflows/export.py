@@ -19,7 +19,7 @@ from autoseg.sharing.nnunet_export import write_model
 from autoseg.sharing.portable import DESCRIPTION, write_portable
 from autoseg.sharing.public import copy_public
 from autoseg.workflows.export_places import put_in_place, refuse_existing
-from autoseg.workflows.verify import write_tests
+from autoseg.workflows.trial_run import write_tests
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from autoseg.results import Summary
 from autoseg.stopping import StopRequest
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.workflows.card import record_folds
-from autoseg.workflows.fold import make_predictor
+from autoseg.workflows.fold_time import make_predictor
 from autoseg.workflows.order import Order
 from autoseg.workflows.previous import store_previous
 from autoseg.workflows.validation import validate

@@ -36,7 +36,8 @@ from autoseg.sharing.nnunet_models import (
     read_folds,
     read_model,
 )
-from autoseg.workflows.verify import verify, write_tests
+from autoseg.workflows.trial_run import write_tests
+from autoseg.workflows.verify import verify
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)

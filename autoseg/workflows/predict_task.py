@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from autoseg.case_files import ending_of, stem_of
 from autoseg.config import PredictConfig
 from autoseg.dataset import Case
 from autoseg.inference.effort import Effort
+from autoseg.inference.speed import describe_speed
 from autoseg.records import to_json
-from autoseg.rules import rules_json
+from autoseg.rules import describe_rules, rules_json
 from autoseg.workflows.predict_choice import Chosen
 from autoseg.workflows.predict_inputs import LOSSY_ENDINGS
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,16 @@ class Task:
         """Return all that is written of `case`."""
         probabilities = [self.probabilities_of(case)] if self.save_probabilities else []
         return [self.file_of(case), *probabilities]
+
+
+def announce_task(task: Task) -> None:
+    """Log which models predict, how, and what rules follow."""
+    log.info("%s", task.chosen.reason)
+    budget = "" if task.budget_s is None else f"at most {task.budget_s:.3g} s a case, and "
+    log.info("%s%s", budget, describe_speed(task.config))
+    if task.chosen.rules:
+        source = "best.json" if task.config.rules == "best" else "as asked"
+        log.info("rules (%s): %s", source, describe_rules(task.chosen.rules))
 
 
 def header_of(task: Task) -> dict[str, Any]:

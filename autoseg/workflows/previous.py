@@ -18,7 +18,7 @@ import numpy as np
 from autoseg.bundle import BundleInfo, stage_id
 from autoseg.bundle_reader import open_bundle
 from autoseg.errors import CorruptError, DataError, UsageError
-from autoseg.evaluation.rules import read_prediction
+from autoseg.evaluation.measured import read_prediction
 from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.files import write_json
 from autoseg.locks import locked

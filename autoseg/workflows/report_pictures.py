@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.errors import AutosegError
-from autoseg.evaluation.rules import read_prediction
+from autoseg.evaluation.measured import read_prediction
 from autoseg.plan import Plan
 from autoseg.preprocessing.prepare import prepare_labels
 from autoseg.preprocessing.store import open_prepared, paths_of

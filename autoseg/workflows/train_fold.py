@@ -39,17 +39,9 @@ from autoseg.training.state import (
 )
 from autoseg.training.tracking import share_waiting
 from autoseg.workflows.card import begin_card, record_folds
-from autoseg.workflows.fold import (
-    adjust_length,
-    decide_anew,
-    facts_of,
-    find_checkpoint,
-    make_task,
-    plan_time,
-    recall,
-    revise_deadline,
-    warn_few_steps,
-)
+from autoseg.workflows.fold import adjust_length, decide_anew, make_task
+from autoseg.workflows.fold_resume import facts_of, find_checkpoint, recall
+from autoseg.workflows.fold_time import plan_time, revise_deadline, warn_few_steps
 from autoseg.workflows.fold_validation import (
     cases_id,
     means_of,
@@ -73,7 +65,7 @@ from autoseg.workflows.train_report import (
     tracked,
     warn_absent_targets,
 )
-from autoseg.workflows.verify import make_test
+from autoseg.workflows.trial_run import make_test
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.evaluation import measured
 from autoseg.evaluation import rules as module
-from autoseg.evaluation.rules import Measured, PredictedCase, component_candidates, search_rules
+from autoseg.evaluation.measured import Measured, PredictedCase
+from autoseg.evaluation.rules import component_candidates, search_rules
 from autoseg.files import write_atomically
 from autoseg.labels import Labels
 from autoseg.postprocess import apply_rules
@@ -141,8 +143,8 @@ def test_targets_that_are_not_annotated_have_no_say(tmp_path):
 def test_label_maps_are_read_once_while_nothing_is_adopted(tmp_path, monkeypatch):
     data = write(tmp_path, [(organs(), organs())] * 3)
     reads = []
-    honest = module.read_prediction
-    monkeypatch.setattr(module, "read_prediction", lambda p: reads.append(p) or honest(p))
+    honest = measured.read_prediction
+    monkeypatch.setattr(measured, "read_prediction", lambda p: reads.append(p) or honest(p))
     search_rules(data, every(data))
     search_rules(data, frozenset({"case_0", "case_1"}))
     assert len(reads) == 3 * 3  # components, holes, balls; the second search reads nothing
@@ -174,8 +176,8 @@ def test_rules_of_exclusive_targets_are_measured_in_one_pass(tmp_path, monkeypat
     found[0, 0, 0:12] = 2
     data = write(tmp_path, [(found, organs())])
     reads = []
-    honest = module.read_prediction
-    monkeypatch.setattr(module, "read_prediction", lambda p: reads.append(p) or honest(p))
+    honest = measured.read_prediction
+    monkeypatch.setattr(measured, "read_prediction", lambda p: reads.append(p) or honest(p))
     rules, _ = search_rules(data, every(data))
     assert set(rules) == {"liver", "spleen"}
     assert len(reads) == 4  # components, again with both rules, holes, balls

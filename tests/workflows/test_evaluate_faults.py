@@ -14,7 +14,9 @@ from autoseg.errors import DataError, PartlyDone, UsageError
 from autoseg.image import Geometry, Image, Orientation, reorient
 from autoseg.io import write_image, write_labels
 from autoseg.workflows import evaluate as verb
-from autoseg.workflows.evaluate import Extras, evaluate
+from autoseg.workflows import evaluate_extras
+from autoseg.workflows.evaluate import evaluate
+from autoseg.workflows.evaluate_extras import Extras
 
 GRID = Geometry((8, 9, 10), (2.0, 1.0, 1.0), (5.0, -3.0, 12.0))
 LABELS = np.zeros(GRID.shape, dtype=np.uint8)
@@ -248,14 +250,15 @@ def test_a_crash_on_one_case_keeps_the_others_and_exits_5(folders, monkeypatch, 
     write_labels(references / "worse.nii.gz", LABELS, GRID)
     write_labels(predictions / "worse.nii.gz", LABELS, GRID)
     export = predictions / "npz"
-    honest = getattr(verb, name)
+    place = verb if name == "score_pair" else evaluate_extras
+    honest = getattr(place, name)
 
     def crash(pair, **settings):
         if pair.id == "worse":
             raise RuntimeError("the disk came loose")
         return honest(pair, **settings)
 
-    monkeypatch.setattr(verb, name, crash)
+    monkeypatch.setattr(place, name, crash)
     extras = Extras(export_npz=export, nnunet_summary=True, compat=("pooled",))
     with pytest.raises(PartlyDone, match=r"worse.*the disk came loose") as caught:
         evaluate(predictions=predictions, references=references, extras=extras)
@@ -275,7 +278,7 @@ def test_a_crash_while_slices_are_counted_costs_only_their_numbers(folders, monk
     def crash(pair, **settings):
         raise RuntimeError("the disk came loose")
 
-    monkeypatch.setattr(verb, "slice_sums", crash)
+    monkeypatch.setattr(evaluate_extras, "slice_sums", crash)
     extras = Extras(compat=("pooled", "empty-is-one"))
     summary = evaluate(predictions=folders[0], references=folders[1], extras=extras)
     assert list(summary.header["compat"]) == ["pooled"]

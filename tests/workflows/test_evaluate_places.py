@@ -16,7 +16,8 @@ from autoseg.evaluation.targets import PRESETS
 from autoseg.image import Geometry
 from autoseg.io import write_labels
 from autoseg.labels import Labels
-from autoseg.workflows.evaluate import Extras, evaluate
+from autoseg.workflows.evaluate import evaluate
+from autoseg.workflows.evaluate_extras import Extras
 
 GRID = Geometry((6, 9, 10), (3.0, 1.0, 1.0))
 LABELS = np.zeros(GRID.shape, dtype=np.uint8)

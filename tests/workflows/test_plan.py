@@ -28,10 +28,9 @@ from autoseg.preprocessing.native import read_native
 from autoseg.preprocessing.store import open_prepared
 from autoseg.workflows import resources
 from autoseg.workflows.measure import measure_dataset
-from autoseg.workflows.plan import _signed, plan
+from autoseg.workflows.plan import plan
 from autoseg.workspace import Workspace
 from tests.synthetic import small_phantom
-from tests.test_plan import PLAN
 
 ROOT = Path(__file__).resolve().parents[2]
 HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"
@@ -289,11 +288,6 @@ def test_a_plan_edited_by_hand_is_kept_while_the_data_stay_the_same(workspace, c
     assert made.configurations["3d_fullres"].normalizers == ("zscore",)
     assert load_plan(workspace.prepared("TINY") / "plan.before.json").overrides == ()
     assert "the data changed" in caplog.text
-
-
-def test_a_plan_of_an_older_version_does_not_look_edited():
-    # Signed by the version before ranges were noted, whose plans have no field for them.
-    assert _signed(PLAN).digest == "b7d2c156333ddb57"
 
 
 def test_settings_are_recorded_and_stay(workspace):

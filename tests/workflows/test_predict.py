@@ -510,10 +510,10 @@ def test_wrong_channel_counts_inside_files_fail_their_case(workspace, images, tm
 def test_a_case_for_which_there_is_no_memory_does_not_stop_the_others(
     workspace, images, tmp_path, monkeypatch
 ):
-    from autoseg.workflows import predict_cases
+    from autoseg.workflows import predict_engine
 
     write_scan(images / "case_1.nii.gz", 1, Geometry((40, 60, 60)))
-    monkeypatch.setattr(predict_cases, "memory_bytes", lambda: 500_000)
+    monkeypatch.setattr(predict_engine, "memory_bytes", lambda: 500_000)
     with pytest.raises(PartlyDone, match="1 of 3 cases failed: case_1"):
         predict(workspace, images, tmp_path / "out")
     why = json.loads((tmp_path / "out" / FAILED).read_text())["case_1"]

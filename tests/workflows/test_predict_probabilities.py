@@ -13,7 +13,8 @@ from autoseg.image import Geometry, Image
 from autoseg.io import read_labels, write_image
 from autoseg.labels import Labels
 from autoseg.probabilities import read_probabilities
-from autoseg.workflows.evaluate import Extras, evaluate
+from autoseg.workflows.evaluate import evaluate
+from autoseg.workflows.evaluate_extras import Extras
 from autoseg.workflows.predict import predict
 from autoseg.workflows.predict_record import FINAL, PARTIAL
 from tests.inference.conftest import make_bundle

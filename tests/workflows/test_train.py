@@ -23,7 +23,7 @@ from autoseg.plan_file import load_plan, save_plan
 from autoseg.preprocessing.manifest import recipe_of
 from autoseg.results import Summary
 from autoseg.training import trainer
-from autoseg.workflows import fold, fold_validation, method, train_fold, train_report, validation
+from autoseg.workflows import fold_validation, method, train_fold, train_report, validation
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 from tests.workflows.prepared import make_plan, make_workspace
@@ -255,8 +255,7 @@ def test_all_trains_what_is_missing_and_full_uses_every_case(workspace: Workspac
 def test_a_budget_for_a_handful_of_steps_is_warned_about(
     workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(fold, "plan_time", lambda *_: (time.monotonic(), "fast"))
-    monkeypatch.setattr(train_fold, "plan_time", fold.plan_time)
+    monkeypatch.setattr(train_fold, "plan_time", lambda *_: (time.monotonic(), "fast"))
     quick(workspace, budget="3s")
     assert "a budget of 3 s allows only 1 training steps here: too few to learn" in caplog.text
 

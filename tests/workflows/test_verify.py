@@ -23,7 +23,8 @@ from autoseg.labels import Labels
 from autoseg.networks.blocks import Norm
 from autoseg.plan import IntensityStats, Plan
 from autoseg.plan_file import save_plan
-from autoseg.workflows.verify import _exact, verify, write_tests
+from autoseg.workflows.trial_run import _exact, write_tests
+from autoseg.workflows.verify import verify
 from tests.inference.conftest import make_bundle, make_plan
 
 CPU = torch.device("cpu")
