@@ -71,7 +71,7 @@ class Guard:
 
         try:
             refused = self._refuse(scope, number)
-            await (refused or self._app)(scope, receive, send_noted)
+            await (refused or self._app)(_as_get(scope), receive, send_noted)
         finally:
             line = f"{scope['method']} {ascii(scope['path'])[1:-1]}"[:LONGEST_LINE]
             log.info("%s %s %s %.2f s", number, line, status or "-", time.monotonic() - began)
@@ -87,6 +87,11 @@ class Guard:
         if kind.lower() == "bearer" and same:
             return None
         return _answer(401, "a token is needed", number, {"www-authenticate": "Bearer"})
+
+
+def _as_get(scope: Scope) -> Scope:
+    """Return a request with HEAD as one with GET: the server keeps the body of its answer back."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _name(host: str) -> str:

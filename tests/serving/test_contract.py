@@ -188,14 +188,26 @@ def test_only_json_is_read(service, kind):
     [
         ("GET", "/predict", 405), ("PUT", "/segment", 405), ("POST", "/", 405),
         ("DELETE", "/api", 405), ("OPTIONS", "/predict", 405), ("HEAD", "/nowhere", 404),
+        ("BREW", "/predict", 405), ("TRACE", "/", 405), ("HEAD", "/predict", 405),
         ("GET", "/docs", 404), ("GET", "/../../etc/passwd", 404), ("GET", "/jobs/x", 404),
-        ("GET", "/predict/", 404),
+        ("GET", "/predict/", 404), ("GET", "//api", 404), ("GET", "/jobs/..%2F..%2Fetc", 404),
+        ("GET", "/%zz%ff%00", 404),
     ],
 )  # fmt: skip
 def test_wrong_methods_and_paths_are_told_in_json(service, method, path, status):
     answer = requests.request(method, service.url + path, timeout=9)
     assert answer.status_code == status
     assert method == "HEAD" or list(answer.json()) == ["error", "request_id"]
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/health", "/models", "/openapi.json"])
+def test_head_is_get_without_its_body(service, path):
+    whole = requests.get(service.url + path, timeout=9)
+    head = requests.head(service.url + path, timeout=9)
+    assert head.status_code == 200
+    assert head.content == b""
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == whole.headers[name]
 
 
 def test_the_service_says_what_it_is(service):
