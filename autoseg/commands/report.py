@@ -35,9 +35,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--gt", type=Path, metavar="FILE", help="its reference labels")
     one.add_argument(
         "--pred", type=Path, action="append", default=[], metavar="PLACE",
-        help="a label map to show with it, or a folder with one of its name; may be repeated",
+        help="a label map to show with it, or a folder with one of its name; may be repeated"
+        " (default: what the chosen model predicted of it in its validation)",
     )  # fmt: skip
-    one.add_argument("--channel", metavar="NAME", help="of the dataset (default: the first)")
+    one.add_argument(
+        "--channel",
+        metavar="NAME",
+        help="of the dataset, to begin with (default: the first)",
+    )
     other = parser.add_argument_group("other pictures of it").add_mutually_exclusive_group()
     other.add_argument(
         "--mesh", nargs="?", const="", metavar="ID",
@@ -105,7 +110,8 @@ def _curves(options: argparse.Namespace) -> Path:
 
 def _view(options: argparse.Namespace) -> Path:
     from autoseg.workflows.picture_case import gif_case, mesh_case, sheet_case
-    from autoseg.workflows.view_case import find_dataset, view_case, view_of_case, view_of_files
+    from autoseg.workflows.view import find_dataset, view_of_case, view_of_files, with_validation
+    from autoseg.workflows.view_case import view_case
 
     if options.plane and not options.sheet:
         raise UsageError("--plane without --sheet", remedy="--gif names its own plane")
@@ -114,6 +120,7 @@ def _view(options: argparse.Namespace) -> Path:
         raise UsageError("--case and --image", expected="one of them; --gt goes with --image")
     if options.case:
         view = view_of_case(workspace, name, options.case, options.channel)
+        view = view if options.pred else with_validation(workspace, view)
     elif options.channel:
         raise UsageError("--channel without --case", remedy="of a file the first one is shown")
     else:

@@ -1,8 +1,8 @@
-"""The part of a scan around its labels, coarse enough that several fit into one page."""
+"""Parts of a scan: around its labels, or coarse enough that a page can hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 
 import numpy as np
@@ -10,40 +10,48 @@ import numpy as np
 from autoseg.image import Geometry
 
 MARGIN_MM = 25.0  # around everything labelled
-VOXELS = 1_500_000  # at most: about 1 MB in the page
+
+Box = tuple[slice, slice, slice]
 
 
 def excerpt(
-    image: np.ndarray, maps: Mapping[str, np.ndarray], grid: Geometry, voxels: int = VOXELS
+    image: np.ndarray, maps: Mapping[str, np.ndarray], grid: Geometry
 ) -> tuple[np.ndarray, dict[str, np.ndarray], Geometry]:
-    """Return image and label maps (Z, Y, X) around the labels, and the grid of what is left.
-
-    Where that is more than `voxels`, every second one of the finest axis is left out, again and
-    again: what remains are voxels of the scan, at their own places.
-    """
+    """Return image and label maps (Z, Y, X) around the labels, and the grid of what is left."""
     box = _around(maps, grid)
-    steps = [1, 1, 1]
-    while _count(box, steps) > voxels:
-        finest = int(np.argmin([mm * step for mm, step in zip(grid.spacing, steps, strict=True)]))
+    cut = {name: label_map[box] for name, label_map in maps.items()}
+    return image[box], cut, _grid_of(box, grid)
+
+
+def thin(grid: Geometry, voxels: int) -> tuple[Box, Geometry]:
+    """Return which part of an array on `grid` has `voxels` at most, and the grid of that part.
+
+    Every second slice along the finest axis is left out, again and again: what remains are voxels
+    of the scan, at their own places.
+    """
+    left, spacing = np.array(grid.shape), np.array(grid.spacing)
+    steps = np.ones(3, dtype=int)
+    while prod(left.tolist()) > voxels:
+        finest = int(np.where(left > 1, spacing * steps, np.inf).argmin())
         steps[finest] *= 2
-    part = tuple(slice(b.start, b.stop, step) for b, step in zip(box, steps, strict=True))
-    cut = image[part]
-    origin = grid.position(np.array([b.start for b in box]))
-    z, y, x = (mm * step for mm, step in zip(grid.spacing, steps, strict=True))
-    left = Geometry(
-        (cut.shape[0], cut.shape[1], cut.shape[2]),
+        left = -(-np.array(grid.shape) // steps)
+    z, y, x = (slice(0, n, step) for n, step in zip(grid.shape, steps.tolist(), strict=True))
+    return (z, y, x), _grid_of((z, y, x), grid)
+
+
+def _grid_of(part: Box, grid: Geometry) -> Geometry:
+    origin = grid.position(np.array([side.start for side in part]))
+    depth, height, width = (len(range(side.start, side.stop, side.step or 1)) for side in part)
+    z, y, x = (mm * (side.step or 1) for mm, side in zip(grid.spacing, part, strict=True))
+    return Geometry(
+        (depth, height, width),
         (z, y, x),
         (float(origin[0]), float(origin[1]), float(origin[2])),
         grid.direction,
     )
-    return cut, {name: label_map[part] for name, label_map in maps.items()}, left
 
 
-def _count(box: Sequence[slice], steps: Sequence[int]) -> int:
-    return prod(-(-(side.stop - side.start) // step) for side, step in zip(box, steps, strict=True))
-
-
-def _around(maps: Mapping[str, np.ndarray], grid: Geometry) -> list[slice]:
+def _around(maps: Mapping[str, np.ndarray], grid: Geometry) -> Box:
     """Return the box of everything labelled with its margin; all where nothing is."""
     box = []
     for axis, (size, mm) in enumerate(zip(grid.shape, grid.spacing, strict=True)):
@@ -54,4 +62,4 @@ def _around(maps: Mapping[str, np.ndarray], grid: Geometry) -> list[slice]:
         places = np.flatnonzero(there) if there.any() else np.array([0, size - 1])
         margin = int(np.ceil(MARGIN_MM / mm))
         box.append(slice(max(int(places[0]) - margin, 0), min(int(places[-1]) + 1 + margin, size)))
-    return box
+    return box[0], box[1], box[2]

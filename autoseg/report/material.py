@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from autoseg.errors import Problem
 from autoseg.plan import Plan
-from autoseg.report.viewer import Scene
+from autoseg.report.scene import Scene
 from autoseg.results import Choice, DatasetStatistics, Summary
 
 History = tuple[Mapping[str, float], ...]  # one mapping per epoch, as in `history.csv`

@@ -30,12 +30,13 @@ class Packed:
 
     `data`: base64 of zlib of `planes` blocks of bytes, the low bytes of all voxels first. A number
     there is the difference to the voxel before, d, as 2d, or -2d - 1 where it is negative; sums
-    are modulo 65536.
+    are modulo 65536. `beyond`: some voxels lie below the first, above the last value.
     """
 
     values: tuple[float, ...]
     planes: int
     data: str
+    beyond: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,19 @@ class _Scale:
         steps = np.nan_to_num((array.astype(np.float64) - self.low) / self.unit)
         return np.rint(np.clip(steps, 0, self.positions - 1)).astype(np.int64)
 
+    def beyond(self, array: np.ndarray) -> tuple[bool, bool]:
+        """Tell whether values lie below the first position, above the last."""
+        low, high = self.low - self.unit / 2, self.low + self.unit * (self.positions - 0.5)
+        return bool((array < low).any()), bool((array > high).any())
 
-def pack_image(image: np.ndarray, hounsfield: bool) -> Packed:
-    """Return intensities (Z, Y, X) in as many levels as BITS_PER_VOXEL allows.
+
+def pack_image(image: np.ndarray, hounsfield: bool, bits: float = BITS_PER_VOXEL) -> Packed:
+    """Return intensities (Z, Y, X) in as many levels as fit into `bits` a voxel.
 
     Whole numbers are kept as they are where that fits, those of a CT within -1024 to 3071 HU.
     """
     scale = _scale_of(image, hounsfield)
-    allowed = max(SMALL, int(image.size * BITS_PER_VOXEL / 8))
+    allowed = max(SMALL, int(image.size * bits / 8))
     every = max(1, len(image) // SAMPLED_SLICES)
     sample = image[every // 2 :: every]
     for level_of in _levellings(scale, hounsfield):
@@ -69,7 +75,7 @@ def pack_image(image: np.ndarray, hounsfield: bool) -> Packed:
     counts = np.bincount(level_of)
     centres = np.bincount(level_of, np.arange(scale.positions)) / counts
     values = tuple(round(scale.low + scale.unit * float(centre), 6) for centre in centres)
-    return Packed(values, planes, base64.b64encode(data).decode())
+    return Packed(values, planes, base64.b64encode(data).decode(), scale.beyond(image))
 
 
 def pack_labels(label_map: np.ndarray) -> Packed:

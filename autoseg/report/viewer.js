@@ -2,45 +2,48 @@
 
 async function autosegViewer(root, scene) {
   root.replaceChildren(make("p", {textContent: "Unpacking the scan ..."}));
-  let image, volumes;
+  let images, volumes;
   try {
-    [image, ...volumes] = await Promise.all(
-      [scene.image, ...scene.layers.map((layer) => layer.labels)]
-        .map((packed) => unpack(packed, scene.shape)));
+    const all = (list) => Promise.all(list.map((packed) => unpack(packed, scene.shape)));
+    images = await all(scene.channels.map((channel) => channel.image));
+    volumes = await all(scene.layers.map((layer) => layer.labels));
   } catch (error) {
     const text = `This scan cannot be unpacked here (${error}); a browser of 2023 or later can.`;
     root.replaceChildren(make("p", {className: "failed", textContent: text}));
     throw error;
   }
-  const viewer = makeViewer(root, scene, image, volumes);
+  const viewer = makeViewer(scene, images, volumes);
   const tools = make("div", {className: "tools"});
   viewer.controls = makeControls(viewer, tools);
   const body = make("div", {className: scene.layers.length ? "body" : "body bare"}, viewer.stage);
   if (scene.layers.length) body.append(makeLegend(viewer));
-  root.replaceChildren(make("h2", {textContent: scene.title}), tools, viewer.readout, viewer.key, body,
-    make("details", {}, make("summary", {textContent: "mouse and keys"}),
-      ...HELP.map((text) => make("p", {textContent: text}))));
+  const steps = aboutSteps(scene);
+  viewer.box.append(make("h2", {textContent: scene.title}), tools, viewer.readout, viewer.key, body,
+    make("p", {textContent: steps, hidden: !steps}), viewer.help);
+  root.replaceChildren(viewer.box); // with the box goes all that listens and remembers
   listenToKeys(viewer);
-  setWindow(viewer, viewer.state.low, viewer.state.high);
+  setZoom(viewer, viewer.state.zoom, viewer.state.centre);
+  setChannel(viewer, viewer.state.channel);
   arrange(viewer);
-  new ResizeObserver(() => fit(viewer)).observe(root);
+  new ResizeObserver(() => fit(viewer)).observe(viewer.box);
 }
 
 // Everything the parts share: what is shown, its numbers, and where it is shown.
-function makeViewer(root, scene, image, volumes) {
+function makeViewer(scene, images, volumes) {
   const {shape, targets} = scene;
-  const present = targets.filter((t) => volumes.some((v) => v.values.some((x) => t.values.includes(x))));
+  const present = targets.filter((t) => t.amounts.some((amount) => amount > 0));
   const planes = PLANES.filter((plane) => shape[plane.across] > 1 && shape[plane.down] > 1);
   const colours = present.map((target) => target.colour);
   return {
-    root, scene, image, volumes, present, colours,
-    counts: volumes.map(countsOf),
+    scene, images, volumes, present, colours,
     planes: planes.length ? planes : PLANES.slice(0, 1),
     tables: {
       targets: Uint32Array.from([0, ...colours.map(packedColour)]),
       differences: Uint32Array.from([0, ...DIFFERENCES.map(([, colour]) => packedColour(colour))]),
     },
     state: newState(scene, present),
+    box: make("div"),
+    help: makeHelp(),
     stage: make("div", {className: "stage"}),
     readout: make("p", {className: "readout"}),
     key: make("ul", {className: "key"}),

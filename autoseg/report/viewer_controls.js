@@ -12,9 +12,14 @@ function swatch(colour) {
   return element;
 }
 
-function choice(tools, title, options, value, change) {
-  const select = make("select", {}, ...options.map(
+function offer(select, options) {
+  select.replaceChildren(...options.map(
     ([name, text]) => make("option", {value: name, textContent: text})));
+}
+
+function choice(tools, title, options, value, change) {
+  const select = make("select");
+  offer(select, options);
   select.value = value;
   select.addEventListener("change", () => change(select.value));
   tools.append(make("label", {}, title, select));
@@ -39,7 +44,7 @@ const plain = (names) => names.map((name) => [name, name]);
 
 // Fills `tools`; what is returned is kept in step with the state.
 function makeControls(viewer, tools) {
-  const {planes, scene: {layers, windows}, state} = viewer;
+  const {planes, scene: {channels, layers}, state} = viewer;
   const controls = {};
   if (layers.length > 1) {
     choice(tools, "label maps", plain([OVERLAID, BESIDE, DIFFERENT]), OVERLAID, (value) => {
@@ -52,17 +57,17 @@ function makeControls(viewer, tools) {
     choice(tools, "planes", plain(["all", ...planes.map((p) => p.name)]), "all",
       (value) => { state.plane = value; arrange(viewer); });
   }
-  controls.zoom = choice(tools, "zoom", ZOOMS.map((zoom) => [String(zoom), `${zoom} x`]), "1",
+  controls.zoom = choice(tools, "zoom", [], "",
     (value) => setZoom(viewer, Number(value), state.voxel));
-  controls.window = choice(tools, "window", [
-    ...windows.map((w, i) => [String(i), `${i + 1}: ${w.name}`]), ["own", "own"],
-  ], "0", (value) => {
-    const chosen = windows[Number(value)] ?? state;
-    setWindow(viewer, chosen.low, chosen.high);
-  });
+  if (channels.length > 1) {
+    controls.channel = choice(tools, "channel", channels.map((c, i) => [String(i), c.name]), "0",
+      (value) => setChannel(viewer, Number(value)));
+  }
+  controls.window = choice(tools, "window", [], "", (value) => setWindow(viewer,
+    channels[state.channel].windows[Number(value)] ?? state.windows[state.channel]));
   const typed = () => {
     const level = Number(controls.level.value), half = Math.abs(Number(controls.width.value)) / 2;
-    setWindow(viewer, level - half, level + half);
+    setWindow(viewer, {low: level - half, high: level + half});
   };
   controls.level = number(tools, "level", typed);
   controls.width = number(tools, "width", typed);

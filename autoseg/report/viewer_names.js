@@ -1,37 +1,52 @@
 // What a viewer says in words: what is at a voxel; names, switches and volumes of the targets.
 
-// Place, value, and the targets of each layer, whether they are switched on or not.
-function tell({image, readout, scene, volumes}, voxel) {
-  const {layers, shape, targets} = scene;
-  const index = indexAt(image, shape, voxel), values = image.values;
-  const places = scene.patient
+// Values, place, and the targets of each layer, whether they are switched on or not. Each has its own
+// cell, so that nothing below moves with the length of the words.
+function tell({images, readout, scene, state, volumes}, voxel) {
+  const {channels, layers, shape, targets} = scene;
+  const values = channels.map((channel, i) => {
+    const text = [channel.name, valueAt(images[i], shape, voxel), channel.unit].filter(Boolean).join(" ");
+    return make(i === state.channel ? "b" : "span", {textContent: text});
+  });
+  const [z, y, x] = voxel.map((v, axis) => v * scene.steps[axis]);
+  const place = scene.patient
     ? positionOf(scene, voxel).map((mm, axis) =>
         `${LETTERS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(1)}`).reverse().join(" · ") + " mm"
-    : `x ${voxel[2]} · y ${voxel[1]}` + (shape[0] > 1 ? ` · z ${voxel[0]}` : "");
-  const coarse = index + 1 < values.length ? values[index + 1] - values[index] : 0;
-  const digits = coarse >= 1 || Number.isInteger(values[index]) ? 0 : 3;
-  const about = coarse > 1 ? "about " : "";
+    : `x ${x} · y ${y}` + (shape[0] > 1 ? ` · z ${z}` : "");
   const named = layers.map((layer, i) => {
     const value = volumes[i].values[indexAt(volumes[i], shape, voxel)];
     const names = targets.filter((t) => t.values.includes(value)).map((t) => t.name);
     return `${layer.name}: ${names.join(" + ") || (value ? `value ${value}` : "none")}`;
   });
-  readout.replaceChildren(
-    make("b", {textContent: `${about}${values[index].toFixed(digits)} ${scene.unit}`}),
-    ` · ${places}`, ...named.map((text) => ` · ${text}`));
+  readout.replaceChildren(...values, ...[place, ...named].map(
+    (text) => make("span", {textContent: text, title: text})));
 }
 
-// How much of a target each label map holds: ml, or pixels.
-function amounts({counts, scene, volumes}, target) {
-  const each = scene.patient ? scene.spacing.reduce((a, b) => a * b, 1e-3) : 1;
-  const found = volumes.map((volume, i) => each * volume.values.reduce(
-    (sum, value, index) => sum + (target.values.includes(value) ? counts[i][index] : 0), 0));
-  const text = found.map((n) => scene.patient && n < 999 ? n.toPrecision(3) : n.toFixed(0));
+function valueAt(image, shape, voxel) {
+  const index = indexAt(image, shape, voxel), {beyond, values} = image;
+  const near = index + 1 < values.length ? index + 1 : index - 1;
+  const coarse = near < 0 ? 0 : Math.abs(values[near] - values[index]);
+  // As many decimals as the levels tell apart.
+  const digits = Number.isInteger(values[index]) || !coarse ? 0 : Math.max(0, Math.ceil(-Math.log10(coarse)));
+  const word = beyond[0] && index === 0 ? "at most "
+    : beyond[1] && index === values.length - 1 ? "at least " : coarse > 1 ? "about " : "";
+  return word + values[index].toFixed(digits);
+}
+
+function amountsOf(scene, {amounts}) {
+  const text = amounts.map((n) => scene.patient && n && n < 999 ? n.toPrecision(3) : n.toFixed(0));
   return `${text.join(" | ")} ${scene.patient ? "ml" : "pixels"}`;
 }
 
+// Of a scan that is too large for a page.
+function aboutSteps({shape, steps, whole}) {
+  if (steps.every((step) => step === 1)) return "";
+  return `Shown are ${shape.join(" x ")} of ${whole.join(" x ")} voxels, so that a browser can open it.`
+    + " Volumes are counted in all of them.";
+}
+
 function makeLegend(viewer) {
-  const {present, scene: {layers, shape, targets}, state, volumes} = viewer;
+  const {present, scene, state, volumes} = viewer, {layers, shape, targets} = scene;
   const items = present.map((target, t) => {
     const box = make("input", {type: "checkbox", checked: true, ariaLabel: `show ${target.name}`});
     const name = make("button", {type: "button", textContent: target.name, title: "go there"});
@@ -39,7 +54,7 @@ function makeLegend(viewer) {
     name.addEventListener("click", () =>
       goTo(viewer, placeOf(volumes, shape, target.values) ?? state.voxel));
     const amount = make("small", {
-      textContent: amounts(viewer, target), title: layers.map((l) => l.name).join(" | "),
+      textContent: amountsOf(scene, target), title: layers.map((l) => l.name).join(" | "),
     });
     return make("li", {}, box, swatch(target.colour), make("span", {}, name, amount));
   });

@@ -20,12 +20,12 @@ function arrange(viewer) {
   const rows = viewer.planes.filter((plane) => state.plane === "all" || plane.name === state.plane);
   const single = columns.length === 1 && rows.length > 1; // the first plane large, others beside
   stage.replaceChildren();
-  stage.style.gridTemplateColumns = single ? "minmax(0, 1.6fr) minmax(0, 1fr)"
-    : `repeat(${columns.length}, minmax(0, 1fr))`;
+  stage.style.setProperty("--columns", single ? "minmax(0, 1.6fr) minmax(0, 1fr)"
+    : `repeat(${columns.length}, minmax(0, 1fr))`);
   viewer.panes = rows.flatMap((plane, row) => columns.map((content) => {
     const pane = makePane(viewer, plane, content);
     const large = single && row === 0;
-    pane.figure.style.gridRow = large ? `span ${rows.length - 1}` : "";
+    pane.figure.style.setProperty("--rows", large ? `span ${rows.length - 1}` : "auto");
     pane.share = single ? (large ? 1 : rows.length - 1) : rows.length === 1 ? 1 : 1.7;
     stage.append(pane.figure);
     return pane;
@@ -49,7 +49,8 @@ function makePane(viewer, plane, content) {
   canvas.setAttribute("aria-label", `${plane.name} ${content.title}`);
   slider.hidden = slices === 1;
   slider.addEventListener("input", () => move(viewer, plane.through, Number(slider.value)));
-  listenToPointer(viewer, pane);
+  listenToMouse(viewer, pane);
+  listenToFingers(viewer, pane);
   listenToArrows(viewer, pane);
   return pane;
 }
@@ -65,7 +66,7 @@ function fit(viewer) {
     const scale = Math.min(room / width, tallest / height);
     const dots = window.devicePixelRatio || 1;
     pane.canvas.style.width = `${width * scale}px`;
-    pane.slider.style.width = pane.canvas.style.width;
+    pane.slider.style.width = pane.caption.style.width = pane.canvas.style.width;
     pane.canvas.style.height = `${height * scale}px`;
     pane.canvas.width = Math.max(1, Math.round(width * scale * dots));
     pane.canvas.height = Math.max(1, Math.round(height * scale * dots));
@@ -91,12 +92,14 @@ function draw(viewer, pane) {
   if (scene.patient) drawLetters(context, plane, canvas.width, canvas.height, 9 * line);
   pane.slider.value = position;
   const name = scene.patient ? plane.name : "picture";
-  const counted = shape[plane.through] > 1 ? `${name} ${position + 1} of ${shape[plane.through]}` : name;
+  const slice = position * scene.steps[plane.through] + 1, slices = scene.whole[plane.through];
+  const counted = slices > 1 ? `${name} ${slice} of ${slices}` : name;
   pane.caption.textContent = [counted, content.title].filter(Boolean).join(" · ");
+  pane.slider.ariaValueText = counted;
 }
 
 function drawSlice(viewer, {plane, content, slice}, position, line) {
-  const {colours, greys, image, numbers, scene: {shape}, scratch, state, tables, volumes} = viewer;
+  const {colours, greys, images, numbers, scene: {shape}, scratch, state, tables, volumes} = viewer;
   const context = slice.getContext("2d");
   const columns = shape[plane.across], seen = frame(viewer, plane);
   const sx = slice.width / seen.columns, sy = slice.height / seen.rows;
@@ -108,7 +111,7 @@ function drawSlice(viewer, {plane, content, slice}, position, line) {
     context.globalAlpha = 1;
   };
   context.imageSmoothingEnabled = sx < 6;
-  paint(scratch, columns, sliceOf(image, shape, plane, position), greys);
+  paint(scratch, columns, sliceOf(images[state.channel], shape, plane, position), greys);
   place(1);
   context.imageSmoothingEnabled = false;
   if (!state.labels) return;

@@ -1,29 +1,41 @@
-// What pointer, wheel and keys do in a viewer.
+// What the mouse does in a picture: places, windows, slices, zoom.
 
-const HELP = [
-  "Click or drag in a picture: all planes go there. Wheel, Page Up, Page Down or the slider: through the slices. Arrow keys: to the next voxel.",
-  "Ctrl and wheel, or Z: closer to the crosshair, up to 8 times, and back.",
-  "Drag with the right button, or with Shift: window (to the side) and level (up and down). Keys 1 to 9: the windows of the list.",
-  "L: labels on and off. X: crosshair. O: outlines. + and -: opacity. A name of the legend: go to that target.",
-];
+const NOTCH = 50; // of a wheel, in pixels: less is a finger on a pad, and adds up
 
-function voxelUnder(viewer, {plane, canvas}, event) {
-  const {scene: {shape}, state} = viewer;
-  const box = canvas.getBoundingClientRect();
-  const inside = (place, count) => Math.max(0, Math.min(count - 1, Math.floor(place)));
-  const voxel = [...state.voxel], seen = frame(viewer, plane);
-  const x = seen.x + (event.clientX - box.left) / box.width * seen.columns;
-  const y = seen.y + (event.clientY - box.top) / box.height * seen.rows;
-  const row = inside(y, shape[plane.down]);
-  voxel[plane.across] = inside(x, shape[plane.across]);
-  voxel[plane.down] = plane.upwards ? shape[plane.down] - 1 - row : row;
+// Where a point of the screen lies on the two axes of a plane, in voxels from the edge of the first.
+function placeUnder(viewer, {plane, canvas}, {clientX, clientY}) {
+  const box = canvas.getBoundingClientRect(), seen = frame(viewer, plane);
+  const x = seen.x + (clientX - box.left) / box.width * seen.columns;
+  const y = seen.y + (clientY - box.top) / box.height * seen.rows;
+  const down = plane.upwards ? viewer.scene.shape[plane.down] - y : y;
+  return [[plane.across, x], [plane.down, down]];
+}
+
+function voxelUnder(viewer, pane, point) {
+  const {scene: {shape}, state} = viewer, voxel = [...state.voxel];
+  for (const [axis, place] of placeUnder(viewer, pane, point)) {
+    voxel[axis] = Math.max(0, Math.min(shape[axis] - 1, Math.floor(place)));
+  }
   return voxel;
 }
 
-function listenToPointer(viewer, pane) {
+// Zoom so that `place` (see `placeUnder`) comes to lie under a point of the screen.
+function hold(viewer, pane, zoom, place, point) {
+  const {state} = viewer, centre = [...state.centre];
+  if (state.zoom === ZOOMS[0]) centre[pane.plane.through] = state.voxel[pane.plane.through];
+  setZoom(viewer, zoom, centre);
+  const there = placeUnder(viewer, pane, point);
+  place.forEach(([axis, wanted], i) => { state.centre[axis] += wanted - there[i][1]; });
+  setZoom(viewer, zoom, state.centre);
+}
+
+function listenToMouse(viewer, pane) {
   const {canvas, plane} = pane, {state} = viewer;
-  let dragged = null; // where a drag for the window began
+  let windowed = null, held = null; // what a drag with the right or the middle button began with
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+  canvas.addEventListener("mousedown", (event) => {
+    if (event.button === 1) event.preventDefault(); // the page would scroll by itself
+  });
   canvas.addEventListener("pointerenter", () => {
     // Keys and wheel belong to the pane under the pointer, unless something is being typed.
     if (!document.activeElement?.matches("select, input[type=number], input[type=search]")) {
@@ -32,19 +44,25 @@ function listenToPointer(viewer, pane) {
   });
   canvas.addEventListener("pointerdown", (event) => {
     canvas.focus({preventScroll: true});
+    if (event.pointerType === "touch") return;
     canvas.setPointerCapture(event.pointerId);
-    if (event.button === 2 || event.shiftKey) {
-      dragged = {x: event.clientX, y: event.clientY, low: state.low, high: state.high};
+    if (event.button === 1) {
+      held = placeUnder(viewer, pane, event);
+    } else if (event.button === 2 || event.shiftKey) {
+      windowed = {x: event.clientX, y: event.clientY, ...state.windows[state.channel]};
     } else {
       goTo(viewer, voxelUnder(viewer, pane, event));
     }
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (dragged) {
-      const unit = Math.max(dragged.high - dragged.low, 1e-6) / 200;
-      const half = (dragged.high - dragged.low) / 2 * Math.exp((event.clientX - dragged.x) / 200);
-      const level = (dragged.low + dragged.high) / 2 + (event.clientY - dragged.y) * unit;
-      setWindow(viewer, level - half, level + half);
+    if (event.pointerType === "touch") return;
+    if (held) {
+      hold(viewer, pane, state.zoom, held, event);
+    } else if (windowed) {
+      const unit = Math.max(windowed.high - windowed.low, 1e-6) / 200;
+      const half = (windowed.high - windowed.low) / 2 * Math.exp((event.clientX - windowed.x) / 200);
+      const level = (windowed.low + windowed.high) / 2 + (event.clientY - windowed.y) * unit;
+      setWindow(viewer, {low: level - half, high: level + half});
     } else if (event.buttons & 1) {
       goTo(viewer, voxelUnder(viewer, pane, event));
     } else {
@@ -52,48 +70,22 @@ function listenToPointer(viewer, pane) {
     }
   });
   for (const kind of ["pointerup", "pointercancel"]) {
-    canvas.addEventListener(kind, () => { dragged = null; });
+    canvas.addEventListener(kind, () => { windowed = held = null; });
   }
   canvas.addEventListener("pointerleave", () => tell(viewer, state.voxel));
+  let rolled = 0;
   canvas.addEventListener("wheel", (event) => {
     if (document.activeElement !== canvas) return; // the page scrolls
     event.preventDefault();
-    if (event.ctrlKey) {
-      const next = ZOOMS[ZOOMS.indexOf(state.zoom) - Math.sign(event.deltaY)];
-      if (next) setZoom(viewer, next, voxelUnder(viewer, pane, event));
+    const notch = event.deltaMode || Math.abs(event.deltaY) >= NOTCH;
+    if (event.ctrlKey) { // or two fingers on a pad
+      const share = notch ? Math.sign(event.deltaY) : event.deltaY / 100;
+      hold(viewer, pane, state.zoom * 2 ** -share, placeUnder(viewer, pane, event), event);
       return;
     }
-    move(viewer, plane.through, state.voxel[plane.through] - Math.sign(event.deltaY));
+    rolled = notch ? Math.sign(event.deltaY) * NOTCH : rolled + event.deltaY;
+    const slices = Math.trunc(rolled / NOTCH);
+    rolled -= slices * NOTCH;
+    if (slices) move(viewer, plane.through, state.voxel[plane.through] - slices);
   }, {passive: false});
-}
-
-function listenToArrows(viewer, {canvas, plane}) {
-  canvas.addEventListener("keydown", (event) => {
-    const upwards = plane.upwards ? 1 : -1;
-    const steps = {
-      ArrowLeft: [plane.across, -1], ArrowRight: [plane.across, 1],
-      ArrowUp: [plane.down, upwards], ArrowDown: [plane.down, -upwards],
-      PageUp: [plane.through, 1], PageDown: [plane.through, -1],
-    };
-    if (!steps[event.key]) return;
-    const [axis, step] = steps[event.key];
-    event.preventDefault();
-    move(viewer, axis, viewer.state.voxel[axis] + step);
-  });
-}
-
-function listenToKeys(viewer) {
-  const {root, scene, state} = viewer;
-  root.addEventListener("keydown", (event) => {
-    if (/^(INPUT|SELECT)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const window_ = scene.windows[Number(event.key) - 1];
-    if (window_) setWindow(viewer, window_.low, window_.high);
-    else if (event.key === "l") toggle(viewer, "labels");
-    else if (event.key === "x") toggle(viewer, "cross");
-    else if (event.key === "z") setZoom(viewer, ZOOMS[ZOOMS.indexOf(state.zoom) + 1], state.voxel);
-    else if (event.key === "o") cycleOutlines(viewer);
-    else if (event.key === "+" || event.key === "-") {
-      setOpacity(viewer, state.opacity + (event.key === "+" ? 0.1 : -0.1));
-    }
-  });
 }

@@ -2,12 +2,13 @@
 
 const STYLES = ["fill", "outline", "fill and outline", "hidden"];
 const OVERLAID = "overlaid", BESIDE = "side by side", DIFFERENT = "differences";
-const ZOOMS = [1, 2, 4, 8];
+const ZOOMS = [1, 2, 4, 8]; // of the list; fingers and wheel stop in between, too
 
 function newState(scene, present) {
-  const {layers, start, windows} = scene;
+  const {channels, layers, start} = scene;
   return {
-    voxel: [...start], low: windows[0].low, high: windows[0].high,
+    voxel: [...start],
+    channel: 0, windows: channels.map(({windows: [{low, high}]}) => ({low, high})), // each its own
     arrangement: OVERLAID, plane: "all", zoom: 1, centre: [...start], opacity: 0.45, cross: true, labels: true,
     on: present.map(() => true),
     styles: layers.map((_, i) => layers.length === 1 ? STYLES[2] : STYLES[[1, 0][i] ?? 3]),
@@ -16,8 +17,9 @@ function newState(scene, present) {
 
 // Greys and targets are looked up anew.
 function refresh(viewer) {
-  const {image, volumes, present, state} = viewer;
-  viewer.greys = greysOf(image.values, state.low, state.high);
+  const {images, volumes, present, state} = viewer;
+  const {low, high} = state.windows[state.channel];
+  viewer.greys = greysOf(images[state.channel].values, low, high);
   viewer.numbers = volumes.map((volume) => targetNumbers(volume, present, state.on));
   repaint(viewer);
 }
@@ -33,22 +35,9 @@ function redraw(viewer) {
   viewer.waiting = true;
   requestAnimationFrame(() => {
     viewer.waiting = false;
-    follow(viewer);
     viewer.panes.forEach((pane) => draw(viewer, pane));
     tell(viewer, viewer.state.voxel);
   });
-}
-
-// What is zoomed to stays where it is until the crosshair leaves it.
-function follow(viewer) {
-  const {state} = viewer;
-  const lost = state.voxel.some((v, axis) => {
-    const [first, count] = visible(viewer, axis);
-    return v + 0.5 < first || v + 0.5 > first + count;
-  });
-  if (!lost) return;
-  state.centre = [...state.voxel];
-  viewer.version++;
 }
 
 // The part of an axis that is shown: first voxel and how many, in fractions.
@@ -56,6 +45,17 @@ function visible({scene: {shape}, state}, axis) {
   const count = shape[axis] / state.zoom;
   const first = state.centre[axis] + 0.5 - count / 2;
   return [Math.max(0, Math.min(shape[axis] - count, first)), count];
+}
+
+// What is zoomed to stays where it is until the crosshair leaves it.
+function follow(viewer) {
+  const {state} = viewer;
+  state.voxel.forEach((v, axis) => {
+    const [first, count] = visible(viewer, axis);
+    if (v + 0.5 >= first && v + 0.5 <= first + count) return;
+    state.centre[axis] = v;
+    viewer.version++;
+  });
 }
 
 // The same in columns and rows of a plane's picture.
@@ -66,28 +66,46 @@ function frame(viewer, {across, down, upwards}) {
 
 function move(viewer, axis, position) {
   viewer.state.voxel[axis] = Math.max(0, Math.min(viewer.scene.shape[axis] - 1, position));
+  follow(viewer);
   redraw(viewer);
 }
 
 function goTo(viewer, voxel) {
   viewer.state.voxel = [...voxel];
+  follow(viewer);
   redraw(viewer);
 }
 
-function setWindow(viewer, low, high) {
+function setChannel(viewer, channel) {
   const {controls, scene, state} = viewer;
-  [state.low, state.high] = [low, Math.max(high, low + 1e-6)];
+  state.channel = channel;
+  if (controls.channel) controls.channel.value = String(channel);
+  offer(controls.window, [
+    ...scene.channels[channel].windows.map((w, i) => [String(i), `${i + 1}: ${w.name}`]), ["own", "own"],
+  ]);
+  setWindow(viewer, state.windows[channel]);
+}
+
+// Of the channel that is shown.
+function setWindow(viewer, {low, high}) {
+  const {controls, scene, state} = viewer;
+  state.windows[state.channel] = {low, high: Math.max(high, low + 1e-6)};
   controls.level.value = Number(((low + high) / 2).toPrecision(4));
   controls.width.value = Number((high - low).toPrecision(4));
-  const chosen = scene.windows.findIndex((w) => w.low === low && w.high === high);
+  const chosen = scene.channels[state.channel].windows.findIndex((w) => w.low === low && w.high === high);
   controls.window.value = chosen < 0 ? "own" : String(chosen);
   refresh(viewer);
 }
 
 function setZoom(viewer, zoom, centre) {
-  const {controls, state} = viewer;
-  state.zoom = zoom ?? ZOOMS[0];
-  state.centre = [...centre];
+  const {controls, scene: {shape}, state} = viewer;
+  state.zoom = Math.max(ZOOMS[0], Math.min(ZOOMS[ZOOMS.length - 1], zoom));
+  state.centre = centre.map((place, axis) => {
+    const half = shape[axis] / state.zoom / 2;
+    return Math.max(half - 0.5, Math.min(shape[axis] - half - 0.5, place));
+  });
+  const own = ZOOMS.includes(state.zoom) ? [] : [state.zoom];
+  offer(controls.zoom, [...ZOOMS, ...own].map((value) => [String(value), `${+value.toFixed(1)} x`]));
   controls.zoom.value = String(state.zoom);
   repaint(viewer);
 }

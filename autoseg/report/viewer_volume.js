@@ -24,7 +24,7 @@ async function inflate(base64) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// {indices, values}: the value of voxel i is values[indices[i]].
+// {indices, values, beyond}: the value of voxel i is values[indices[i]], or beyond the first or last.
 async function unpack(packed, shape) {
   const bytes = await inflate(packed.data);
   const count = shape[0] * shape[1] * shape[2];
@@ -35,7 +35,7 @@ async function unpack(packed, shape) {
     level = (level + ((number >>> 1) ^ -(number & 1))) & 0xffff;
     indices[i] = level;
   }
-  return {indices, values: packed.values};
+  return {indices, values: packed.values, beyond: packed.beyond};
 }
 
 function strideOf(shape, axis) {
@@ -60,13 +60,6 @@ function sliceOf(volume, shape, plane, position) {
 
 function indexAt(volume, shape, voxel) {
   return volume.indices[(voxel[0] * shape[1] + voxel[1]) * shape[2] + voxel[2]];
-}
-
-// How many voxels have each index.
-function countsOf(volume) {
-  const counts = new Uint32Array(volume.values.length);
-  for (let i = 0; i < volume.indices.length; i++) counts[volume.indices[i]]++;
-  return counts;
 }
 
 // How many millimetres (or, of a picture, pixels) towards head, back and left: [z, y, x].

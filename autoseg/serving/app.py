@@ -22,7 +22,8 @@ from autoseg.serving.answers import file_of
 from autoseg.serving.leaving import or_gone
 from autoseg.serving.refusal import Refusal
 from autoseg.serving.worker import Job, Worker
-from autoseg.workflows.view_case import scene_of, view_of_files
+from autoseg.workflows.view import view_of_files
+from autoseg.workflows.view_case import scene_of
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,12 @@ from autoseg.errors import UsageError
 from autoseg.image import canonical_orientation, reorient
 from autoseg.report.figures import WINDOW_PERCENTILES
 from autoseg.report.mesh import write_meshes
+from autoseg.report.scene import CT_WINDOWS
 from autoseg.report.slices import Scan, write_gif, write_sheet
-from autoseg.report.viewer import CT_WINDOWS
 from autoseg.workflows.overlay import read_on
 from autoseg.workflows.report_place import refuse_foreign
-from autoseg.workflows.view_case import View, in_hounsfield, labels_of, maps_of
+from autoseg.workflows.view import View, in_hounsfield
+from autoseg.workflows.view_case import labels_of, maps_of
 
 MOST_OUTLINED = 2  # label maps whose outlines can be told apart
 MOST_PICTURES = 400  # on a sheet

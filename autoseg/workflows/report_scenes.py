@@ -10,13 +10,16 @@ from autoseg.errors import AutosegError
 from autoseg.image import canonical_orientation, reorient
 from autoseg.report.excerpt import excerpt
 from autoseg.report.material import Material
-from autoseg.report.viewer import Scene, make_scene
+from autoseg.report.scene import Scene, make_scene
 from autoseg.workflows.overlay import read_on
 from autoseg.workflows.report_pictures import prediction_of
-from autoseg.workflows.view_case import in_hounsfield, labels_of, view_of_case
+from autoseg.workflows.view import in_hounsfield, view_of_case
+from autoseg.workflows.view_case import labels_of
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
+
+VOXELS = 1_500_000  # at most: about 1 MB in the page
 
 
 def make_scenes(workspace: Workspace, material: Material, cases: Sequence[str]) -> dict[str, Scene]:
@@ -44,10 +47,11 @@ def _scene(workspace: Workspace, material: Material, case: str) -> Scene:
     )
     return make_scene(
         case,
-        image,
+        {"": image},
         left,
         layers,
         labels_of(view, maps, layers),
-        hounsfield=in_hounsfield(view),
+        hounsfield=[""] if in_hounsfield(view) else (),
         patient=ending_of(view.source) not in PICTURES,
+        voxels=VOXELS,
     )

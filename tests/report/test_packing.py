@@ -45,6 +45,8 @@ def test_a_small_ct_keeps_every_hounsfield_unit_and_ends_where_scanners_do():
     ct[0, 0, :3] = (-3024, 3072, 30000)
     expected = ct.clip(-1024, 3071)
     assert (unpack(pack_image(ct, hounsfield=True), ct.shape) == expected).all()
+    assert pack_image(ct, hounsfield=True).beyond == (True, True)
+    assert pack_image(expected, hounsfield=True).beyond == (False, False)
     fractions = ct + np.float32(0.25)
     assert (unpack(pack_image(fractions, hounsfield=True), ct.shape) == expected).all()
 

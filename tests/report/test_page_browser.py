@@ -9,7 +9,7 @@ from autoseg.image import Geometry
 from autoseg.labels import Labels
 from autoseg.report.document import build_page
 from autoseg.report.material import Material, Model, Run
-from autoseg.report.viewer import make_scene
+from autoseg.report.scene import make_scene
 from autoseg.results import CaseScores, Mean, Summary, Value
 
 
@@ -31,7 +31,7 @@ def material() -> Material:
     label_map = np.zeros((8, 20, 20), np.uint8)
     label_map[2:5, 5:15, 5:15] = 1
     scene = make_scene(
-        "case_99", label_map * 7.0, Geometry(label_map.shape), {"reference": label_map},
+        "case_99", {"": label_map * 7.0}, Geometry(label_map.shape), {"reference": label_map},
         Labels({"a_long_name_of_a_target": (1,)}),
     )  # fmt: skip
     return Material("HIPPO", models=(model,), scenes={"case_99": scene})

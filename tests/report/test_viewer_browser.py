@@ -5,7 +5,8 @@ import pytest
 
 from autoseg.image import Geometry
 from autoseg.labels import Labels
-from autoseg.report.viewer import make_scene, viewer_page
+from autoseg.report.scene import make_scene
+from autoseg.report.viewer import viewer_page
 
 SHAPE = (20, 30, 40)
 LABELS = Labels({"block": (1,), "core": (2,)})
@@ -59,7 +60,7 @@ def phantom_scene():
     prediction = np.roll(reference, 2, axis=2)
     layers = {"reference": reference, "network": prediction}
     grid = Geometry(SHAPE, (3.0, 1.0, 1.0), (-30.0, 0.0, -20.0))
-    return make_scene("phantom", image, grid, layers, LABELS)
+    return make_scene("phantom", {"": image}, grid, layers, LABELS)
 
 
 def contents(page, script=CONTENT):
@@ -69,7 +70,7 @@ def contents(page, script=CONTENT):
 
 def readout(page):
     page.evaluate(SETTLED)
-    return page.inner_text(".readout")
+    return " · ".join(page.locator(".readout > *").all_inner_texts())
 
 
 def test_a_slider_moves_its_plane_and_the_crosshair_of_the_others(page):
@@ -175,7 +176,7 @@ def test_pictures_are_the_right_way_round_and_zoom_to_the_crosshair(chromium, tm
     image = np.zeros(SHAPE, np.int16)
     image[15, 6, 30] = 1000  # near the head, the front and the left of the patient
     grid = Geometry(SHAPE, (3.0, 1.0, 1.0))
-    scene = make_scene("one voxel", image, grid, {}, LABELS, patient=True)
+    scene = make_scene("one voxel", {"": image}, grid, {}, LABELS, patient=True)
     path = tmp_path / "voxel.html"
     path.write_text(viewer_page(scene), encoding="utf-8")
     page = chromium.new_page(viewport={"width": 1200, "height": 900})
@@ -236,7 +237,7 @@ def test_outlines_run_around_what_is_filled(page, zoom):
 
 def test_a_picture_has_one_plane_and_no_letters(chromium, tmp_path):
     flat = make_scene(
-        "picture", np.arange(200).reshape(1, 10, 20), Geometry((1, 10, 20)), {}, LABELS,
+        "picture", {"": np.arange(200).reshape(1, 10, 20)}, Geometry((1, 10, 20)), {}, LABELS,
         patient=False,
     )  # fmt: skip
     path = tmp_path / "flat.html"
@@ -247,5 +248,5 @@ def test_a_picture_has_one_plane_and_no_letters(chromium, tmp_path):
     page.evaluate(SETTLED)
     assert len(page.query_selector_all("canvas")) == 1
     assert page.query_selector(".legend") is None
-    assert page.inner_text(".readout") == "110 · x 10 · y 5"
+    assert readout(page) == "110 · x 10 · y 5"
     page.close()

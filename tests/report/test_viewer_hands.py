@@ -1,0 +1,149 @@
+"""Channels, keys, wheel, buttons and fingers in the viewer."""
+
+import numpy as np
+import pytest
+
+from autoseg.image import Geometry
+from autoseg.labels import Labels
+from autoseg.report.scene import make_scene
+from tests.report.opened import captions, opened, readout
+
+SHAPE = (20, 30, 40)
+
+
+def many_channels():
+    z, y, x = np.indices(SHAPE)
+    label_map = (z > 10).astype(np.uint8)
+    images = {"T1": (z * 100 + y * 10 + x).astype(np.int16), "T2": (3 * x).astype(np.int16)}
+    grid = Geometry(SHAPE, (3.0, 1.0, 1.0))
+    return make_scene("two", images, grid, {"reference": label_map}, Labels({"half": (1,)}))
+
+
+def test_channels_are_chosen_by_list_or_key_and_keep_their_window(chromium, tmp_path):
+    with opened(chromium, tmp_path, many_channels()) as page:
+        level = page.get_by_label("level")
+        first = level.input_value()
+        page.get_by_label("channel").select_option("T2")
+        second = level.input_value()
+        assert float(second) == pytest.approx(3 * 19.5, abs=2)
+        assert second != first
+        level.fill("50")
+        level.press("Enter")
+        page.locator("canvas").first.press("c")
+        assert (page.get_by_label("channel").input_value(), level.input_value()) == ("0", first)
+        page.keyboard.press("c")
+        assert (page.get_by_label("channel").input_value(), level.input_value()) == ("1", "50")
+        assert page.get_by_label("window").input_value() == "own"
+        page.keyboard.press("1")
+        assert level.input_value() == second
+        page.locator("figure input[type=range]").nth(2).fill("7")
+        assert readout(page)[1] == "T2 21"
+        assert page.inner_text(".readout b") == "T2 21"
+
+
+def test_a_question_mark_shows_what_mouse_fingers_and_keys_do(chromium, tmp_path):
+    with opened(chromium, tmp_path, many_channels()) as page:
+        assert not page.locator("dl").is_visible()
+        page.locator("canvas").first.press("?")
+        assert "next channel" in page.inner_text("dl")
+        page.keyboard.press("?")
+        assert not page.locator("dl").is_visible()
+
+
+def centre(page, pane=0):
+    box = page.locator("canvas").nth(pane).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["width"]
+
+
+def test_wheel_with_control_zooms_and_the_middle_button_shifts(chromium, tmp_path):
+    with opened(chromium, tmp_path, many_channels()) as page:
+        x, y, width = centre(page)
+        x, y = x + 3, y + 3  # within a voxel
+        page.mouse.move(x + width / 4, y)
+        before = readout(page)[0]
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -100)
+        page.mouse.wheel(0, -100)
+        page.keyboard.up("Control")
+        assert page.get_by_label("zoom").input_value() == "4"
+        page.mouse.move(x + width / 4 + 1, y)
+        assert readout(page)[0] == before  # what is under the pointer stays there
+        page.mouse.move(x, y)
+        grasped = readout(page)[0]
+        page.mouse.down(button="middle")
+        page.mouse.move(x + width / 8, y, steps=3)
+        page.mouse.up(button="middle")
+        page.mouse.move(x + width / 8 - 1, y)
+        assert readout(page)[0] == grasped
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, 20)  # two fingers on a pad
+        page.keyboard.up("Control")
+        chosen = page.locator("select", has=page.locator("option", has_text="3.5 x"))
+        assert float(chosen.input_value()) == pytest.approx(4 * 2**-0.2)
+        for _ in range(9):
+            page.locator("canvas").first.press("z")
+        assert page.get_by_label("zoom").input_value() in ("1", "2", "4", "8")
+
+
+def test_small_turns_of_a_wheel_add_up_to_slices(chromium, tmp_path):
+    with opened(chromium, tmp_path, many_channels()) as page:
+        page.locator("figure input[type=range]").first.fill("9")
+        page.locator("canvas").first.hover()
+        for _ in range(10):
+            page.mouse.wheel(0, -11)
+        assert captions(page)[0] == "axial 12 of 20"
+
+
+class Fingers:
+    """One or two fingers on a page."""
+
+    def __init__(self, page):
+        self.send = page.context.new_cdp_session(page).send
+
+    def touch(self, kind, *points):
+        marks = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(points)]
+        self.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": marks})
+
+    def drag(self, *paths, steps=5):
+        """Move each finger from its first to its second point."""
+        self.touch("Start", *(start for start, _ in paths))
+        for n in range(1, steps + 1):
+            share = n / steps
+            self.touch("Move", *(
+                (x + (to_x - x) * share, y + (to_y - y) * share) for (x, y), (to_x, to_y) in paths
+            ))  # fmt: skip
+        self.touch("End")
+
+
+def test_fingers_tap_go_through_slices_come_closer_and_shift(chromium, tmp_path):
+    with opened(chromium, tmp_path, many_channels(), has_touch=True) as page:
+        fingers = Fingers(page)
+        x, y, width = centre(page)
+        page.locator("figure input[type=range]").first.fill("9")
+        fingers.touch("Start", (x + width / 4, y))
+        fingers.touch("End")
+        assert captions(page)[2] == "sagittal 31 of 40"
+        fingers.drag(((x, y), (x + 62, y)))  # a slice every 20 pixels
+        assert captions(page) == ["axial 13 of 20", "coronal 16 of 30", "sagittal 31 of 40"]
+        fingers.drag(((x, y), (x - 200, y)))
+        assert captions(page)[0] == "axial 3 of 20"
+        fingers.drag(((x - 40, y), (x - 80, y)), ((x + 40, y), (x + 80, y)))
+        assert page.get_by_label("zoom").input_value() == "2"
+        assert captions(page)[0] == "axial 3 of 20"
+        page.mouse.move(x, y)
+        middle = readout(page)[0]
+        fingers.drag(((x - 40, y), (x + 10, y + 30)), ((x + 40, y), (x + 90, y + 30)))
+        page.mouse.move(x + 50, y + 30)
+        assert readout(page)[0] == middle
+        fingers.drag(((x - 90, y), (x - 5, y)), ((x + 90, y), (x + 5, y)))
+        assert page.get_by_label("zoom").input_value() == "1"
+
+
+def test_a_finger_that_goes_up_scrolls_the_page(chromium, tmp_path):
+    with opened(chromium, tmp_path, many_channels(), has_touch=True) as page:
+        page.set_viewport_size({"width": 360, "height": 500})
+        before = captions(page)
+        x, y, _ = centre(page)
+        Fingers(page).drag(((x, y), (x, y - 200)))
+        page.wait_for_function("scrollY > 50")
+        assert captions(page) == before
