@@ -22,7 +22,9 @@ setup(
             "report/*.css",
             "report/*.html",
             "report/*.js",
+            "serving/page/*.css",
             "serving/page/*.html",
+            "serving/page/*.js",
         ]
     },
     install_requires=[

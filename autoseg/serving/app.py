@@ -28,6 +28,7 @@ from autoseg.workflows.view_case import scene_of
 log = logging.getLogger(__name__)
 
 SERVICE = "autoseg"
+PAGE = ("index.html", "page.css", "service.js", "page.js")
 ASYNC = "respond-async"  # RFC 7240: answer with the job, not with its result
 
 
@@ -172,9 +173,13 @@ def _scene(job: Job, labels: Labels) -> str:
 
 
 def _page() -> str:
-    page = (files("autoseg.serving") / "page" / "index.html").read_text(encoding="utf-8")
-    page = page.replace("/* style of the viewer */", viewer_style())
-    return page.replace("/* script of the viewer */", viewer_script())
+    folder = files("autoseg.serving") / "page"
+    read = {name: (folder / name).read_text(encoding="utf-8") for name in PAGE}
+    page = read["index.html"].replace("/* style of the viewer */", viewer_style())
+    page = page.replace("/* style of the page */", read["page.css"])
+    page = page.replace("/* script of the viewer */", viewer_script())
+    script = f"(() => {{\n'use strict';\n{read['service.js']}{read['page.js']}}})();"
+    return page.replace("/* script of the page */", script)
 
 
 def _error(request: Request, status: int, fact: str, headers: Any = None) -> JSONResponse:
