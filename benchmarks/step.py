@@ -46,7 +46,7 @@ from autoseg.networks import build_network
 from autoseg.plan import NetworkSpec
 from autoseg.training.budget import Length
 from autoseg.training.graph import choose_step
-from autoseg.training.loader import Batch
+from autoseg.training.batch import Batch
 from autoseg.training.losses import build_loss
 from autoseg.training.recipe import choose_recipe
 from autoseg.training.state import Task, begin_training, lay_out, to_device

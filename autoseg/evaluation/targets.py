@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autoseg.dataset_json import LARGEST_VALUE, Declaration, parse_declaration
+from autoseg.dataset_json import Declaration, parse_declaration
+from autoseg.declared_labels import LARGEST_VALUE
 from autoseg.errors import DataError, UsageError, suggest
 from autoseg.files import read_json
 from autoseg.labels import Labels

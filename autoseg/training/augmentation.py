@@ -28,10 +28,10 @@ from autoseg.labels import Labels
 from autoseg.plan import Design
 from autoseg.registry import resolve
 from autoseg.training import intensities, strong
+from autoseg.training.batch import Batch
 from autoseg.training.geometry import KINDS as TRANSFORM_KINDS
 from autoseg.training.geometry import added_kinds, keeps_slices_apart, kinds_of
 from autoseg.training.intensities import Draw, Step
-from autoseg.training.loader import Batch
 from autoseg.training.warps import apply_warps
 
 Augmentation = Callable[[Batch, torch.Generator], Batch]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from autoseg.training.loader import Batch, each_tensor
+from autoseg.training.batch import Batch, each_tensor
 from autoseg.training.state import Task, generator_of, to_device
 
 AHEAD = 2  # steps that a GPU is asked for and has not done: their batches lie in its memory

@@ -28,9 +28,9 @@ from autoseg.device import constant
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.registry import resolve
+from autoseg.training.batch import Batch
 from autoseg.training.boundary import nearness, reach_voxels
 from autoseg.training.distributed import ALONE, Ranks
-from autoseg.training.loader import Batch
 from autoseg.training.regions import region_loss
 from autoseg.training.softmax_loss import SoftmaxLoss
 from autoseg.training.target_weights import channel_weights

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoseg.device import autocast
 from autoseg.networks import encoder_of
-from autoseg.training.loader import Batch, micro_batches
+from autoseg.training.batch import Batch, micro_batches
 from autoseg.training.norms import settle
 from autoseg.training.state import Task, Training, lay_out_image, network_input
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoseg.device import constant
 from autoseg.labels import Labels
-from autoseg.training.loader import Batch
+from autoseg.training.batch import Batch
 from autoseg.training.losses import Loss
 
 

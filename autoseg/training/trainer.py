@@ -19,12 +19,12 @@ from tqdm import tqdm
 from autoseg.device import autocast, synchronize, tried_convolutions
 from autoseg.errors import Stopped, UsageError
 from autoseg.stopping import StopRequest
+from autoseg.training.batch import Batch
 from autoseg.training.budget import Pace
 from autoseg.training.checkpoint import Keeper
 from autoseg.training.counts import hard_counts
 from autoseg.training.feed import make_feed
 from autoseg.training.graph import choose_step
-from autoseg.training.loader import Batch
 from autoseg.training.patience import ending_from, reason_to_end
 from autoseg.training.schedules import learning_rate
 from autoseg.training.state import (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional
 
-from autoseg.training.loader import Batch
+from autoseg.training.batch import Batch
 
 
 def apply_warps(batch: Batch) -> Batch:

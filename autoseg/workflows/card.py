@@ -16,8 +16,8 @@ from autoseg.bundle_writer import page_of, update_card
 from autoseg.card import About, ModelCard, about_from, results_of, training_data
 from autoseg.config import override
 from autoseg.errors import AutosegError, CorruptError, DataError
-from autoseg.evaluation.crossvalidation import finished_folds
 from autoseg.evaluation.select import pool_folds
+from autoseg.evaluation.trained import finished_folds
 from autoseg.files import read_json, write_json
 from autoseg.labels import Labels
 from autoseg.plan import Fingerprint

@@ -10,9 +10,9 @@ from pathlib import Path
 from autoseg.errors import DataError, UsageError, suggest
 from autoseg.evaluation.comparison import TESTED, Comparison, compare_summaries
 from autoseg.evaluation.comparison_tables import format_comparison
-from autoseg.evaluation.crossvalidation import finished_folds
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import METRICS_TABLE, SUMMARY, read_summary
+from autoseg.evaluation.trained import finished_folds
 from autoseg.files import read_json, write_json, write_text
 from autoseg.plan_file import load_plan
 from autoseg.results import Summary

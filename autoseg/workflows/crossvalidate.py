@@ -8,17 +8,12 @@ from itertools import combinations
 from math import prod
 from pathlib import Path
 
-from autoseg.evaluation.crossvalidation import (
-    CrossValidation,
-    Trained,
-    collect_models,
-    decide,
-    score_again,
-)
+from autoseg.evaluation.crossvalidation import CrossValidation, decide, score_again
 from autoseg.evaluation.measured import Decode, predict_again, read_prediction
 from autoseg.evaluation.select import PLUS, usable
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import write_summary
+from autoseg.evaluation.trained import Trained, collect_models
 from autoseg.files import write_json
 from autoseg.hardware import cores
 from autoseg.labels import Labels

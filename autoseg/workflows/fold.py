@@ -14,9 +14,10 @@ from autoseg.config import TrainConfig, override
 from autoseg.device import PRECISIONS
 from autoseg.preprocessing.store import PreparedCase, read_sidecar
 from autoseg.training.augmentation import build_augmentation
+from autoseg.training.batch import Batch
 from autoseg.training.decide import Decision, decide, natural_length
 from autoseg.training.distributed import ALONE, Ranks
-from autoseg.training.loader import Batch, batches, cases_of
+from autoseg.training.loader import batches, cases_of
 from autoseg.training.losses import build_loss
 from autoseg.training.state import Task, Training, network_input, to_device
 from autoseg.training.supervision import deep_supervised

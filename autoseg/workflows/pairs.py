@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoseg.evaluation.crossvalidation import Trained, score_again
+from autoseg.evaluation.crossvalidation import score_again
 from autoseg.evaluation.select import PLUS
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import SUMMARY, read_summary, write_summary
+from autoseg.evaluation.trained import Trained
 from autoseg.inference.export import decode_mean
 from autoseg.inference.scores import FOLDER, KeptScores, read_index, read_scores
 from autoseg.labels import Labels

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from autoseg import __version__
 from autoseg.errors import AutosegError, CorruptError, Problem
-from autoseg.evaluation.crossvalidation import fold_summaries
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import SUMMARY, read_summary
+from autoseg.evaluation.trained import fold_summaries
 from autoseg.files import read_json
 from autoseg.importing.statistics_tables import STATISTICS
 from autoseg.members import is_member

@@ -14,9 +14,9 @@ from autoseg.bundle_reader import load_bundle
 from autoseg.case_files import ending_of, some
 from autoseg.dataset import Dataset, find_cases, load_dataset
 from autoseg.errors import AutosegError, Problem, UsageError
-from autoseg.evaluation.crossvalidation import finished_folds
 from autoseg.evaluation.export_npz import check_exportable, npz_rows, write_export
 from autoseg.evaluation.pair import Pair
+from autoseg.evaluation.trained import finished_folds
 from autoseg.files import write_text
 from autoseg.image import grid_differences
 from autoseg.io import read_header

@@ -9,9 +9,10 @@ import pytest
 
 from autoseg.errors import UsageError
 from autoseg.evaluation.choice_text import format_crossvalidation
-from autoseg.evaluation.crossvalidation import collect_models, decide
+from autoseg.evaluation.crossvalidation import decide
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import write_summary
+from autoseg.evaluation.trained import collect_models
 from autoseg.labels import Labels
 from tests.evaluation.scores import case
 

@@ -5,16 +5,9 @@ import pytest
 
 from autoseg.dataset import Case, Dataset
 from autoseg.image import Geometry, Image
-from autoseg.importing import statistics
-from autoseg.importing.statistics import (
-    KEPT,
-    distribution_of,
-    intensities_of,
-    measure,
-    pooled,
-    summarise,
-    thinned,
-)
+from autoseg.importing import distribution
+from autoseg.importing.distribution import KEPT, distribution_of, intensities_of, pooled, thinned
+from autoseg.importing.statistics import measure, summarise
 from autoseg.labels import Labels
 
 SHAPE = (6, 8, 7)
@@ -128,8 +121,8 @@ def test_of_many_different_numbers_quantiles_over_cases_are_close_and_say_so():
 
 
 def test_distributions_stay_small(monkeypatch):
-    monkeypatch.setattr(statistics, "KEPT", 50)
-    monkeypatch.setattr(statistics, "THINNED", 20)
+    monkeypatch.setattr(distribution, "KEPT", 50)
+    monkeypatch.setattr(distribution, "THINNED", 20)
     found = thinned(distribution_of(np.arange(40)))
     for start in range(0, 4000, 40):
         found = pooled(found, thinned(distribution_of(np.arange(start, start + 40))))

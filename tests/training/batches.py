@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from autoseg.labels import Labels
+from autoseg.training.batch import Batch, Warp
 from autoseg.training.geometry import covered_box, places_along_axes
 from autoseg.training.intensities import Draw
-from autoseg.training.loader import Batch, Warp
 
 LABELS = Labels({"organ": (1,), "lesion": (2,)})
 

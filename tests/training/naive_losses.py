@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autoseg.config import TrainConfig
 from autoseg.labels import Labels
-from autoseg.training.loader import Batch
+from autoseg.training.batch import Batch
 
 
 def naive_loss(

@@ -11,10 +11,11 @@ from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.training import augmentation as aug
+from autoseg.training.batch import Batch
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.geometry import kinds_of
 from autoseg.training.intensities import lower_resolution
-from autoseg.training.loader import Batch, make_batch
+from autoseg.training.loader import make_batch
 from autoseg.training.sampling import make_pool
 from tests.training.batches import LABELS, batch_of, blobs, draw_for, generator
 from tests.training.prepared import make_case, make_design

@@ -9,9 +9,9 @@ from torch import nn
 from autoseg.config import TrainConfig
 from autoseg.device import pick_precision
 from autoseg.training import decide as module
+from autoseg.training.batch import Batch
 from autoseg.training.budget import Budget
 from autoseg.training.decide import decide, has_shallow_stage
-from autoseg.training.loader import Batch
 
 
 def make_batch(depth: int) -> Batch:

@@ -12,9 +12,9 @@ from torch import Tensor
 from autoseg.config import TrainConfig
 from autoseg.errors import DataError, ResourceError, UsageError
 from autoseg.labels import Labels
+from autoseg.training.batch import Batch
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.launch import Launch, read_launch
-from autoseg.training.loader import Batch
 from autoseg.training.losses import build_loss
 from autoseg.training.supervision import deep_supervised
 from tests.ranks import Pool

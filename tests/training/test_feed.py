@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from autoseg.config import TrainConfig
+from autoseg.training.batch import Batch, each_tensor
 from autoseg.training.feed import make_feed, prepared
-from autoseg.training.loader import Batch, each_tensor
 from autoseg.training.state import Task
 from tests.training.batches import LABELS, batch_of
 

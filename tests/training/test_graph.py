@@ -17,10 +17,10 @@ from autoseg.errors import UsageError
 from autoseg.labels import Labels
 from autoseg.networks import build_network
 from autoseg.plan import NetworkSpec
+from autoseg.training.batch import Batch, each_tensor
 from autoseg.training.budget import Length
 from autoseg.training.checkpoint import load_checkpoint, pack_optimizer, save_checkpoint
 from autoseg.training.graph import GraphedStep, can_be_recorded, choose_step, rates_as_numbers
-from autoseg.training.loader import Batch, each_tensor
 from autoseg.training.losses import build_loss
 from autoseg.training.optim import OPTIMIZERS
 from autoseg.training.recipe import choose_recipe

@@ -10,8 +10,9 @@ import torch
 
 from autoseg.config import TrainConfig
 from autoseg.labels import Labels
+from autoseg.training.batch import Batch, micro_batches
 from autoseg.training.distributed import Ranks
-from autoseg.training.loader import Batch, batches, cases_of, make_batch, micro_batches
+from autoseg.training.loader import batches, cases_of, make_batch
 from autoseg.training.sampling import make_pool
 from tests.training.prepared import make_case, make_design
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from autoseg.config import TrainConfig
 from autoseg.errors import UsageError
 from autoseg.labels import Labels
-from autoseg.training.loader import Batch
+from autoseg.training.batch import Batch
 from autoseg.training.losses import Loss, build_loss
 from autoseg.training.target_weights import channel_weights
 from autoseg.training.terms import parse_loss

@@ -15,9 +15,9 @@ from autoseg.errors import DataError, Stopped, UsageError
 from autoseg.labels import Labels
 from autoseg.stopping import StopRequest
 from autoseg.training import trainer
+from autoseg.training.batch import Batch
 from autoseg.training.budget import Length, Pace
 from autoseg.training.checkpoint import Keeper, load_checkpoint
-from autoseg.training.loader import Batch
 from autoseg.training.optim import OPTIMIZERS
 from autoseg.training.recipe import choose_recipe
 from autoseg.training.state import Task, Training, begin_training, unpack

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from autoseg.training.batch import Warp
 from autoseg.training.geometry import first_slice_of, places_along_axes, rotation
-from autoseg.training.loader import Warp, _stack
+from autoseg.training.loader import _stack
 from autoseg.training.patches import Patch
 from autoseg.training.warps import apply_warps
 from tests.training.batches import batch_of, blobs, warp_of
