@@ -125,7 +125,7 @@ def test_what_has_no_body_needs_no_length(port):
 
 def test_a_refused_client_gets_the_number_that_is_in_the_log(port, caplog):
     caplog.set_level("INFO")
-    status, body = exchange(port, CLOSE + b"Content-Length: ten\r\n\r\n")
+    body = exchange(port, CLOSE + b"Content-Length: ten\r\n\r\n")[1]
     said = json.loads(body)
     assert said["error"] == "this is not a valid HTTP request"
     assert f"{said['request_id']} refused: 400, {said['error']}" in caplog.messages
