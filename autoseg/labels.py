@@ -120,13 +120,6 @@ class Labels:
             raise ValueError("undeclared label value")
         return indices
 
-    def decode_indices(self, indices: np.ndarray) -> np.ndarray:
-        """Undo `encode`: value indices to the label map's own values."""
-        lookup = self.by_index(np.asarray([0, *self.values], dtype=self.dtype))
-        if self.ignore is not None:
-            lookup[self.ignored_index] = self.ignore
-        return lookup[indices]
-
     @cached_property
     def written(self) -> np.ndarray:
         """(channels,) label value written for each channel; a leading 0 when exclusive."""

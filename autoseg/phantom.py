@@ -1,8 +1,7 @@
 """Phantoms: ellipsoids with noise, and the truth about them; for the demo, tests and benchmarks.
 
-CTs with thick slices: a body in air, a liver with a lesion, a spleen. Heads in four MR contrasts: a
-tumour of three parts, one inside the other, each seen best in another channel. Flat pictures with
-two circles. All from a random generator.
+CTs with thick slices: a body in air, a liver with a lesion, a spleen. Flat pictures with two
+circles. All from a random generator.
 """
 
 from __future__ import annotations
@@ -40,52 +39,19 @@ def make_phantom(
     lesion_radii = liver_radii * rng.uniform(0.3, 0.42)
     hounsfield = np.full(shape, AIR_HU)
     body, body_radii = np.multiply(0.5, shape), np.multiply((0.9, 0.42, 0.47), shape)
-    hounsfield[_ellipsoid(shape, body, body_radii)] = BODY_HU
+    hounsfield[ellipsoid(shape, body, body_radii)] = BODY_HU
     label_map = np.zeros(shape, dtype=np.uint8)
     for name, hu, centre, radii in (
         ("liver", LIVER_HU, liver, liver_radii),
         ("spleen", SPLEEN_HU, spleen, spleen_radii),
         ("lesion", LESION_HU, lesion, lesion_radii),
     ):
-        inside = _ellipsoid(shape, centre, radii)
+        inside = ellipsoid(shape, centre, radii)
         hounsfield[inside], label_map[inside] = hu, TARGETS[name]
     hounsfield += rng.normal(0, NOISE_HU, shape)
     # Scanners store nothing below air.
     array = np.clip(np.rint(hounsfield), -1024, 3071).astype(np.int16)
     return Image(array[None], geometry), label_map
-
-
-CONTRASTS = ("T1", "T1ce", "T2", "FLAIR")
-# Of brain, oedema, necrosis and enhancing rim; outside the head it is 0, as after skull stripping.
-SIGNAL = ((300, 265, 200, 290), (300, 285, 190, 600), (200, 400, 450, 320), (200, 460, 230, 340))
-REGIONS = {"whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}
-MR_NOISE = 20.0
-
-
-def make_tumour(
-    rng: np.random.Generator, shape: tuple[int, int, int] = (24, 40, 40), enhancing: bool = True
-) -> tuple[Image, np.ndarray]:
-    """Return four MR contrasts (4, Z, Y, X) float32 and a label map (Z, Y, X) uint8.
-
-    Values: 1 oedema, 2 necrosis, 3 enhancing rim (only if `enhancing`). The gain of every channel
-    is another one in every scan, so their numbers do not compare between scans.
-    """
-    size = np.asarray(shape)
-    centre = size * rng.uniform(0.42, 0.58, 3)
-    radii = size * rng.uniform(0.16, 0.24, 3)
-    label_map = np.zeros(shape, dtype=np.uint8)
-    label_map[_ellipsoid(shape, centre, radii)] = 1
-    core = centre + rng.uniform(-0.2, 0.2, 3) * radii
-    label_map[_ellipsoid(shape, core, 0.65 * radii)] = 3 if enhancing else 2
-    label_map[_ellipsoid(shape, core, 0.38 * radii)] = 2
-    head = _ellipsoid(shape, size / 2, size * np.array([0.48, 0.46, 0.44]))
-    field = 1 + 0.1 * np.cos(np.linspace(0, np.pi, shape[2]) + rng.uniform(0, np.pi))
-    channels = [
-        (np.take(signal, label_map) * field + rng.normal(0, MR_NOISE, shape)) * head
-        for signal in SIGNAL
-    ]
-    array = np.stack(channels) * rng.uniform(0.5, 2.0, (len(channels), 1, 1, 1))
-    return Image(np.maximum(array, 0).astype(np.float32), Geometry(shape)), label_map
 
 
 CIRCLES = {"dark": 1, "bright": 2}
@@ -106,12 +72,13 @@ def make_circles(rng: np.random.Generator, edge: int = 96) -> tuple[Image, np.nd
     shape = (1, edge, edge)
     label_map = np.zeros(shape, dtype=np.uint8)
     for value, centre, radius in ((1, ours, dark), (2, theirs, bright)):
-        label_map[0][_ellipsoid((edge, edge), centre, np.array([radius, radius]))] = value
+        label_map[0][ellipsoid((edge, edge), centre, np.array([radius, radius]))] = value
     greys = np.take(GREYS, label_map) + rng.normal(0, CIRCLE_NOISE, shape)
     return Image(np.clip(np.rint(greys), 0, 255).astype(np.uint8)[None], Geometry(shape)), label_map
 
 
-def _ellipsoid(shape: tuple[int, ...], centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
+def ellipsoid(shape: tuple[int, ...], centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Return the mask of `shape` inside an ellipsoid; `centre` and `radii` in voxels."""
     axes = np.ogrid[tuple(slice(length) for length in shape)]
     distance = sum(((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True))
     return np.asarray(distance) <= 1

@@ -25,7 +25,7 @@ from autoseg.image import Image
 from autoseg.inference.predictor import Predictor
 from autoseg.io import read_image, read_labels
 from autoseg.labels import Labels
-from autoseg.phantom import CONTRASTS, TARGETS, make_phantom, make_tumour
+from autoseg.phantom import TARGETS, make_phantom
 from autoseg.plan import Plan
 from autoseg.planning.fingerprint import combine, measure_case
 from autoseg.planning.planner import make_plan
@@ -33,6 +33,7 @@ from autoseg.preprocessing.finding import WARN_ABOVE, Finding, worth_telling
 from autoseg.preprocessing.guard import look_at_scan
 from autoseg.preprocessing.guard_labels import look_at_labels
 from benchmarks.side_by_side import DATA, write_phantom_cts
+from tests.tumours import CONTRASTS, make_tumour
 
 VIEW_CHECK = "field of view"
 Case = tuple[Image, np.ndarray]  # image (C, Z, Y, X), labels (Z, Y, X)

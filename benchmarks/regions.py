@@ -1,8 +1,8 @@
 """Overlapping regions in four MR contrasts: train, predict and evaluate as a user would.
 
-    python benchmarks/regions.py --output FOLDER
+    PYTHONPATH=. python benchmarks/regions.py --output FOLDER
 
-Phantom heads (`autoseg.phantom.make_tumour`): regions whole = 1, 2, 3, core = 2, 3 and
+Phantom heads (`tests.tumours`): regions whole = 1, 2, 3, core = 2, 3 and
 enhancing = 3, in this order of writing; every fourth tumour does not enhance. One of five folds
 of 40 heads is trained and validated, thresholds and other rules chosen, then eight more predicted.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 from autoseg.image import Image
 from autoseg.io import write_image, write_labels
-from autoseg.phantom import CONTRASTS, REGIONS, make_tumour
+from tests.tumours import CONTRASTS, REGIONS, make_tumour
 
 TRAINING, UNSEEN = range(40), range(40, 48)
 

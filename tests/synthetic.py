@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.image import Image
+from autoseg.labels import Labels
 from autoseg.phantom import make_phantom, write_phantoms, write_raw
 from autoseg.workspace import Workspace
 
@@ -31,3 +32,11 @@ def make_workspace(
 def write_unseen(folder: Path, cases: int = 2, shape: tuple[int, int, int] = SMALL) -> None:
     """Write phantoms that no workspace holds to `folder`/images and `folder`/labels."""
     write_phantoms(folder, "images", "labels", range(90, 90 + cases), shape)
+
+
+def encoded_back(indices: np.ndarray, labels: Labels) -> np.ndarray:
+    """Undo `labels.encode`: value indices to the label map's own values."""
+    lookup = labels.by_index(np.asarray([0, *labels.values], dtype=labels.dtype))
+    if labels.ignore is not None:
+        lookup[labels.ignored_index] = labels.ignore
+    return lookup[indices]

@@ -14,8 +14,8 @@ import pytest
 from autoseg.cli import main
 from autoseg.image import Geometry, Image
 from autoseg.io import read_labels, write_image, write_labels
-from autoseg.phantom import CONTRASTS, REGIONS, make_tumour
 from tests.synthetic import small_phantom
+from tests.tumours import CONTRASTS, REGIONS, make_tumour
 
 QUICK = ["--size", "S", "--budget", "1epoch", "--device", "cpu"]
 STEPS = ["--set", "steps_per_epoch=3", "batch_size=2"]

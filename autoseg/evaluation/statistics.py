@@ -138,13 +138,12 @@ def _bca_tails(
 
 @dataclass(frozen=True)
 class SignedRank:
-    """A two-sided Wilcoxon signed-rank test; `smallest_p`: what n pairs could give at best."""
+    """A two-sided Wilcoxon signed-rank test of n pairs."""
 
     p: float
     method: str  # "exact", "normal", or "no difference"
     n: int
     zeros: int
-    smallest_p: float
 
 
 def signed_rank(differences: np.ndarray) -> SignedRank:
@@ -157,20 +156,19 @@ def signed_rank(differences: np.ndarray) -> SignedRank:
     """
     differences = np.round(np.asarray(differences, dtype=float), _ROUNDING)
     n, zeros = len(differences), int(np.count_nonzero(differences == 0))
-    smallest = min(1.0, 2.0 / 2.0 ** (n - zeros))
     if zeros == n:
-        return SignedRank(1.0, "no difference", n, zeros, smallest)
+        return SignedRank(1.0, "no difference", n, zeros)
     # Twice the ranks: whole numbers even where ties share one.
     doubled = doubled_ranks(np.abs(differences))
     nonzero = differences != 0
     ranks, positive = doubled[nonzero], differences[nonzero] > 0
     if n - zeros <= LARGEST_EXACT:
         p = _exact_p(ranks, int(ranks[positive].sum()))
-        return SignedRank(p, "exact", n, zeros, smallest)
+        return SignedRank(p, "exact", n, zeros)
     mean = ranks.sum() / 2
     deviation = np.sqrt(np.sum(ranks.astype(float) ** 2)) / 2
     z = (ranks[positive].sum() - mean) / deviation
-    return SignedRank(float(2 * ndtr(-abs(z))), "normal", n, zeros, smallest)
+    return SignedRank(float(2 * ndtr(-abs(z))), "normal", n, zeros)
 
 
 def doubled_ranks(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ Whether a folder of them is complete, `manifest.py` tells; label maps on their o
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -190,16 +189,6 @@ def _open_previous(folder: Path | None, case_id: str, shape: tuple[int, ...]) ->
         fact = f"a map of shape {indices.shape}"
         raise CorruptError(fact, place=str(path), expected=str(shape))
     return indices
-
-
-def verify_prepared(folder: Path, case_id: str) -> None:
-    """Read a prepared case in full; raise CorruptError where a checksum does not fit."""
-    path = paths_of(folder, case_id)[0]
-    map_npz(path, read_sidecar(folder, case_id).bytes)
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged:
-        raise CorruptError(f"{damaged} is damaged (checksum)", place=str(path))
 
 
 def sources_of(case: Case) -> tuple[Source, ...]:

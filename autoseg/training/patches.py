@@ -57,21 +57,6 @@ def choose_start(
     return np.clip(start + rng.integers(-reach, reach + 1), low, high)
 
 
-def sample_patch(
-    case: PreparedCase,
-    patch_size: Triple,
-    target: int | None,
-    rng: np.random.Generator,
-    *,
-    matrix: np.ndarray | None = None,
-    nnunet: bool = False,
-    from_end: Sequence[int] = (),
-) -> Patch:
-    """Read a patch of `case`, centred on a voxel of `target` (None: anywhere); see `read_patch`."""
-    start = choose_place(case, patch_size, target, rng, nnunet=nnunet, from_end=from_end)
-    return read_patch(case, patch_size, start, matrix)
-
-
 def choose_place(
     case: PreparedCase,
     patch_size: Triple,

@@ -7,7 +7,7 @@ import pytest
 
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
-from autoseg.phantom import CONTRASTS, TARGETS, make_phantom, make_tumour
+from autoseg.phantom import TARGETS, make_phantom
 from autoseg.plan import ChannelUnits, IntensityStats, Plan
 from autoseg.preprocessing.finding import worth_telling
 from autoseg.preprocessing.guard import look_at_scan
@@ -15,6 +15,7 @@ from autoseg.preprocessing.guard_labels import look_at_labels
 from autoseg.preprocessing.traits import sections, traits_of
 from autoseg.preprocessing.units import combine_units, look_at
 from autoseg.usual import usual
+from tests.tumours import CONTRASTS, make_tumour
 
 STATS = IntensityStats(60.0, 30.0, -20.0, 150.0, -100.0, 300.0)
 LABELS = Labels({name: (value,) for name, value in TARGETS.items()})

@@ -6,9 +6,14 @@ import torch
 from autoseg.inference.sliding import sliding_window
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.training import patches
-from autoseg.training.patches import choose_start, sample_patch
+from autoseg.training.patches import choose_place, choose_start, read_patch
 from tests.training.prepared import make_case
 from tests.training.test_sampling import three_cases
+
+
+def sample_patch(case, patch_size, target, rng, nnunet=False):
+    """A patch of `case`, centred on a voxel of `target` (None: anywhere)."""
+    return read_patch(case, patch_size, choose_place(case, patch_size, target, rng, nnunet=nnunet))
 
 
 def test_a_patch_anywhere_starts_uniformly_inside_the_scan() -> None:
