@@ -32,7 +32,6 @@ setup(
         "scipy>=1.11",
         "SimpleITK>=2.3",
         "torch>=2.6,!=2.9.*",  # 2.9: 3-D convolutions in half precision four times slower
-        "tqdm>=4.66",
         "safetensors>=0.4.3",
         "matplotlib>=3.8",
     ],

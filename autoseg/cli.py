@@ -90,20 +90,16 @@ def _run_command(name: str, words: Sequence[str], prog: str) -> None:
         print(text)
 
 
-class _BesideProgressBars(logging.Handler):
-    """Write log lines to stderr, above a progress bar when there is one."""
+class _ToStderr(logging.Handler):
+    """Write log lines to what stderr is at the time: a live line stands for it, see `progress`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm = sys.modules.get("tqdm")
-        if tqdm is None:
-            print(self.format(record), file=sys.stderr)
-        else:
-            tqdm.tqdm.write(self.format(record), file=sys.stderr)
+        sys.stderr.write(self.format(record) + "\n")
 
 
 def _start_logging(level: int) -> None:
     logger = logging.getLogger("autoseg")
-    logger.handlers = [_BesideProgressBars()]
+    logger.handlers = [_ToStderr()]
     logger.setLevel(level)
     logger.propagate = False
 

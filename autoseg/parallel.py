@@ -11,9 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
@@ -28,9 +26,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar, cast
 
-from tqdm import tqdm
-
 from autoseg.errors import AutosegError, ResourceError
+from autoseg.progress import Count, counted, live_line
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +36,6 @@ Ready = TypeVar("Ready")
 Made = TypeVar("Made")
 Result = TypeVar("Result")
 IN_FLIGHT_PER_WORKER = 2  # enough to keep workers busy while the results are consumed
-SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +67,7 @@ def map_cases(
     `workers=0` is a plain loop in this process; otherwise that many fresh (spawned) processes, so
     `function` and items must pickle. Any `executor` may be given instead; it is left open.
     A worker that the operating system kills costs only its own case: ResourceError in its Outcome.
+    With a `title` a line tells how many are done and how long the others will take.
     """
     items = list(items)
     named = name or _name
@@ -81,7 +78,7 @@ def map_cases(
     else:
         outcomes = (_call(function, item, named) for item in items)
     with contextlib.closing(outcomes):  # type: ignore[type-var]
-        yield from _with_progress(outcomes, len(items), title)
+        yield from counted(outcomes, Count(title, len(items))) if title else outcomes
 
 
 def overlapped(
@@ -91,17 +88,21 @@ def overlapped(
     items: Sequence[Item],
     *,
     threads: int = 2,
-    title: str = "",
+    count: Count | None = None,
 ) -> Iterator[Outcome[Item, Result]]:
     """Yield one Outcome per item, in the order of `items`, each of which takes three steps.
 
     While `during` works on an item in the caller's thread, `after` ends the one before it and
     `before` makes the next one ready in as many other `threads` (2; or 1, for one and then the
-    other). So three items at most are held. An item's first error is its Outcome.
+    other). So three items at most are held. An item's first error is its Outcome. `count` is shown
+    while they are worked on.
     """
-    outcomes = _overlapped(before, during, after, items, threads)
-    with contextlib.closing(outcomes):  # type: ignore[type-var]
-        yield from _with_progress(outcomes, len(items), title)
+    count = count or Count("", len(items))
+    count.start()
+    outcomes = _overlapped(before, during, after, items, threads, count.add)
+    shown = live_line(count.describe) if count.title else contextlib.nullcontext()
+    with contextlib.closing(outcomes), shown:  # type: ignore[type-var]
+        yield from outcomes
 
 
 def _overlapped(
@@ -110,6 +111,7 @@ def _overlapped(
     after: Callable[[Item, Made], Result],
     items: Sequence[Item],
     threads: int,
+    done: Callable[[], None],
 ) -> Iterator[Outcome[Item, Result]]:
     behind: tuple[Item, Future[Result]] | None = None
     with ThreadPoolExecutor(threads, thread_name_prefix="beside") as pool:
@@ -119,6 +121,7 @@ def _overlapped(
                 ready = _outcome(item, ahead.pop(), _name(item))
                 ahead += [pool.submit(before, following) for following in items[number:][:1]]
                 made = _then(during, ready)
+                done()
                 del ready  # may be large, and the next one is waited for below
                 if behind is not None:
                     yield _outcome(*behind, _name(behind[0]))
@@ -266,21 +269,3 @@ def _start_worker() -> None:
 def _end_with(sentinel: Any) -> None:
     wait([sentinel])
     os._exit(1)
-
-
-def _with_progress(outcomes: Iterable[Any], total: int, title: str) -> Iterator[Any]:
-    """Pass `outcomes` on under a bar with the time left; without a terminal, a line every 10 s."""
-    if not title:
-        yield from outcomes
-    elif sys.stderr.isatty():
-        with tqdm(outcomes, desc=title, total=total, unit="case", file=sys.stderr) as bar:
-            yield from bar
-    else:
-        started = last = time.monotonic()
-        for count, outcome in enumerate(outcomes, 1):
-            yield outcome
-            now = time.monotonic()
-            if now - last > SECONDS_BETWEEN_LINES:
-                left = (now - started) / count * (total - count)
-                log.info("%s: %d of %d, about %.0f s left", title, count, total, left)
-                last = now

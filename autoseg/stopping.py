@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from autoseg.errors import Stopped
+from autoseg.progress import clear
 
 
 @dataclass
@@ -46,6 +47,7 @@ def stop_on_signals(patient: bool = False, parent: int | None = None) -> Iterato
         if request.signal_name is not None:
             if patient:
                 return
+            clear()
             os._exit(128 + number)  # every file is written atomically, so this is safe
         request.signal_name = signal.Signals(number).name
 

@@ -1,6 +1,5 @@
 """Many cases at once: in order, failures kept apart, killed workers named."""
 
-import logging
 import os
 import signal
 import threading
@@ -9,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from autoseg import parallel
 from autoseg.errors import DataError, Problem, ResourceError
 from autoseg.parallel import map_cases, overlapped
+from autoseg.progress import Count
 
 
 def square(number):
@@ -176,8 +175,11 @@ def test_overlapped_work_can_be_left_early():
     assert len(done) < 10
 
 
-def test_without_a_terminal_progress_is_a_line(monkeypatch, caplog):
-    monkeypatch.setattr(parallel, "SECONDS_BETWEEN_LINES", 0.0)
-    with caplog.at_level(logging.INFO, logger="autoseg"):
-        list(map_cases(square, range(3), title="prepare"))
-    assert "prepare: 1 of 3, about 0 s left" in caplog.text
+def test_an_item_counts_as_soon_as_it_has_been_worked_on():
+    count, seen = Count("squares", 3), []
+
+    def during(*_):
+        seen.append(count.done)
+
+    assert len(list(overlapped(str, during, lambda *_: None, range(3), count=count))) == count.done
+    assert seen == [0, 1, 2]

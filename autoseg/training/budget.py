@@ -94,6 +94,8 @@ class Pace:
     `deadline` is a time of `clock` (monotonic seconds) at which the last step shall be done, so the
     time for the final validation is already taken off; None: no time budget, nothing ever changes.
     `revise` returns the deadline anew; it is asked once, late, when the machine is known better.
+    `after_s`: seconds that what follows the last step will take, the final validation above all;
+    `foresee` returns them where there is no deadline, and is asked once, after the first epoch.
     """
 
     def __init__(
@@ -103,9 +105,12 @@ class Pace:
         step_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         revise: Callable[[], float] | None = None,
+        after_s: float = 0.0,
+        foresee: Callable[[], float] | None = None,
     ) -> None:
         self.deadline, self.budget_seconds, self.clock = deadline, budget_seconds or 0.0, clock
-        self.step_seconds, self._revise = step_seconds, revise
+        self.step_seconds, self._revise, self.after_s = step_seconds, revise, after_s
+        self._foresee = foresee
         self._mark: tuple[float, int] | None = None
         self._calibrated = False
 
@@ -145,7 +150,8 @@ class Pace:
         self.step_seconds = measured if first else (measured + (self.step_seconds or measured)) / 2
         self._calibrated = True
         if self._revise and self.deadline - now < REVISED_BEFORE * self.budget_seconds:
-            self.deadline, self._revise = self._revise(), None
+            before, self.deadline, self._revise = self.deadline, self._revise(), None
+            self.after_s += before - self.deadline  # the end of all is where it was
             self._mark = (now := self.clock(), step)
         error = (length.steps - step) * self.step_seconds - (self.deadline - now)
         if step >= length.steps or (abs(error) <= OFF_BY * self.budget_seconds and not first):
@@ -154,16 +160,9 @@ class Pace:
         least = round(step * ANNEAL_AT_LEAST) if first else 1
         return length.replanned(step, self.steps_in_time(step, least))
 
-
-def say_duration(seconds: float) -> str:
-    """Return a duration for people.
-
-    >>> say_duration(42.3), say_duration(750), say_duration(9000)
-    ('42 s', '12 min 30 s', '2 h 30 min')
-    """
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    def foresee(self) -> float:
+        """Learn once what `after_s` is, unless it is known; return the seconds that took."""
+        begin, foresee = self.clock(), self._foresee
+        if foresee is not None and self.deadline is None:
+            self.after_s, self._foresee = foresee(), None
+        return self.clock() - begin

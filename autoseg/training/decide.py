@@ -28,8 +28,9 @@ from autoseg.device import (
 )
 from autoseg.errors import UsageError, suggest
 from autoseg.plan import Configuration, Design
+from autoseg.progress import say_duration
 from autoseg.training.batch import Batch, take_samples
-from autoseg.training.budget import Budget, Length, say_duration
+from autoseg.training.budget import Budget, Length
 from autoseg.training.loader import samples_per_step
 from autoseg.training.recipe import choose_length, choose_recipe
 from autoseg.training.state import lay_out, lay_out_image, to_device

@@ -16,8 +16,8 @@ from torch import Tensor
 from autoseg.device import WORTHWHILE, time_step
 from autoseg.errors import UsageError
 from autoseg.networks.unet import UNet
+from autoseg.progress import say_duration
 from autoseg.training.batch import Batch, each_tensor
-from autoseg.training.budget import say_duration
 from autoseg.training.optim import OPTIMIZERS
 from autoseg.training.state import Task, Training
 from autoseg.training.step import Step, add_gradients, learn, skips_by_itself

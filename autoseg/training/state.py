@@ -16,9 +16,10 @@ from autoseg.device import constant, name_of
 from autoseg.errors import DataError
 from autoseg.labels import Labels
 from autoseg.networks.cascade import append_masks
+from autoseg.progress import say_duration
 from autoseg.records import to_json
 from autoseg.training.batch import Batch, each_tensor
-from autoseg.training.budget import Length, say_duration
+from autoseg.training.budget import Length
 from autoseg.training.checkpoint import Checkpoint, pack_optimizer, select, unpack_optimizer
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.training.norms import Norms, batch_norms

@@ -16,7 +16,7 @@ from typing import Any
 
 from autoseg.errors import AutosegError
 from autoseg.files import write_text
-from autoseg.training.budget import say_duration
+from autoseg.progress import say_duration
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Epoch:
         return self.waited_s / self.seconds if self.seconds > 0 else 0.0
 
 
-def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
+def epoch_line(epoch: Epoch, steps: int, seconds_left: float | None) -> str:
     """Return the line of one epoch.
 
     `epoch 3, step 750/4,000: loss 0.4120, validation 0.3980, Dice anterior 0.861 posterior 0.842,
@@ -61,7 +61,7 @@ def epoch_line(epoch: Epoch, steps: int, seconds_left: float) -> str:
         parts.append(f"{epoch.skipped} steps skipped (gradient not finite)")
     if epoch.waiting > WAITING_WORTH_SAYING:
         parts.append(f"{100 * epoch.waiting:.0f} % of the time waiting for data")
-    parts.append(f"{say_duration(seconds_left)} left")
+    parts += _left(seconds_left)
     return f"epoch {epoch.epoch}, step {epoch.step:,}/{steps:,}: {', '.join(parts)}"
 
 
@@ -94,11 +94,21 @@ def share_waiting(history: Sequence[Epoch]) -> float:
 
 
 def progress_line(
-    epoch: int, step: int, steps: int, train_loss: float | None, seconds_left: float
+    epoch: int, step: int, steps: int, train_loss: float | None, seconds_left: float | None
 ) -> str:
     """Return the line between two epochs: `epoch 1, step 37/4,000: loss 0.9120, 3 h 4 min left`."""
-    loss, left = _number(train_loss, ".4f"), say_duration(seconds_left)
-    return f"epoch {epoch}, step {step:,}/{steps:,}: loss {loss}, {left} left"
+    said = ", ".join([f"loss {_number(train_loss, '.4f')}", *_left(seconds_left)])
+    return f"epoch {epoch}, step {step:,}/{steps:,}: {said}"
+
+
+def live_lines(epoch: int, step: int, steps: int, seconds_left: float | None) -> tuple[str, ...]:
+    """Return the live line at length and in brief: `epoch 1, step 37/4,000, 3 h 4 min left`."""
+    brief = [f"step {step:,}/{steps:,}", *_left(seconds_left)]
+    return ", ".join([f"epoch {epoch}", *brief]), ", ".join(brief), brief[-1]
+
+
+def _left(seconds: float | None) -> list[str]:
+    return [] if seconds is None else [f"{say_duration(seconds)} left"]
 
 
 def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ epoch (failures every few steps).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import signal
@@ -14,15 +15,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from autoseg.device import autocast, synchronize, tried_convolutions
 from autoseg.errors import Stopped, UsageError
+from autoseg.progress import live_line
 from autoseg.stopping import StopRequest
 from autoseg.training.batch import Batch
 from autoseg.training.budget import Pace
 from autoseg.training.checkpoint import Keeper
 from autoseg.training.counts import hard_counts
+from autoseg.training.distributed import Ranks
 from autoseg.training.feed import make_feed
 from autoseg.training.graph import choose_step
 from autoseg.training.patience import ending_from, reason_to_end
@@ -38,7 +40,7 @@ from autoseg.training.state import (
     seed_layers,
 )
 from autoseg.training.step import Step, hold_encoder, set_rate
-from autoseg.training.tracking import Epoch, advise_waiting, epoch_line, progress_line
+from autoseg.training.tracking import Epoch, advise_waiting, epoch_line, live_lines, progress_line
 
 log = logging.getLogger(__name__)
 
@@ -75,32 +77,33 @@ def train(
         keeper.save(training.step, pack(training, facts), must)
 
     said, learn = time.monotonic(), None
-    for batch in _shown(_guarded(feed, task, save), training, task):
-        learn = learn or choose_step(training, task, batch)
-        update(training, task, batch, learn)
-        training.step += 1
-        check_failures(training, task)
-        look_now = ranks.first and pace.is_due(training.step)
-        due, signal_number = ranks.all_max((look_now, stop.number))
-        if due:
-            replan(training, task, pace)
-        finished = training.step >= training.length.steps
-        if finished or training.step - training.epoch_begin == task.config.steps_per_epoch:
-            training.waited_s += feed.take_waited_s()
-            finish_epoch(training, task, pace)
-            report(training.history)
-            end_early(training, task)
-            said = time.monotonic()
-        elif time.monotonic() - said >= SAID_EVERY_S:
-            log.info("%s", describe_progress(training, pace))
-            said = time.monotonic()
-        if finished:
-            break
-        if signal_number:
-            save(must=True)
-            raise ranks.once(stopped(signal_number, training.step))
-        if keeper.is_due():
-            save()
+    with _shown(training, pace, ranks):
+        for batch in _guarded(feed, task, save):
+            learn = learn or choose_step(training, task, batch)
+            update(training, task, batch, learn)
+            training.step += 1
+            check_failures(training, task)
+            look_now = ranks.first and pace.is_due(training.step)
+            due, signal_number = ranks.all_max((look_now, stop.number))
+            if due:
+                replan(training, task, pace)
+            finished = training.step >= training.length.steps
+            if finished or training.step - training.epoch_begin == task.config.steps_per_epoch:
+                training.waited_s += feed.take_waited_s()
+                finish_epoch(training, task, pace)
+                report(training.history)
+                end_early(training, task)
+                said = time.monotonic()
+            elif time.monotonic() - said >= SAID_EVERY_S:
+                log.info("%s", describe_progress(training, pace))
+                said = time.monotonic()
+            if finished:
+                break
+            if signal_number:
+                save(must=True)
+                raise ranks.once(stopped(signal_number, training.step))
+            if keeper.is_due():
+                save()
     save(must=True)
     return final_weights(training)
 
@@ -166,9 +169,11 @@ def replan(training: Training, task: Task, pace: Pace) -> None:
 
 def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
     """Read the losses, measure the validation patches, log one line, begin the next epoch."""
-    steps, skipped = training.step - training.epoch_begin, int(training.skipped)
+    skipped = int(training.skipped)
     loss, dice = measure(training, task)
-    now = time.monotonic()
+    if training.step < training.length.steps:
+        training.epoch_begun += pace.foresee()  # is no part of the epoch
+    now, left = time.monotonic(), seconds_left(training, pace)
     epoch = Epoch(
         epoch=len(training.history) + 1,
         step=training.step,
@@ -181,7 +186,6 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
         waited_s=training.waited_s,
     )
     training.history.append(epoch)
-    left = seconds_left(training, pace, epoch.seconds / max(1, steps))
     log.info("%s", epoch_line(epoch, training.length.steps, left))
     advise_waiting(training.history)
     training.loss_sum.zero_()
@@ -206,20 +210,39 @@ def end_early(training: Training, task: Task) -> None:
     training.length = length
 
 
-def seconds_left(training: Training, pace: Pace, step_seconds: float) -> float:
-    """Return the seconds until the last step: what the clock allows, or what the steps take."""
+def seconds_left(training: Training, pace: Pace) -> float | None:
+    """Return the seconds until the final validation has ended; None before the first step.
+
+    They are what the clock allows, or what the steps take at the pace of this epoch and the last.
+    """
     if pace.deadline is not None and not training.length.ending:
-        return pace.deadline - pace.clock()
-    return (training.length.steps - training.step) * step_seconds
+        return pace.deadline - pace.clock() + pace.after_s
+    begin = training.epoch_begin
+    seconds = training.epoch_spent_s + time.monotonic() - training.epoch_begun
+    if training.history:
+        begin = training.history[-2].step if len(training.history) > 1 else 0
+        seconds += training.history[-1].seconds
+    if training.step == begin:
+        return None
+    steps = training.length.steps - training.step
+    return steps * seconds / (training.step - begin) + pace.after_s
 
 
 def describe_progress(training: Training, pace: Pace) -> str:
     """Return the line of an unfinished epoch; nothing is changed by it."""
-    steps = training.step - training.epoch_begin
-    seconds = training.epoch_spent_s + time.monotonic() - training.epoch_begun
-    left = seconds_left(training, pace, seconds / max(1, steps))
+    left = seconds_left(training, pace)
     number, loss = len(training.history) + 1, mean_loss(training)
     return progress_line(number, training.step, training.length.steps, loss, left)
+
+
+def _shown(training: Training, pace: Pace, ranks: Ranks) -> contextlib.AbstractContextManager[None]:
+    """Return a block with a live line; without a terminal the lines of the loop tell as much."""
+
+    def describe() -> tuple[str, ...]:  # by another thread: a loss would have to be waited for
+        epoch, length = len(training.history) + 1, training.length.steps
+        return live_lines(epoch, training.step, length, seconds_left(training, pace))
+
+    return live_line(describe, said=False) if ranks.first else contextlib.nullcontext()
 
 
 def mean_loss(training: Training) -> float | None:
@@ -261,13 +284,3 @@ def _guarded(batches: Iterator[Batch], task: Task, save: Callable[[], None]) -> 
         if batch is None:
             return
         yield batch
-
-
-def _shown(batches: Iterator[Batch], training: Training, task: Task) -> Iterator[Batch]:
-    """Pass batches on behind a progress bar on a terminal, and silently elsewhere."""
-    hidden = None if task.ranks.first else True  # None: unless it is a terminal
-    with tqdm(total=task.config.steps_per_epoch, unit="step", leave=False, disable=hidden) as bar:
-        for batch in batches:
-            yield batch
-            bar.n = training.step - training.epoch_begin
-            bar.update(0)

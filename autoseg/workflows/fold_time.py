@@ -11,7 +11,8 @@ from torch import nn
 from autoseg.config import PredictConfig
 from autoseg.inference.array_predictor import ArrayPredictor, build_predictor
 from autoseg.preprocessing.store import PreparedCase
-from autoseg.training.budget import FEW_STEPS, say_duration
+from autoseg.progress import say_duration
+from autoseg.training.budget import FEW_STEPS, Pace
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.workflows.order import Order
 from autoseg.workflows.validation import estimate_seconds
@@ -43,17 +44,28 @@ def plan_time(
     return started + total - reserve - CLOSING_S, speed
 
 
-def revise_deadline(
+def make_pace(
     order: Order,
     network: nn.Module,
     held_out: Sequence[PreparedCase],
     started: float,
+    deadline: float | None,
+    step_seconds: float | None,
     speed: str,
     ranks: Ranks = ALONE,
-) -> float:
-    """Return the deadline of `plan_time` anew, with the time that a prediction takes now."""
-    reserve = reserve_seconds(order, network, held_out, speed, ranks)
-    return started + (order.budget.seconds or 0.0) - reserve - CLOSING_S
+) -> Pace:
+    """Return what watches the clock; it looks again how long the final validation will take."""
+    look = partial(reserve_seconds, order, network, held_out, speed, ranks)
+    if deadline is None:
+        return Pace(None, None, step_seconds, foresee=lambda: ranks.slowest(look) + CLOSING_S)
+    end = started + (order.budget.seconds or 0.0)
+
+    def revise() -> float:
+        return end - look() - CLOSING_S
+
+    # On the first rank only: what all at once take of a processor it could not tell.
+    asked = revise if ranks.alone or order.device.type == "cuda" else None
+    return Pace(deadline, order.budget.seconds, step_seconds, revise=asked, after_s=end - deadline)
 
 
 def reserve_seconds(

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from autoseg import __version__
 from autoseg.bundle import BundleInfo
@@ -19,6 +20,7 @@ from autoseg.inference.predictor import load_networks
 from autoseg.planning.folds import Fold
 from autoseg.preprocessing.manifest import read_manifest
 from autoseg.preprocessing.store import PreparedCase, open_prepared
+from autoseg.progress import Count
 from autoseg.records import fingerprint_of, to_json
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest
@@ -66,10 +68,21 @@ def validate_fold(
         return None
     identity = ranks.decide(lambda: _identity(order))
     speed = ranks.decide(lambda: begun_speed(order.validation, identity) or speed)
-    predict = dataclasses.replace(make_predictor(order, network, speed), interrupt=stop.check)
+    count = Count("validation", len(held_out))
+
+    def look() -> None:
+        stop.check()
+        count.step()
+
+    predictor = dataclasses.replace(make_predictor(order, network, speed), interrupt=look)
+
+    def predict(array: np.ndarray) -> Tensor:
+        count.begin(predictor.rounds(array.shape[1:]))
+        return predictor(array)
+
     begun = Begun(identity, speed)
     return validate(
-        predict, held_out, order.plan, order.prepared, order.validation, begun, stop, ranks
+        predict, held_out, order.plan, order.prepared, order.validation, begun, stop, count, ranks
     )
 
 

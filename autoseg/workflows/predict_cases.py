@@ -30,6 +30,7 @@ from autoseg.parallel import Outcome, overlapped
 from autoseg.postprocess import apply_rules
 from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.prepare import Frame
+from autoseg.progress import Count
 from autoseg.rules import thresholds
 from autoseg.stopping import StopRequest
 from autoseg.workflows.predict_budget import Budget, WithinBudget
@@ -79,7 +80,13 @@ def predict_cases(
     case as soon as its files are there, by any thread. Once `stop` is set, the outcome of the case
     that is running is the error Stopped.
     """
-    engine = load_engine(task, stop.check)
+    count = Count("predict", len(cases))
+
+    def look() -> None:
+        stop.check()
+        count.step()
+
+    engine = load_engine(task, look)
     seconds, watch = Seconds(), Stopwatch()
 
     def compute(case: Case, prepared: Prepared) -> Computed | Entry:
@@ -89,6 +96,7 @@ def predict_cases(
         with explained_memory("predicting this case", NO_MEMORY), watch.again():
             chosen = _choose(case, prepared, engine.budget, waited_s)
             watch.lap()
+            count.begin(rounds(prepared, engine))
             computed = _compute(case, prepared, engine, task, chosen)
             seconds.networks += computed.networks_s
             seconds.decode += computed.decode_s
@@ -112,7 +120,7 @@ def predict_cases(
 
     threads = 1 if engine.device.type == "cpu" else 2
     prepare = partial(prepare_case, engine=engine, strict=task.strict)
-    yield from overlapped(prepare, compute, finish, cases, threads=threads, title="predict")
+    yield from overlapped(prepare, compute, finish, cases, threads=threads, count=count)
     log.info("%s", seconds)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from autoseg.config import TrainConfig
 from autoseg.networks import build_network
 from autoseg.preprocessing.store import PreparedCase
-from autoseg.training.budget import say_duration
+from autoseg.progress import say_duration
 from autoseg.training.decide import natural_length
 from autoseg.training.loader import samples_per_step
 from autoseg.training.recipe import choose_recipe

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from autoseg.errors import LockedError, PartlyDone, UsageError
 from autoseg.locks import locked
+from autoseg.progress import say_duration
 from autoseg.stopping import StopRequest, stop_on_signals
-from autoseg.training.budget import say_duration
 from autoseg.training.search_space import combinations, parse_space
 from autoseg.training.study import (
     COMPLETE,

@@ -11,8 +11,9 @@ from autoseg.config import TrainConfig, override
 from autoseg.evaluation.layout import Table, lay_out
 from autoseg.files import write_json, write_text
 from autoseg.planning.folds import load_folds
+from autoseg.progress import say_duration
 from autoseg.records import to_json
-from autoseg.training.budget import LENGTHS, say_duration
+from autoseg.training.budget import LENGTHS
 from autoseg.training.search_space import settings_of
 from autoseg.training.study import COMPLETE, FAILED, STATES, Tried, best_of
 from autoseg.workflows.search_asked import Asked

@@ -10,7 +10,6 @@ import dataclasses
 import logging
 import shutil
 import time
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,10 +20,10 @@ from autoseg.bundle_writer import save_test, save_weights
 from autoseg.config import TrainConfig
 from autoseg.files import write_json
 from autoseg.networks import build_network, encoder_of, keep_fewer_activations
+from autoseg.progress import say_duration
 from autoseg.registry import resolve
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest
-from autoseg.training.budget import Pace, say_duration
 from autoseg.training.checkpoint import Keeper, NoKeeper
 from autoseg.training.decide import Decision
 from autoseg.training.distributed import ALONE, Ranks
@@ -41,7 +40,7 @@ from autoseg.training.tracking import share_waiting
 from autoseg.workflows.card import begin_card, record_folds
 from autoseg.workflows.fold import adjust_length, decide_anew, make_task
 from autoseg.workflows.fold_resume import facts_of, find_checkpoint, recall
-from autoseg.workflows.fold_time import plan_time, revise_deadline, warn_few_steps
+from autoseg.workflows.fold_time import make_pace, plan_time, warn_few_steps
 from autoseg.workflows.fold_validation import (
     cases_id,
     means_of,
@@ -98,10 +97,6 @@ def train_fold(
 
     about = order, network, held_out, started - spent
     deadline, speed = plan_time(*about, ranks)
-    revise = None
-    if ranks.alone or order.device.type == "cuda":
-        # Asked on the first rank only: what all at once take of a processor it could not tell.
-        revise = partial(revise_deadline, *about, speed, ranks)
     decision = recall(checkpoint) or ranks.decide(
         lambda: decide_anew(order, network, ours, deadline, ranks)
     )
@@ -126,7 +121,7 @@ def train_fold(
                 from_end=order.plan.reversed_axes,
                 pinned=order.device.type == "cuda",
             ),
-            Pace(deadline, order.budget.seconds, decision.step_seconds, revise=revise),
+            make_pace(*about, deadline, decision.step_seconds, speed, ranks),
             Keeper(order.resume) if ranks.first else NoKeeper(order.resume),
             stop,
             make_report(order, decision, training, trackers, ranks, watch),

@@ -5,6 +5,7 @@ Everything comes from `prepared/`, so this needs neither `raw/` nor SimpleITK.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import math
@@ -34,9 +35,9 @@ from autoseg.preprocessing.npz import write_npz
 from autoseg.preprocessing.prepare import Frame
 from autoseg.preprocessing.previous import with_previous
 from autoseg.preprocessing.store import PreparedCase
+from autoseg.progress import Count, live_line
 from autoseg.results import CaseScores, Summary
 from autoseg.stopping import StopRequest
-from autoseg.training.budget import say_duration
 from autoseg.training.distributed import ALONE, Ranks
 from autoseg.workflows.validation_part import Begun, DoneCase, Part, open_part
 
@@ -45,7 +46,6 @@ log = logging.getLogger(__name__)
 Predict = Callable[[np.ndarray], Tensor]
 
 CAUTION = 1.15  # a real prediction has been timed, but only one
-SAID_EVERY_S = 10.0
 
 
 def predict_labels(predict: Predict, case: PreparedCase, labels: Labels) -> np.ndarray:
@@ -117,6 +117,7 @@ def validate(
     output: Path,
     begun: Begun,
     stop: StopRequest,
+    count: Count,
     ranks: Ranks = ALONE,
 ) -> Summary:
     """Write label maps, scores, `metrics.csv` and `summary.json` to `output`; return the summary.
@@ -147,16 +148,14 @@ def validate(
             write_label_map(path, each.label_map, each.frame.source, plan.labels)
             part.add(DoneCase(each.scores, keeper.kept.get(each.case)))
 
-    begin, said = time.monotonic(), time.monotonic()
-    for start in range(0, len(left), ranks.size):
-        mine = left[start + ranks.rank : start + ranks.rank + 1]
-        found = ranks.gather(ranks.together(partial(look_at, mine)))
-        ranks.decide(partial(write, [each for some in found for each in some]))
-        if time.monotonic() - said > SAID_EVERY_S:
-            said, number = time.monotonic(), min(start + ranks.size, len(left))
-            seconds = say_duration((said - begin) * (len(left) - number) / number)
-            done = len(cases) - len(left) + number
-            log.info("validation: %d of %d cases, %s left", done, len(cases), seconds)
+    shown = live_line(count.describe) if ranks.first else contextlib.nullcontext()
+    count.start(len(left))
+    with shown:
+        for start in range(0, len(left), ranks.size):
+            mine = left[start + ranks.rank : start + ranks.rank + 1]
+            found = ranks.gather(ranks.together(partial(look_at, mine)))
+            ranks.decide(partial(write, [each for some in found for each in some]))
+            count.add(min(ranks.size, len(left) - start))
 
     def sum_up() -> Summary:
         keeper.close()

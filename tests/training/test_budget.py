@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autoseg.errors import UsageError
-from autoseg.training.budget import Budget, Length, Pace, parse_budget, say_duration
+from autoseg.training.budget import Budget, Length, Pace, parse_budget
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,24 @@ def test_a_machine_that_slows_down_at_the_end_does_not_move_the_deadline_for_eve
     assert machine.now < 300 * 1.08
 
 
-def test_durations_read_well():
-    assert [say_duration(s) for s in (-1, 59.4, 60, 61, 3599.6, 86400)] == [
-        "0 s", "59 s", "1 min", "1 min 1 s", "1 h 0 min", "24 h 0 min",
-    ]  # fmt: skip
+def test_the_end_of_all_stays_where_it_is_when_the_deadline_is_moved():
+    now = [0.0]
+    pace = Pace(80.0, 100.0, 1.0, clock=lambda: now[0], revise=lambda: 70.0, after_s=20.0)
+    pace.is_due(0)
+    now[0] = 60.0
+    pace.look(60, Length(80))
+    assert (pace.deadline, pace.after_s) == (70.0, 30.0)
+    assert pace.foresee() == 0.0
+
+
+def test_without_a_deadline_what_follows_is_measured_once():
+    now, asked = [0.0], []
+
+    def measure():
+        asked.append(now[0])
+        now[0] += 5.0
+        return 40.0
+
+    pace = Pace(None, None, clock=lambda: now[0], foresee=measure)
+    assert (pace.after_s, pace.foresee(), pace.foresee()) == (0.0, 5.0, 0.0)
+    assert (pace.after_s, asked) == (40.0, [0.0])
