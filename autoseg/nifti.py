@@ -18,7 +18,15 @@ import numpy as np
 
 from autoseg.errors import DataError
 from autoseg.image import Geometry
-from autoseg.nifti_header import FIELDS, LPS, NiftiHeader, Order, parse_header, with_offset
+from autoseg.nifti_header import (
+    FIELDS,
+    LPS,
+    MAX_VOXELS,
+    NiftiHeader,
+    Order,
+    parse_header,
+    with_offset,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +42,18 @@ UNREGISTERED = 0
 EXTENSIONS_LIMIT = 1 << 20  # bytes before the voxels that are looked through for extensions
 
 
-def read_nifti_header(path: Path) -> NiftiHeader:
-    """Return the checked header; only the first few kilobytes of the file are read."""
+def read_nifti_header(path: Path, most: int = MAX_VOXELS) -> NiftiHeader:
+    """Return the checked header; only the first few kilobytes of the file are read.
+
+    More than `most` voxels are TooManyVoxels, whether they are there or not.
+    """
     with path.open("rb") as stream:
         start = stream.read(4096)
     size = path.stat().st_size
     if path.name.lower().endswith(".gz"):
         start = _inflate_start(start, path)
         size *= DEFLATE_LIMIT
-    header = parse_header(start, str(path))
+    header = parse_header(start, str(path), most)
     if header.bytes_needed > size:
         raise _truncated(path, path.stat().st_size, header)
     return header

@@ -55,6 +55,10 @@ FIELDS = {
 }  # fmt: skip
 
 
+class TooManyVoxels(DataError):
+    """A header claims more voxels than are read."""
+
+
 @dataclass(frozen=True)
 class NiftiHeader:
     """What the first 348 or 540 bytes say, checked: sizes in (X, Y, Z, C), `raw` as in the file."""
@@ -74,8 +78,11 @@ class NiftiHeader:
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
 
-def parse_header(start: bytes, place: str) -> NiftiHeader:
-    """Return the header in the first bytes of a file; DataError for whatever cannot be true."""
+def parse_header(start: bytes, place: str, most: int = MAX_VOXELS) -> NiftiHeader:
+    """Return the header in the first bytes of a file; DataError for whatever cannot be true.
+
+    More than `most` voxels are TooManyVoxels.
+    """
     order, length = _byte_order(start, place)
 
     def get(name: str) -> tuple[Any, ...]:
@@ -88,7 +95,7 @@ def parse_header(start: bytes, place: str) -> NiftiHeader:
             place=place,
             remedy="save it as one NIfTI file",
         )
-    shape = _shape(get("dim"), place)
+    shape = _shape(get("dim"), place, most)
     code, bits = get("datatype")[0], get("bitpix")[0]
     if code not in _TYPES:
         kind = _REFUSED.get(code, f"unknown (datatype {code})")
@@ -174,7 +181,7 @@ def _byte_order(start: bytes, place: str) -> tuple[Order, int]:
     raise DataError("is not a NIfTI file", place=place, expected="a header of 348 or 540 bytes")
 
 
-def _shape(dim: tuple[int, ...], place: str) -> tuple[int, int, int, int]:
+def _shape(dim: tuple[int, ...], place: str, most: int) -> tuple[int, int, int, int]:
     if not 1 <= dim[0] <= 7 or any(size < 1 for size in dim[1 : dim[0] + 1]):
         raise DataError(f"impossible dimensions {list(dim)}", place=place)
     sizes = [*dim[1 : dim[0] + 1], 1, 1, 1, 1, 1, 1][:7]
@@ -184,9 +191,9 @@ def _shape(dim: tuple[int, ...], place: str) -> tuple[int, int, int, int]:
         raise DataError(
             f"has {dim[0]} dimensions ({text})", place=place, expected="x, y, z, channel"
         )
-    if math.prod(sizes) > MAX_VOXELS:
-        expected = f"at most {MAX_VOXELS:,} voxels"
-        raise DataError(f"claims {text} voxels", place=place, expected=expected)
+    if math.prod(sizes) > most:
+        expected = f"at most {most:,} voxels"
+        raise TooManyVoxels(f"claims {text} voxels", place=place, expected=expected)
     return sizes[0], sizes[1], sizes[2], channels[0] if channels else 1
 
 

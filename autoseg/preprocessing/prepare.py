@@ -108,20 +108,36 @@ def prepare(
     return array, frame
 
 
+def largest_shape(source: Geometry, plan: Plan, configuration: Configuration) -> Triple:
+    """Return the shape of a prepared scan on the grid `source` of which nothing is cropped."""
+    oriented = reorient(source, orientation_of(source.direction_matrix, plan.orientation))
+    spacing, prepared_spacing = _spacings(oriented, plan, configuration)
+    return resampled_shape(
+        [oriented.shape[axis] for axis in plan.axis_order], spacing, prepared_spacing
+    )
+
+
 def _make_frame(image: Image, plan: Plan, configuration: Configuration) -> tuple[Frame, np.ndarray]:
     source = image.geometry
     orientation = orientation_of(source.direction_matrix, plan.orientation)
     turned = _permute(orientation.apply(image.array), plan.axis_order)
     box = nonzero_box(turned)
-    oriented = reorient(source, orientation).spacing
-    spacing = _triple(float(oriented[axis]) for axis in plan.axis_order)
+    spacing, prepared_spacing = _spacings(reorient(source, orientation), plan, configuration)
+    shape = resampled_shape([stop - start for start, stop in box], spacing, prepared_spacing)
+    frame = Frame(source, orientation, plan.axis_order, box, shape, spacing, prepared_spacing)
+    return frame, turned
+
+
+def _spacings(
+    oriented: Geometry, plan: Plan, configuration: Configuration
+) -> tuple[Spacing, Spacing]:
+    """Return mm of the turned and of the prepared scan, axes in the plan's order."""
+    spacing = _triple(float(oriented.spacing[axis]) for axis in plan.axis_order)
     prepared_spacing = _triple(
         own if wanted is None else float(wanted)
         for own, wanted in zip(spacing, configuration.spacing, strict=True)
     )
-    shape = resampled_shape([stop - start for start, stop in box], spacing, prepared_spacing)
-    frame = Frame(source, orientation, plan.axis_order, box, shape, spacing, prepared_spacing)
-    return frame, turned
+    return spacing, prepared_spacing
 
 
 def _normalize(array: np.ndarray, plan: Plan, configuration: Configuration, trust: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from pathlib import Path
 
@@ -10,15 +9,14 @@ from starlette.requests import ClientDisconnect, Request
 
 from autoseg.errors import DataError, spoken_of
 from autoseg.nifti import read_nifti_header
-from autoseg.nifti_header import FIELDS
+from autoseg.nifti_header import FIELDS, TooManyVoxels
 from autoseg.pipes import GZIP
-from autoseg.serving.model import IMAGE
+from autoseg.serving.model import IMAGE, MAX_VOXELS
 from autoseg.serving.png import SIGNATURE, checked_png
 from autoseg.serving.refusal import Refusal, busy
 
 JSON_BYTES = 48 << 20
 IMAGE_BYTES = 1 << 30
-MAX_VOXELS = 500_000_000
 HELD_BYTES = 512 << 20  # of all JSON bodies together
 NIFTI_TYPES = ("application/octet-stream", "application/gzip", "application/x-gzip",
                "application/x-nifti")  # fmt: skip
@@ -119,11 +117,10 @@ def check_image(path: Path) -> None:
         return
     try:
         with spoken_of(str(path), IMAGE):
-            shape = read_nifti_header(path).shape
+            read_nifti_header(path, MAX_VOXELS)
     except DataError as error:
-        raise Refusal(422, str(error)) from error
-    if math.prod(shape) > MAX_VOXELS:
-        raise Refusal(413, f"the image has {math.prod(shape):,} voxels, at most {MAX_VOXELS:,}")
+        status = 413 if isinstance(error, TooManyVoxels) else 422
+        raise Refusal(status, str(error)) from error
 
 
 def too_long(most: int) -> Refusal:

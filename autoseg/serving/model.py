@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from autoseg.bundle import BundleInfo
 from autoseg.config import PredictConfig, override
 from autoseg.dataset import Case
 from autoseg.errors import spoken_of
 from autoseg.inference.speed import settle
+from autoseg.io import read_header
 from autoseg.labels import Labels
+from autoseg.preprocessing.prepare import largest_shape
 from autoseg.rules import describe_rules
+from autoseg.serving.refusal import Refusal
 from autoseg.workflows.predict_cases import predict_case
 from autoseg.workflows.predict_choice import choose_models, with_rules
 from autoseg.workflows.predict_engine import Engine, load_engine, warm_up
@@ -21,6 +28,7 @@ from autoseg.workflows.predict_task import Task, announce_task
 from autoseg.workspace import Workspace
 
 IMAGE = "the image"  # what messages to clients call it
+MAX_VOXELS = 500_000_000  # of an image, as it is and as the model sees it
 
 
 @dataclass
@@ -56,16 +64,34 @@ class Model:
         """Write the label map of `image` to `output`, in its file type; return the warnings.
 
         `look` is called between groups of tiles, and may raise; `begin` hears how often, at most.
-        One at a time, please. Raises DataError, ResourceError, and what `look` raises.
+        One at a time, please. Raises DataError, ResourceError, Refusal for an image that would be
+        too large at the model's voxel size, and what `look` raises.
         """
         self.watch.look = look
         try:
             with spoken_of(image.name, IMAGE), spoken_of(str(image), IMAGE):
+                self._check_size(image)
                 task = replace(self.task, output=output, one_file=True)
                 case = Case(IMAGE, (image,))
                 return tuple(predict_case(case, self.engine, task, begin).warnings)
         finally:
             self.watch.look = lambda: None
+
+    def release(self) -> None:
+        """Give back what an image that needed too much memory left behind."""
+        gc.collect()
+        if self.engine.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _check_size(self, image: Path) -> None:
+        """Raise Refusal before a small file of large voxels becomes a huge array of small ones."""
+        grid = read_header(image).geometry
+        for stage in (stage for bundle in self.engine.bundles for stage in bundle.stages):
+            shape = largest_shape(grid, stage.plan, stage.settings)
+            if math.prod(shape) > MAX_VOXELS:
+                size = " x ".join(map(str, shape))
+                fact = f"{IMAGE} has {size} voxels at the model's voxel size"
+                raise Refusal(413, f"{fact}, at most {MAX_VOXELS:,}")
 
     def description(self) -> list[dict[str, Any]]:
         """Return what clients may know about each model: names and numbers, no places."""

@@ -177,12 +177,15 @@ class Worker:
     async def _work(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
         refusal: Refusal | None = None
+        without_memory = False
         try:
             job.warnings = await loop.run_in_executor(self._thread, self._segment, job)
         except Exception as error:
-            refusal = _refusal_of(error)
+            refusal, without_memory = _refusal_of(error), isinstance(error, ResourceError)
         self._unfinished.remove(job)
-        self._count_memory(refusal)
+        if without_memory:
+            await loop.run_in_executor(self._thread, self.model.release)
+        self._count_memory(without_memory)
         job.finish("failed" if refusal else "done", refusal)
 
     def _segment(self, job: Job) -> tuple[str, ...]:
@@ -193,24 +196,23 @@ class Worker:
         job.state = "running"
         return self.model.segment(job.image, job.labels, job.look, job.begin)
 
-    def _count_memory(self, refusal: Refusal | None) -> None:
-        without = refusal is not None and isinstance(refusal.__cause__, ResourceError)
+    def _count_memory(self, without: bool) -> None:
         self._without_memory = self._without_memory + 1 if without else 0
         if self._without_memory >= EXHAUSTED:
             self.exhausted.set()
 
 
 def _refusal_of(error: Exception) -> Refusal:
-    """Return what a client is told; what it cannot mend goes to the log."""
+    """Return what a client is told; what it cannot mend goes to the log.
+
+    Without the error itself: a result is kept for a while, and a traceback keeps every array.
+    """
     if isinstance(error, Refusal):
-        return error
+        return Refusal(error.status, error.fact, error.headers)
     if isinstance(error, DataError):
         return Refusal(422, str(error))
     if isinstance(error, ResourceError):
-        log.error("%s", error)
-        refusal = busy("the machine has not enough memory for this image", 30)
-    else:
-        log.error("an image failed", exc_info=error)
-        refusal = Refusal(500, "internal error")
-    refusal.__cause__ = error
-    return refusal
+        log.error("%s", str(error))  # the error itself would stay in the record
+        return busy("the machine has not enough memory for this image", 30)
+    log.error("an image failed", exc_info=error)
+    return Refusal(500, "internal error")

@@ -14,6 +14,7 @@ from autoseg.preprocessing.crop import crop
 from autoseg.preprocessing.prepare import (
     OUTSIDE,
     Frame,
+    largest_shape,
     place,
     prepare,
     prepare_labels,
@@ -132,6 +133,16 @@ def test_prepared_shape_is_the_rounded_extent(rng):
     array, frame = prepare(image, plan, configuration)
     assert frame.cropped_shape == (11, 15, 9)
     assert array.shape[1:] == (15, 12, 10)  # 11 * 2.0 / 1.5 = 14.67, 15 / 1.2 = 12.5, 9 * 1.3 / 1.2
+
+
+def test_the_largest_shape_is_that_of_a_scan_of_which_nothing_is_cropped(rng):
+    image, _ = make_scan(rng, (12, 20, 16), (3.0, 0.7, 1.1), direction=(0, 0, 1, 1, 0, 0, 0, 1, 0))
+    plan, configuration = make_plan((1.5, 1.2, 1.0))
+    full = Image(np.abs(image.array) + 1, image.geometry)
+    array, _ = prepare(full, plan, configuration)
+    assert largest_shape(image.geometry, plan, configuration) == array.shape[1:]
+    cropped, _ = prepare(image, plan, configuration)
+    assert cropped.size < array.size
 
 
 def test_integers_become_numbers_with_fractions(rng):

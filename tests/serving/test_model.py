@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autoseg.errors import DataError
-from autoseg.io import read_labels
+from autoseg.image import Geometry, Image
+from autoseg.io import read_labels, write_image
 from autoseg.serving.model import load_model
+from autoseg.serving.refusal import Refusal
 from autoseg.workflows.predict import predict
 from autoseg.workspace import Workspace
 from tests.inference.conftest import make_bundle, make_plan
@@ -80,16 +82,28 @@ def test_progress_counts_up_to_what_was_announced(flat_bundle, tmp_path):
     assert len(looks) > 1
 
 
+def test_small_files_of_large_voxels_are_refused_before_they_are_resampled(tmp_path):
+    bundle = make_bundle(tmp_path / "bundle", plan=make_plan())
+    grid = Geometry((60, 60, 60), (50.0, 50.0, 50.0))
+    write_image(tmp_path / "image.nii.gz", Image(np.ones((1, 60, 60, 60), np.int16), grid))
+    with pytest.raises(Refusal, match=r"the image has .* at the model's voxel size, at most 500,"):
+        load(tmp_path, bundle).segment(tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz")
+
+
+def test_memory_of_a_graphics_card_is_given_back(flat_bundle, tmp_path, monkeypatch):
+    model, emptied = load(tmp_path, flat_bundle), []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    model.release()
+    assert emptied == []
+    monkeypatch.setattr(type(model.engine), "device", torch.device("cuda"))
+    model.release()
+    assert emptied == [1]
+
+
 def test_errors_do_not_say_where_files_lie(tmp_path):
     bundle = make_bundle(tmp_path / "bundle", plan=make_plan())
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, 9, 9, 9, 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, 16, 32)
-    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
-    header[344:348] = b"n+1\0"
-    scan = np.full((9, 9, 9), np.nan, np.float32)
-    (tmp_path / "image.nii").write_bytes(bytes(header) + scan.tobytes())
+    scan = np.full((1, 9, 9, 9), np.nan, np.float32)
+    write_image(tmp_path / "image.nii", Image(scan, Geometry((9, 9, 9))))
     with pytest.raises(DataError) as caught:
         load(tmp_path, bundle).segment(tmp_path / "image.nii", tmp_path / "labels.nii")
     assert str(caught.value).startswith("the image: 729 voxels are NaN or infinite")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import base64
 import socket
+import threading
 import time
 
 import pytest
 import requests
 
 from autoseg.cli import main
-from tests.serving.flat import picture, served
+from autoseg.errors import ResourceError
+from autoseg.serving.model import Model, load_model
+from autoseg.serving.serve import serve
+from autoseg.serving.worker import EXHAUSTED
+from autoseg.workspace import Workspace
+from tests.serving.flat import free_port, picture, served
 
 TOKEN = "0123456789abcdef"
 
@@ -59,6 +65,34 @@ def test_a_port_in_use_exits_4(flat_bundle, capsys):
         port = other.getsockname()[1]
         assert main(["serve", "-m", str(flat_bundle), "--port", str(port)]) == 4
     assert last_line(capsys) == f"autoseg: error: port {port} in use -> choose another --port"
+
+
+def test_three_images_in_a_row_without_memory_end_the_service_with_4(
+    flat_bundle, tmp_path, monkeypatch
+):
+    def no_memory(*_):
+        raise ResourceError("out of memory")
+
+    monkeypatch.setattr(Model, "segment", no_memory)
+    model = load_model(Workspace(tmp_path), bundles=[flat_bundle], device="cpu")
+    body = {"img": base64.b64encode(picture()).decode()}
+    statuses, port, until = [], free_port(), time.monotonic() + 30
+
+    def ask():
+        while len(statuses) < EXHAUSTED and time.monotonic() < until:
+            try:
+                answer = requests.post(f"http://127.0.0.1:{port}/predict", json=body, timeout=9)
+                statuses.append(answer.status_code)
+            except requests.ConnectionError:  # it does not listen yet
+                time.sleep(0.1)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    with pytest.raises(ResourceError, match="out of memory, one image after the other") as caught:
+        serve(lambda: model, port=port)
+    client.join()
+    assert caught.value.exit_code == 4
+    assert statuses == [503] * EXHAUSTED
 
 
 def test_a_short_token_is_refused(flat_bundle, tmp_path, capsys):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autoseg.errors import DataError, ResourceError
@@ -19,7 +22,7 @@ class Pretender:
     """A model of ten groups of tiles; `gate` holds it between two of them, `error` ends it."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.gate, self.error, self.seen = threading.Event(), error, []
+        self.gate, self.error, self.seen, self.released = threading.Event(), error, [], 0
         self.gate.set()
 
     def segment(self, image, output, look, begin):
@@ -33,6 +36,9 @@ class Pretender:
                 self.gate.wait(10)
         output.write_text(f"labels of {image.read_text()}")
         return ("unlike the others",) if image.read_text() == "odd" else ()
+
+    def release(self):
+        self.released += 1
 
 
 def new_job(worker, text="an image"):
@@ -164,7 +170,28 @@ def test_memory_that_fails_again_and_again_ends_the_service():
             await refusal_of(worker, job)
         return [*ends, worker.exhausted.is_set()]
 
-    assert run(scenario, Pretender(ResourceError("out of memory"))) == [False] * EXHAUSTED + [True]
+    model = Pretender(ResourceError("out of memory"))
+    assert run(scenario, model) == [False] * EXHAUSTED + [True]
+    assert model.released == EXHAUSTED
+
+
+@pytest.mark.parametrize("fail", [lambda: Refusal(504, "late"), lambda: ResourceError("full")])
+def test_a_failed_job_that_is_kept_keeps_nothing_of_its_arrays(fail):
+    class Large(Pretender):
+        def segment(self, image, output, look, begin):
+            array = np.zeros(9)
+            self.array = weakref.ref(array)
+            raise fail()
+
+    async def scenario(worker):
+        job = new_job(worker)
+        worker.submit(job)
+        worker.keep(job)
+        await refusal_of(worker, job)
+        gc.collect()
+        return worker.model.array()
+
+    assert run(scenario, Large()) is None
 
 
 def test_at_the_end_waiting_jobs_are_sent_away_and_the_running_one_is_finished():
