@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import time
 from collections.abc import Callable, Iterator
 
@@ -209,6 +210,13 @@ def free_bytes(device: torch.device) -> int | None:
 def pinned(array: np.ndarray, device: torch.device) -> np.ndarray:
     """Return `array` in memory that a CUDA device reads by itself; for others as it is."""
     return torch.from_numpy(array).pin_memory().numpy() if device.type == "cuda" else array
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what an error left behind: arrays in dead cycles, and what CUDA keeps for later."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from autoseg import device as devices
-from autoseg.device import autocast, explained_memory, is_faster, pick_device, pick_precision
+from autoseg.device import (
+    autocast,
+    explained_memory,
+    is_faster,
+    pick_device,
+    pick_precision,
+    release_memory,
+)
 from autoseg.errors import ResourceError, UsageError
 
 CPU = torch.device("cpu")
@@ -100,3 +107,12 @@ def test_out_of_memory_says_what_to_change():
         raise torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(RuntimeError, match="shapes differ"), explained_memory("training", ""):
         raise RuntimeError("shapes differ")
+
+
+def test_memory_of_a_graphics_card_is_given_back(monkeypatch):
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append("cache"))
+    release_memory(CPU)
+    assert emptied == []
+    release_memory(torch.device("cuda"))
+    assert emptied == ["cache"]

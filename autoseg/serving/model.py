@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from autoseg.bundle import BundleInfo
 from autoseg.config import PredictConfig, override
 from autoseg.dataset import Case
+from autoseg.device import release_memory
 from autoseg.errors import spoken_of
 from autoseg.inference.speed import settle
 from autoseg.io import read_header
@@ -79,9 +77,7 @@ class Model:
 
     def release(self) -> None:
         """Give back what an image that needed too much memory left behind."""
-        gc.collect()
-        if self.engine.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release_memory(self.engine.device)
 
     def _check_size(self, image: Path) -> None:
         """Raise Refusal before a small file of large voxels becomes a huge array of small ones."""

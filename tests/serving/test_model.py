@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from autoseg.errors import DataError
 from autoseg.image import Geometry, Image
@@ -88,16 +87,6 @@ def test_small_files_of_large_voxels_are_refused_before_they_are_resampled(tmp_p
     write_image(tmp_path / "image.nii.gz", Image(np.ones((1, 60, 60, 60), np.int16), grid))
     with pytest.raises(Refusal, match=r"the image has .* at the model's voxel size, at most 500,"):
         load(tmp_path, bundle).segment(tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz")
-
-
-def test_memory_of_a_graphics_card_is_given_back(flat_bundle, tmp_path, monkeypatch):
-    model, emptied = load(tmp_path, flat_bundle), []
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
-    model.release()
-    assert emptied == []
-    monkeypatch.setattr(type(model.engine), "device", torch.device("cuda"))
-    model.release()
-    assert emptied == [1]
 
 
 def test_errors_do_not_say_where_files_lie(tmp_path):
