@@ -36,7 +36,7 @@ setup(
         "matplotlib>=3.8",
     ],
     extras_require={
-        "report": ["scikit-image"],
+        "report": ["scikit-image", "plotly>=6"],
         "topology": ["scikit-image"],
         "serve": ["fastapi", "h11"],
         "dicom": ["pydicom", "highdicom"],
@@ -51,6 +51,7 @@ setup(
             "ruff==0.17.5",
             "mypy==2.4.1",
             "scikit-image",
+            "plotly>=6",
             "medpy",
             "surface-distance",
             "pydicom",

@@ -1,182 +1,34 @@
-"""Surfaces of label maps in mm, and a page that turns them: one file, no network.
+"""A page that turns the surfaces of label maps in mm: one file, no network.
 
-A mask is smoothed, and its surface drawn at the height that encloses as many voxels as the mask
-has, so that thin targets stay and volumes are right. Triangles are then joined to the number that a
-browser turns without effort. scikit-image, in the extra [report], finds the surface.
+Plotly draws them; its switches, its views and what links its scenes are `mesh.js`.
 """
 
 from __future__ import annotations
 
-import base64
 import html
-import json
 import math
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from autoseg.colours import hexadecimal, target_colours
-from autoseg.errors import DataError, ResourceError
+from autoseg.errors import DataError
 from autoseg.files import write_text
 from autoseg.image import Geometry
 from autoseg.labels import Labels
 from autoseg.report.html import MARK
+from autoseg.report.mesh_figure import Target, plotly_figure, plotly_script
+from autoseg.report.surface import MOST_TRIANGLES, Surface, surface_of
 
-SMOOTHED_VOXELS = 0.8  # standard deviation: steps between slices go, folds stay
-VOXELS = 500_000  # a larger box around a target is drawn from means of blocks of voxels
-TRIANGLES = 900_000  # of all surfaces together
-MOST_TRIANGLES = 40_000  # of one; its vertices must be counted in 16 bits
-COARSER = 1.2  # cells grow by this until few enough triangles are left
-LEVELS = 65_535  # of a coordinate
+TRIANGLES = 600_000  # of all surfaces together: turned without a graphics card
+DIGITS = 3  # of a volume
 
 HERE = Path(__file__).parent
 
 Box = tuple[slice, slice, slice]
-
-
-@dataclass(frozen=True)
-class Surface:
-    """A closed surface: vertices (N, 3) mm and normals (N, 3) in world axes (z, y, x), triangles.
-
-    The corners of a triangle (M, 3) run counter-clockwise, seen from outside.
-    """
-
-    vertices: np.ndarray
-    normals: np.ndarray
-    triangles: np.ndarray
-
-    @property
-    def volume_mm3(self) -> float:
-        """The volume enclosed."""
-        # x, y, z: the rule of signs is that of a right-handed system.
-        a, b, c = (self.vertices[self.triangles[:, corner], ::-1] for corner in range(3))
-        return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
-
-
-def surface_of(mask: np.ndarray, geometry: Geometry, most: int = MOST_TRIANGLES) -> Surface:
-    """Return the surface of a mask (Z, Y, X), not empty, of about `most` triangles at most.
-
-    Raises ResourceError when scikit-image is not installed.
-    """
-    marching_cubes = _marching_cubes()
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    blocks = _blocks([side.stop - side.start for side in box], geometry.spacing)
-    inside = _block_means(mask[box], blocks)
-    margin = math.ceil(3 * SMOOTHED_VOXELS) + 1
-    smooth = ndimage.gaussian_filter(np.pad(inside, margin), SMOOTHED_VOXELS)
-    vertices, triangles, _, _ = marching_cubes(smooth, _level(smooth, float(inside.sum())))
-    # Centre of a block in voxels of the image.
-    indices = (vertices - margin) * blocks + (np.asarray(blocks) - 1) / 2
-    points = geometry.position(indices + [side.start for side in box])
-    surface = _turned_outwards(points, triangles)
-    size = math.sqrt(2 * _areas(surface).sum() / most)
-    while len(surface.triangles) > most:
-        surface = _joined(surface, size)
-        size *= COARSER
-    volume = np.count_nonzero(mask) * math.prod(geometry.spacing)
-    return _with_volume(surface, volume, min(geometry.spacing) / 2)
-
-
-def _marching_cubes() -> Any:
-    try:
-        from skimage.measure import marching_cubes
-    except ImportError as error:
-        raise ResourceError(
-            "surfaces need scikit-image", remedy="pip install 'autoseg[report]'"
-        ) from error
-    return marching_cubes
-
-
-def _blocks(shape: list[int], spacing: tuple[float, float, float]) -> tuple[int, ...]:
-    """Return how many voxels (Z, Y, X) become one, as nearly a cube in mm as whole numbers allow"""
-    volume = math.prod(shape) * math.prod(spacing)
-    edge = (volume / VOXELS) ** (1 / 3)
-    return tuple(max(1, round(edge / size)) for size in spacing)
-
-
-def _block_means(mask: np.ndarray, blocks: tuple[int, ...]) -> np.ndarray:
-    array: np.ndarray = np.pad(
-        mask.astype(np.float32),
-        [(0, -size % block) for size, block in zip(mask.shape, blocks, strict=True)],
-    )
-    for axis, block in enumerate(blocks):
-        starts = np.arange(0, array.shape[axis], block)
-        array = np.add.reduceat(array, starts, axis=axis) * np.float32(1 / block)
-    return array
-
-
-def _level(smooth: np.ndarray, count: float) -> float:
-    """Return the height above which `smooth` (Z, Y, X) encloses `count` voxels.
-
-    Counted in eighths of voxels, interpolated as the surface is: else plates become too thick.
-    """
-    points = smooth[None]
-    for axis in (1, 2, 3):
-        towards = [np.roll(points, step, axis) for step in (-1, 1)]
-        points = np.concatenate([0.75 * points + 0.25 * other for other in towards])
-    wanted = min(max(1, round(8 * count)), points.size - 1)
-    highest = np.partition(points, (-wanted - 1, -wanted), axis=None)
-    return float(highest[-wanted - 1] + highest[-wanted]) / 2
-
-
-def _turned_outwards(points: np.ndarray, triangles: np.ndarray) -> Surface:
-    """Return the surface with its volume positive, whatever the handedness of the image's axes."""
-    surface = Surface(points, _normals(points, triangles), triangles)
-    if surface.volume_mm3 >= 0:
-        return surface
-    triangles = triangles[:, ::-1]
-    return Surface(points, _normals(points, triangles), triangles)
-
-
-def _with_volume(surface: Surface, volume_mm3: float, most_mm: float) -> Surface:
-    """Return the surface moved along its normals to enclose `volume_mm3`, but by `most_mm` only.
-
-    Joining vertices cuts corners off.
-    """
-    lacking = (volume_mm3 - surface.volume_mm3) / _areas(surface).sum()
-    moved = surface.vertices + surface.normals * np.clip(lacking, -most_mm, most_mm)
-    return Surface(moved, surface.normals, surface.triangles)
-
-
-def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    corners = points[triangles][..., ::-1]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, ::-1]
-    sums = np.stack(
-        [
-            np.bincount(triangles.ravel(), np.repeat(across[:, axis], 3), len(points))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-
-
-def _areas(surface: Surface) -> np.ndarray:
-    a, b, c = (surface.vertices[surface.triangles[:, corner]] for corner in range(3))
-    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-
-
-def _joined(surface: Surface, size: float) -> Surface:
-    """Return the surface with all vertices of a cell of `size` mm joined to their mean."""
-    cells = np.floor(surface.vertices / size).astype(np.int64)
-    cells -= cells.min(axis=0)
-    number = np.ravel_multi_index(tuple(cells.T), tuple(cells.max(axis=0) + 1))
-    _, joined, counts = np.unique(number, return_inverse=True, return_counts=True)
-
-    def mean(rows: np.ndarray) -> np.ndarray:
-        sums = [np.bincount(joined, rows[:, axis]) for axis in range(3)]
-        return np.stack(sums, axis=1) / counts[:, None]
-
-    triangles = joined[surface.triangles]
-    a, b, c = triangles.T
-    normals = mean(surface.normals)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    return Surface(mean(surface.vertices), normals, triangles[(a != b) & (b != c) & (c != a)])
 
 
 def write_meshes(
@@ -190,37 +42,46 @@ def write_meshes(
 
     `sources` are called "reference", "prediction" and so on; every target that one of them has gets
     a switch. Millilitres in the page are counted in voxels, not in triangles. Raises DataError when
-    there is nothing to show, ResourceError without scikit-image.
+    there is nothing to show, ResourceError without scikit-image or Plotly.
     """
-    boxes = {source: _boxes(label_map) for source, label_map in sources.items()}
+    plotly = plotly_script()  # first: what is not installed is told at once
+    boxes = [_boxes(label_map) for label_map in sources.values()]
+    colours = map(hexadecimal, target_colours(len(labels.targets)))
     shown = [
-        (target, hexadecimal(colour))
-        for (target, values), colour in zip(
-            labels.targets.items(), target_colours(len(labels.targets)), strict=True
-        )
-        if any(found.keys() & set(values) for found in boxes.values())
+        (name, values, colour)
+        for (name, values), colour in zip(labels.targets.items(), colours, strict=True)
+        if any(found.keys() & set(values) for found in boxes)
     ]
     if not shown:
         fact, expected = f"no target in {' or '.join(sources)}", ", ".join(labels.names)
         raise DataError(fact, place=title, expected=expected)
     most = min(MOST_TRIANGLES, TRIANGLES // (len(shown) * len(sources)))
     voxel_ml = math.prod(geometry.spacing) / 1000
-    targets: list[dict[str, Any]] = []
-    surfaces: list[tuple[int, int, Surface]] = []
-    for target, colour in shown:
-        volumes = []
-        for number, (source, label_map) in enumerate(sources.items()):
-            own = [boxes[source][v] for v in labels.targets[target] if v in boxes[source]]
-            if not own:
-                volumes.append(0.0)
-                continue
-            box = _around(own)
-            mask = labels.mask(label_map[box], target)
-            volumes.append(int(np.count_nonzero(mask)) * voxel_ml)
-            surface = surface_of(mask, _part(geometry, box), most)
-            surfaces.append((number, len(targets), surface))
-        targets.append({"name": target, "colour": colour, "ml": volumes})
-    page = _page(title, {"sources": list(sources), "targets": targets}, surfaces)
+    targets = []
+    for name, values, colour in shown:
+        volumes_ml: dict[int, float] = {}
+        surfaces: dict[int, Surface] = {}
+        for source, (label_map, found) in enumerate(zip(sources.values(), boxes, strict=True)):
+            own = [found[value] for value in values if value in found]
+            if own:
+                box = _around(own)
+                mask = labels.mask(label_map[box], name)
+                volumes_ml[source] = int(np.count_nonzero(mask)) * voxel_ml
+                surfaces[source] = surface_of(mask, _part(geometry, box), most)
+        targets.append(Target(name, colour, volumes_ml, surfaces))
+    parts = {
+        "mark": html.escape(MARK),
+        "title": html.escape(title),
+        "layouts": _layouts(list(sources)),
+        "head": "".join(f"<th>{html.escape(source)}, mL</th>" for source in sources),
+        "rows": "\n".join(_row(target, len(sources)) for target in targets),
+        "figure": plotly_figure(targets, list(sources)).replace("<", "\\u003c"),
+        "script": (HERE / "mesh.js").read_text(encoding="utf-8"),
+        "plotly": plotly,
+    }
+    page = (HERE / "mesh.html").read_text(encoding="utf-8")
+    for mark, content in parts.items():
+        page = page.replace(f"{{{{{mark}}}}}", content)
     write_text(path, page)
 
 
@@ -245,27 +106,26 @@ def _part(geometry: Geometry, box: Box) -> Geometry:
     return replace(geometry, shape=(depth, height, width), origin=(z, y, x))
 
 
-def _page(title: str, about: dict[str, Any], surfaces: list[tuple[int, int, Surface]]) -> str:
-    low = np.min([surface.vertices.min(axis=0) for _, _, surface in surfaces], axis=0)
-    high = np.max([surface.vertices.max(axis=0) for _, _, surface in surfaces], axis=0)
-    step = max(float((high - low).max()), 1e-6) / LEVELS
-    parts, rows = [], []
-    for source, target, surface in surfaces:
-        placed = np.rint((surface.vertices - low) / step)[:, ::-1].astype("<u2")  # x, y, z
-        normals = np.rint(surface.normals[:, ::-1] * 127).astype(np.int8)
-        parts += [placed, surface.triangles.astype("<u2"), normals]
-        rows.append([source, target, len(placed), len(surface.triangles)])
-    packed = zlib.compress(b"".join(part.tobytes() for part in parts), 6)
-    size = (high - low)[::-1].tolist()
-    about |= {"surfaces": rows, "step": step, "low": low[::-1].tolist(), "size": size}
-    text = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
-    page = (HERE / "mesh.html").read_text(encoding="utf-8")
-    for mark, content in {
-        "{{mark}}": html.escape(MARK),
-        "{{title}}": html.escape(title),
-        "{{about}}": text,
-        "{{packed}}": base64.b64encode(packed).decode("ascii"),
-        "{{script}}": (HERE / "mesh.js").read_text(encoding="utf-8"),
-    }.items():
-        page = page.replace(mark, content)
-    return page
+def _layouts(sources: Sequence[str]) -> str:
+    """Return the choices; the value of one source alone is its number."""
+    several = ["side by side", "one over the other"] if len(sources) > 1 else []
+    choices = [(name, name) for name in several] + list(enumerate(sources))
+    return "".join(
+        f'<option value="{value}">{html.escape(name)}</option>' for value, name in choices
+    )
+
+
+def _row(target: Target, sources: int) -> str:
+    volumes = [target.volumes_ml.get(source, 0.0) for source in range(sources)]
+    cells = "".join(f"<td>{_millilitres(volume)}</td>" for volume in volumes)
+    return (
+        f'<tr><td><label><input type="checkbox" checked>'
+        f'<span class="colour" style="background:{target.colour}"></span>'
+        f"<span>{html.escape(target.name)}</span></label></td>{cells}</tr>"
+    )
+
+
+def _millilitres(volume: float) -> str:
+    if not volume:
+        return "-"
+    return np.format_float_positional(volume, DIGITS, unique=False, fractional=False, trim="-")

@@ -1,4 +1,4 @@
-"""Surfaces in mm: volumes, places, sides; and the page that turns them, in a browser."""
+"""The page that turns surfaces: what is in it, and what a browser makes of it."""
 
 from __future__ import annotations
 
@@ -6,121 +6,88 @@ import base64
 import json
 import re
 import sys
-import zlib
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from autoseg.errors import DataError, ResourceError
-from autoseg.image import Geometry
 from autoseg.labels import Labels
-from autoseg.report.mesh import surface_of, write_meshes
+from autoseg.report.mesh import write_meshes
+from tests.report.test_surface import CENTRE, TURNED, ball
 
 pytest.importorskip("skimage", reason="scikit-image finds surfaces")
+pytest.importorskip("plotly", reason="Plotly turns them")
 
-# Turned by 90 degrees: array axes are world x, y, -z.
-TURNED = Geometry(
-    (40, 50, 60), (2.0, 1.0, 1.25), (100.0, -20.0, 30.0), (0, 0, -1, 0, 1, 0, 1, 0, 0)
-)
-LEFT_HANDED = replace(TURNED, direction=(0, 0, 1, 0, 1, 0, 1, 0, 0))
 LABELS = Labels({"ball": (1,), "shell </script>": (2,)})
 
 
-def ball(geometry: Geometry, centre_mm, radius: float) -> np.ndarray:
-    places = geometry.position(np.moveaxis(np.indices(geometry.shape), 0, -1))
-    return np.linalg.norm(places - np.asarray(centre_mm), axis=-1) <= radius
-
-
-CENTRE = TURNED.position(np.array([20, 25, 30]))
-
-
-def edges_of(triangles: np.ndarray) -> np.ndarray:
-    return np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-
-
-@pytest.mark.parametrize("geometry", [TURNED, LEFT_HANDED])
-@pytest.mark.parametrize("most", [40_000, 1_500])
-def test_a_ball_has_its_volume_its_place_and_its_normals(geometry, most):
-    centre = geometry.position(np.array([20, 25, 30]))
-    surface = surface_of(ball(geometry, centre, 18.0), geometry, most)
-    assert len(surface.triangles) <= most
-    assert surface.volume_mm3 == pytest.approx(4 / 3 * np.pi * 18**3, rel=0.02)
-    outwards = surface.vertices - centre
-    distance = np.linalg.norm(outwards, axis=1)
-    assert np.abs(distance - 18).max() < 1.0  # half the largest voxel
-    cosines = (surface.normals * outwards).sum(axis=1) / distance
-    assert cosines.min() > 0.9
-    np.testing.assert_allclose(np.linalg.norm(surface.normals, axis=1), 1, atol=1e-6)
-
-
-def test_a_whole_surface_is_closed():
-    edges = edges_of(surface_of(ball(TURNED, CENTRE, 12.0), TURNED).triangles)
-    there = {tuple(edge) for edge in edges.tolist()}
-    assert len(there) == len(edges)
-    assert all((second, first) in there for first, second in there)
-
-
-def test_thin_targets_stay_and_a_target_at_the_border_is_closed():
-    mask = np.zeros((20, 30, 40), bool)
-    mask[10, 5:25, 5:35] = True  # one voxel thick
-    geometry = Geometry(mask.shape, (3.0, 1.0, 1.0))
-    assert surface_of(mask, geometry).volume_mm3 == pytest.approx(20 * 30 * 3, rel=0.1)
-    assert surface_of(np.ones((4, 5, 6), bool), Geometry((4, 5, 6))).volume_mm3 == pytest.approx(
-        120, rel=0.1
-    )
-    dot = np.zeros((3, 3, 3), bool)
-    dot[1, 1, 1] = True
-    assert 0.2 < surface_of(dot, Geometry((3, 3, 3))).volume_mm3 < 1.5
-
-
-def test_a_large_target_is_drawn_from_blocks_and_keeps_volume_and_place(monkeypatch):
-    monkeypatch.setattr("autoseg.report.mesh.VOXELS", 4_000)
-    surface = surface_of(ball(TURNED, CENTRE, 18.0), TURNED)
-    assert len(surface.triangles) < 4_000
-    assert surface.volume_mm3 == pytest.approx(4 / 3 * np.pi * 18**3, rel=0.03)
-    np.testing.assert_allclose(surface.vertices.mean(axis=0), CENTRE, atol=0.3)
-
-
-def test_without_scikit_image_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skimage.measure", None)
-    with pytest.raises(ResourceError, match=r"surfaces need scikit-image.*autoseg\[report\]"):
-        surface_of(np.ones((3, 3, 3), bool), Geometry((3, 3, 3)))
-
-
-@pytest.fixture
-def page(tmp_path):
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
     reference = ball(TURNED, CENTRE, 15.0).astype(np.uint8)
     prediction = np.where(ball(TURNED, CENTRE, 9.0), 2, reference)
     sources = {"reference": reference, "prediction": prediction}
-    path = tmp_path / "mesh.html"
+    path = tmp_path_factory.mktemp("page") / "mesh.html"
     write_meshes(path, "case <1>", sources, TURNED, LABELS)
     return path
 
 
-def test_what_is_packed_comes_back(page):
+def figure_of(page) -> dict:
+    text = page.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script id="figure"[^>]*>(.*?)</script>', text)[1])
+
+
+def numbers(packed: dict) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"])
+
+
+def test_the_figure_holds_each_surface_in_mm_in_the_scene_of_its_source(page):
+    traces = figure_of(page)["data"]
+    assert [trace["meta"] for trace in traces] == [[0, 0], [0, 1], [1, 1]]
+    assert [trace["scene"] for trace in traces] == ["scene", "scene2", "scene2"]
+    places = np.stack([numbers(traces[0][axis]) for axis in "zyx"], axis=1)
+    assert np.abs(np.linalg.norm(places - CENTRE, axis=1) - 15).max() < 1.0
+    corners = places[np.stack([numbers(traces[0][corner]) for corner in "ijk"], axis=1)]
+    a, b, c = np.moveaxis(corners[..., ::-1] - CENTRE[::-1], 1, 0)
+    volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6
+    assert volume == pytest.approx(4 / 3 * np.pi * 15**3, rel=0.02)
+
+
+def test_a_millimetre_is_equally_long_on_all_axes_of_all_scenes(page):
+    layout = figure_of(page)["layout"]
+    assert layout["scene"] == layout["scene2"]
+    scene = layout["scene"]
+    lengths = {
+        scene["aspectratio"][axis]
+        / (scene[f"{axis}axis"]["range"][1] - scene[f"{axis}axis"]["range"][0])
+        for axis in "xyz"
+    }
+    assert max(lengths) == pytest.approx(min(lengths))
+    assert scene["camera"]["projection"] == {"type": "orthographic"}
+    for axis, low, high in (("x", "R", "L"), ("y", "A", "P"), ("z", "F", "H")):
+        texts, values = scene[f"{axis}axis"]["ticktext"], scene[f"{axis}axis"]["tickvals"]
+        assert [texts[0], texts[-1]] == [f"<b>{low}</b>", f"<b>{high}</b>"]
+        assert [float(text) for text in texts[1:-1]] == values[1:-1]
+        assert values == sorted(values)
+        assert 2 <= len(values) - 2 <= 6
+
+
+def test_the_table_tells_volumes_counted_in_voxels(page):
     text = page.read_text(encoding="utf-8")
     assert "<title>case &lt;1&gt;</title>" in text
-    assert "{{" not in text
-    about = json.loads(re.search(r'<script id="about"[^>]*>(.*?)</script>', text)[1])
-    assert [target["name"] for target in about["targets"]] == ["ball", "shell </script>"]
-    assert about["targets"][1]["ml"][0] == 0  # the reference has none
-    assert about["targets"][0]["ml"][0] == pytest.approx(4 / 3 * np.pi * 15**3 / 1000, rel=0.02)
-    assert [row[:2] for row in about["surfaces"]] == [[0, 0], [1, 0], [1, 1]]
-    packed = re.search(r'<script id="packed"[^>]*>(.*?)</script>', text)[1]
-    data = zlib.decompress(base64.b64decode(packed))
-    assert len(data) == sum(9 * vertices + 6 * faces for _, _, vertices, faces in about["surfaces"])
-    vertices = about["surfaces"][0][2]
-    places = np.frombuffer(data, "<u2", 3 * vertices).reshape(-1, 3) * about["step"] + about["low"]
-    distance = np.linalg.norm(places - CENTRE[::-1], axis=1)  # x, y, z
-    assert np.abs(distance - 15).max() < 1.0
+    rows = re.findall(r"<span>(.*?)</span></label></td>(.*?)</tr>", text)
+    assert [name for name, _ in rows] == ["ball", "shell &lt;/script&gt;"]
+    first, second = (re.findall(r"<td>(.*?)</td>", cells) for _, cells in rows)
+    assert float(first[0]) == pytest.approx(4 / 3 * np.pi * 15**3 / 1000, rel=0.02)
+    assert len(first[0]) == len("14.1")  # three digits
+    assert second[0] == "-"  # the reference has none
 
 
-def test_the_page_needs_nothing_but_itself(page):
-    text = page.read_text(encoding="utf-8")
-    assert "http://" not in text
-    assert "https://" not in text
-    assert not re.search(r"\b(src|href)\s*=", text)
+def test_without_plotly_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    there = {"reference": np.ones(TURNED.shape, np.uint8)}
+    with pytest.raises(ResourceError, match=r"turned by plotly.*pip install 'autoseg\[report\]'"):
+        write_meshes(tmp_path / "mesh.html", "case", there, TURNED, LABELS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_show_is_an_error(tmp_path):
@@ -129,32 +96,91 @@ def test_nothing_to_show_is_an_error(tmp_path):
         write_meshes(tmp_path / "mesh.html", "case", nothing, TURNED, LABELS)
 
 
-def test_a_browser_shows_it_and_switches_targets(page, chromium):
+@pytest.fixture
+def tab(chromium):
     tab = chromium.new_page(viewport={"width": 900, "height": 600})
-    errors, requests = [], []
-    tab.on("console", lambda message: message.type == "error" and errors.append(message.text))
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.on("request", lambda request: requests.append(request.url))
+    tab.said, tab.asked = [], []
+    tab.on(
+        "console",
+        lambda message: message.type in ("error", "trace") and tab.said.append(message.text),
+    )
+    tab.on("pageerror", lambda error: tab.said.append(str(error)))
+    tab.on("request", lambda request: tab.asked.append(request.url))
+    yield tab
+    tab.close()
+
+
+def opened(tab, page):
     tab.goto(page.as_uri())
     tab.wait_for_selector("body[data-ready=true]")
+
+
+def looked_at(tab, scene="scene") -> bytes:
+    tab.wait_for_timeout(300)
+    return tab.locator(f"#{scene} canvas").screenshot()
+
+
+def test_a_browser_shows_it_switches_targets_and_begins_again(page, tab):
+    opened(tab, page)
     assert tab.locator("#trouble").is_hidden()
-    assert tab.locator("tbody tr").count() == 2
-    tab.locator("#scene").focus()
     before = looked_at(tab)
     tab.locator("tbody input").first.uncheck()
     assert looked_at(tab) != before
     tab.locator("tbody input").first.check()
-    tab.locator("#scene").focus()
     assert looked_at(tab) == before
-    tab.keyboard.press("+")
-    assert looked_at(tab) != before
+    tab.locator("#plot").focus()
+    for key in ("+", "ArrowLeft"):
+        seen = looked_at(tab)
+        tab.keyboard.press(key)
+        assert looked_at(tab) != seen
     tab.keyboard.press("0")
-    assert looked_at(tab) == before  # nothing is left of what was drawn in between
-    assert errors == []
-    assert requests == [page.as_uri()]
-    tab.close()
+    assert looked_at(tab) == before
+    assert tab.said == []
+    assert tab.asked == [page.as_uri()]
 
 
-def looked_at(tab) -> bytes:
-    tab.wait_for_timeout(200)
-    return tab.locator("#scene").screenshot()
+def cameras(tab) -> list:
+    tab.wait_for_timeout(300)
+    return tab.evaluate("panes.map(name => [shown[name].camera.eye, shown[name].aspectratio])")
+
+
+def test_all_scenes_are_seen_from_one_place(page, tab):
+    opened(tab, page)
+    places = cameras(tab)
+    box = tab.locator("#scene2").bounding_box()
+    tab.mouse.move(box["x"] + 80, box["y"] + 200)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 160, box["y"] + 240, steps=4)
+    tab.mouse.up()
+    places.append(cameras(tab)[0])
+    tab.mouse.wheel(0, -100)
+    places.append(cameras(tab)[0])
+    tab.locator("[data-view=left]").click()
+    places.append(cameras(tab)[0])
+    assert cameras(tab)[0] == cameras(tab)[1]
+    assert places[-1][0] == {"x": 2, "y": 0, "z": 0}
+    assert places[0] == places[1]
+    assert len({json.dumps(place) for place in places}) == 4
+
+
+def test_one_over_the_other_is_one_scene_and_the_reference_is_see_through(page, tab):
+    opened(tab, page)
+    tab.select_option("#layout", "one over the other")
+    tab.wait_for_timeout(300)
+    assert tab.locator("#plot canvas").count() == 1
+    assert tab.evaluate("data.map(trace => [trace.scene, trace.opacity])") == [
+        ["scene", 0.35], ["scene", 1], ["scene", 1],
+    ]  # fmt: skip
+    tab.select_option("#layout", label="prediction")
+    tab.wait_for_timeout(300)
+    assert tab.evaluate("data.map(trace => trace.visible)") == [False, True, True]
+    assert tab.said == []
+
+
+def test_without_webgl_the_page_says_so_and_has_its_table(page, tab):
+    tab.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    opened(tab, page)
+    assert tab.locator("#trouble").is_visible()
+    assert "draws no WebGL" in tab.locator("#trouble").inner_text()
+    assert tab.locator("tbody tr").count() == 2
+    assert tab.said == []
