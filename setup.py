@@ -50,6 +50,7 @@ setup(
             "pytest>=8",
             "ruff==0.17.5",
             "mypy==2.4.1",
+            "nibabel",
             "scikit-image",
             "plotly>=6",
             "medpy",

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from autoseg.dicom import read_series, read_voxels
 from autoseg.errors import DataError
 from autoseg.files import write_atomically
 from autoseg.image import Geometry, Image, grid_differences
-from autoseg.label_table import caret_names, caret_xml
+from autoseg.label_table import caret_names, caret_xml, segment_fields, segment_names
 from autoseg.nifti import geometry_of, nifti_bytes, read_caret, read_nifti, read_nifti_header
 from autoseg.nifti_header import new_header, with_type
 from autoseg.palette import has_palette, palette_indices
@@ -35,7 +36,8 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-NIFTI = (".nii.gz", ".nii")
+NIFTI, NRRD = (".nii.gz", ".nii"), ".nrrd"
+NO_NAMES: Mapping[int, str] = MappingProxyType({})
 WHOLE_NUMBER_TOLERANCE = 1e-3  # float label maps within this are whole numbers
 LARGEST_EXACT_FLOAT32 = 2**24
 
@@ -143,8 +145,10 @@ def stack_channels(images: Sequence[Image], paths: Sequence[Path], channels: int
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """Return what a label map calls its values, as `write_labels` noted it; NIfTI only."""
-    return caret_names(read_caret(path)) if ending_of(path) in NIFTI else {}
+    """Return what a label map calls its values, as `write_labels` noted it; NIfTI and NRRD."""
+    if ending_of(path) in NIFTI:
+        return caret_names(read_caret(path))
+    return segment_names(itk.fields(path)) if ending_of(path) == NRRD else {}
 
 
 def write_labels(
@@ -158,7 +162,8 @@ def write_labels(
 
     `like` is the image it belongs to: when both are NIfTI its header is kept (affine, codes and
     units, however crooked); other types are written with `geometry`, in
-    as many dimensions as it has. `names` of label values go into a NIfTI file, see `label_table`.
+    as many dimensions as it has. `names` of label values go into the headers of NIfTI and NRRD
+    files, see `label_table`.
     """
     array = np.asarray(label_map)
     if array.shape != geometry.shape:
@@ -167,7 +172,7 @@ def write_labels(
         raise ValueError(f"a label map holds integers, not {array.dtype}")
     if array.dtype.itemsize > 2:
         array = array.astype(_smallest_type(array))
-    _write(path, array[None], geometry, like, caret_xml(names) if names else "")
+    _write(path, array[None], geometry, like, names or {})
 
 
 def write_image(path: Path, image: Image, like: Path | None = None) -> None:
@@ -179,18 +184,24 @@ def write_image(path: Path, image: Image, like: Path | None = None) -> None:
 
 
 def _write(
-    path: Path, array: np.ndarray, geometry: Geometry, like: Path | None, caret: str = ""
+    path: Path,
+    array: np.ndarray,
+    geometry: Geometry,
+    like: Path | None,
+    names: Mapping[int, str] = NO_NAMES,
 ) -> None:
     ending = ending_of(path)
     if not ending:
         expected = ", ".join(ENDINGS)
         raise DataError(f"unknown file type '{path.suffix}'", place=str(path), expected=expected)
     if ending in NIFTI:
+        caret = caret_xml(names) if names else ""
         data = _nifti_data(array, geometry, like, caret, compress=ending == ".nii.gz")
     else:
         one_slice = like is not None and geometry.shape[0] == 1 and ending_of(like) not in NIFTI
         planar = like is not None and one_slice and itk.is_planar(like)
-        data = itk.encode(array, geometry, ending, str(path), planar)
+        fields = segment_fields(names, geometry.shape) if names and ending == NRRD else {}
+        data = itk.encode(array, geometry, ending, str(path), planar, fields)
     write_atomically(path, lambda stream: stream.write(data))
     if ending in PICTURES and geometry.spacing != (1.0, 1.0, 1.0):
         sidecar = json.dumps({"spacing": list(geometry.spacing)}).encode()

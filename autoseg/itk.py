@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,24 @@ def is_planar(path: Path) -> bool:
     return bool(_open(path).GetDimension() == 2)
 
 
-def encode(array: np.ndarray, geometry: Geometry, ending: str, place: str, planar: bool) -> bytes:
+def fields(path: Path) -> dict[str, str]:
+    """Return what the header of a file says beyond the image: keys and texts."""
+    reader = _open(path)
+    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+
+
+def encode(
+    array: np.ndarray,
+    geometry: Geometry,
+    ending: str,
+    place: str,
+    planar: bool,
+    fields: Mapping[str, str],
+) -> bytes:
     """Return an image (C, Z, Y, X) as the bytes of a file of type `ending`.
 
-    `planar`: one slice is written with two dimensions. `place` names the file in errors.
+    `planar`: one slice is written with two dimensions. `place` names the file in errors. `fields`
+    stand in the header, if this type has any.
     """
     sitk = library()
     picture = ending in PICTURES and geometry.shape[0] == 1
@@ -66,6 +81,8 @@ def encode(array: np.ndarray, geometry: Geometry, ending: str, place: str, plana
         image.SetOrigin(geometry.origin[::-1][:axes])
         direction = geometry.direction_matrix[::-1, ::-1][:axes, :axes]
         image.SetDirection(direction.ravel().tolist())
+    for key, said in fields.items():
+        image.SetMetaData(key, said)
     # ITK wants a file name with the right suffix, `write_atomically` gives a stream: via memory.
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / f"image{'.mha' if ending == '.mhd' else ending}"

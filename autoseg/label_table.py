@@ -1,14 +1,14 @@
-"""Names and colours of label values, as ITK-SNAP, 3D Slicer and readers of NIfTI headers have them.
+"""Names and colours of label values, as ITK-SNAP, 3D Slicer and readers of headers have them.
 
 Beside label maps, once a folder: `labels.txt` (ITK-SNAP's label descriptions) and `labels.ctbl`
 (3D Slicer's colour table). In a NIfTI file's header: a table in the XML of Caret as an extension,
-as TotalSegmentator writes it.
+as TotalSegmentator writes it. In a NRRD file's header: the fields of 3D Slicer's segmentations.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, unescape
 
@@ -23,6 +23,8 @@ CARET_LABEL = re.compile(
     r'<Label\b[^>]*\bKey="(\d{1,9})"[^>]*>\s*(?:<!\[CDATA\[(.*?)\]\]>|([^<]*))\s*</Label>',
     re.DOTALL,
 )
+SEGMENT, VALUE = re.compile(r"Segment(\d{1,9})_Name"), re.compile(r"\d{1,9}")
+UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 
 
 def value_names(labels: Labels) -> dict[int, str]:
@@ -36,6 +38,12 @@ def value_names(labels: Labels) -> dict[int, str]:
         among = [name for name, values in labels.targets.items() if value in values]
         names[value] = written.get(value, " + ".join(among))
     return names
+
+
+def declared_names(labels: Labels) -> dict[int, str]:
+    """Return the names of all values that may stand in a dataset's label maps, ascending."""
+    ignored = {} if labels.ignore is None else {labels.ignore: "ignore"}
+    return dict(sorted({**value_names(labels), **ignored}.items()))
 
 
 def write_tables(folder: Path, names: Mapping[int, str]) -> None:
@@ -88,5 +96,41 @@ def caret_names(xml: str) -> dict[int, str]:
     return {int(key): (literal or unescape(text)).strip() for key, literal, text in found}
 
 
+def segment_fields(names: Mapping[int, str], shape: Sequence[int]) -> dict[str, str]:
+    """Return the fields of a NRRD header that make 3D Slicer open it as a segmentation.
+
+    `shape` is that of the label map, (Z, Y, X) in voxels.
+    """
+    extent = " ".join(f"0 {size - 1}" for size in reversed(shape))
+    form = "Binary labelmap"
+    fields = {
+        "Segmentation_ContainedRepresentationNames": f"{form}|",
+        "Segmentation_MasterRepresentation": form,  # up to Slicer 5.2
+        "Segmentation_SourceRepresentation": form,
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
+    for number, ((value, name), colour) in enumerate(_coloured(names)):
+        segment = {
+            "ID": f"Segment_{value}",
+            "Name": name,
+            "Color": " ".join(f"{part / 255:.6g}" for part in colour),
+            "LabelValue": str(value),
+            "Layer": "0",
+            "Extent": extent,
+        }
+        fields |= {f"Segment{number}_{key}": said for key, said in segment.items()}
+    return fields
+
+
+def segment_names(fields: Mapping[str, str]) -> dict[int, str]:
+    """Return the names of label values in what `segment_fields`, or 3D Slicer, wrote."""
+    found = [(match[1], said) for key, said in fields.items() if (match := SEGMENT.fullmatch(key))]
+    values = {number: fields.get(f"Segment{number}_LabelValue", "") for number, _ in found}
+    named = {int(values[n]): name for n, name in found if VALUE.fullmatch(values[n])}
+    return dict(sorted(named.items()))
+
+
 def _coloured(names: Mapping[int, str]) -> list[tuple[tuple[int, str], tuple[int, int, int]]]:
-    return list(zip(names.items(), target_colours(len(names)), strict=True))
+    """Return each value, its name in one line, and its colour."""
+    lines = {value: " ".join(UNPRINTABLE.sub(" ", name).split()) for value, name in names.items()}
+    return list(zip(lines.items(), target_colours(len(names)), strict=True))

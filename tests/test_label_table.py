@@ -12,7 +12,17 @@ import SimpleITK as sitk
 from autoseg.colours import target_colours
 from autoseg.image import Geometry
 from autoseg.io import read_header, read_image, read_labels, read_names, write_image, write_labels
-from autoseg.label_table import caret_names, value_names, write_tables
+from autoseg.label_table import (
+    caret_names,
+    caret_xml,
+    declared_names,
+    itk_snap_text,
+    segment_fields,
+    segment_names,
+    slicer_text,
+    value_names,
+    write_tables,
+)
 from autoseg.labels import Labels
 
 NAMES = {1: "kidney left", 7: 'R&D <"cyst">', 300: "Niere größer"}
@@ -25,6 +35,12 @@ def test_a_value_is_called_by_what_it_is_written_for():
     assert value_names(tumour) == {1: "whole", 2: "core", 3: "enhancing"}
     shared = Labels({"left": (1, 9), "right": (2, 9)})
     assert value_names(shared) == {1: "left", 2: "right", 9: "left + right"}
+
+
+def test_the_ignored_value_has_a_name_where_it_may_occur():
+    labels = Labels({"organ": (1, 2), "tumour": (2,)}, ignore=9)
+    assert value_names(labels) == {1: "organ", 2: "tumour"}
+    assert declared_names(labels) == {1: "organ", 2: "tumour", 9: "ignore"}
 
 
 def test_tables_as_itk_snap_and_slicer_read_them(tmp_path):
@@ -123,3 +139,71 @@ def test_what_others_wrote_is_read_and_what_is_broken_is_no_name(tmp_path):
         (tmp_path / "a.nii").write_bytes(data)
         assert read_names(tmp_path / "a.nii") == {}
         np.testing.assert_array_equal(read_labels(tmp_path / "a.nii").array[0], LABEL_MAP)
+
+
+def read_itk_snap(text):
+    """Read label descriptions as ITK-SNAP does: numbers, then what stands between two quotes."""
+    rows = [line for line in text.splitlines() if line and not line.startswith("#")]
+    parts = [(row.partition('"')[0].split(), row.split('"')) for row in rows]
+    assert all(len(numbers) == 7 and len(quoted) == 3 and quoted[1] for numbers, quoted in parts)
+    return {
+        int(numbers[0]): (tuple(map(int, numbers[1:4])), quoted[1]) for numbers, quoted in parts
+    }
+
+
+def read_slicer(text):
+    """Read a colour table as 3D Slicer does: blank-separated, underscores for blanks in names."""
+    rows = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    assert all(len(row) == 6 for row in rows)
+    return {int(row[0]): (tuple(map(int, row[2:5])), row[1].replace("_", " ")) for row in rows}
+
+
+MANY = {number: f"structure {number}" for number in range(1, 118)}
+FAR = {1: "a", 255: "b", 256: "c", 65535: "d"}
+ODD = {
+    1: "Niere größer",
+    2: "肝臓",
+    3: "two\nlines\tand\x01more",
+    4: " both  sides ",
+    5: "#1",
+    6: "a&b<c>'d'",
+}
+
+
+@pytest.mark.parametrize("names", [MANY, FAR, ODD])
+def test_every_reader_gets_every_name_in_one_line_and_its_colour(names):
+    lines = {**names, 3: "two lines and more", 4: "both sides"} if names is ODD else names
+    colours = dict(zip(names, target_colours(len(names)), strict=True))
+    expected = {value: (colours[value], lines[value]) for value in names}
+    assert read_itk_snap(itk_snap_text(names)) == {0: ((0, 0, 0), "Clear Label"), **expected}
+    assert read_slicer(slicer_text(names)) == {0: ((0, 0, 0), "Background"), **expected}
+    assert caret_names(caret_xml(names)) == lines
+    assert len(ET.fromstring(caret_xml(names))[0][0]) == len(names)
+    assert segment_names(segment_fields(names, (3, 4, 5))) == lines
+
+
+def test_a_nrrd_file_is_a_segmentation_of_slicer(tmp_path):
+    write_labels(tmp_path / "a.nrrd", LABEL_MAP, GRID, names=NAMES)
+    assert read_names(tmp_path / "a.nrrd") == NAMES
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.nrrd").array[0], LABEL_MAP)
+    header = (tmp_path / "a.nrrd").read_bytes().split(b"\n\n")[0].decode()
+    assert "Segment0_ID:=" in header[:800]  # so far it looks to tell one from an image
+    assert "kinds: domain domain domain" in header
+    fields = dict(line.split(":=") for line in header.splitlines() if ":=" in line)
+    assert fields["Segment2_Name"] == "Niere größer"
+    assert fields["Segment2_LabelValue"] == "300"
+    assert fields["Segment0_Extent"] == "0 4 0 3 0 2"  # x, y, z, first and last voxel
+    assert [round(255 * float(part)) for part in fields["Segment0_Color"].split()] == list(
+        target_colours(1)[0]
+    )
+    write_labels(tmp_path / "plain.nrrd", LABEL_MAP, GRID)
+    assert read_names(tmp_path / "plain.nrrd") == {}
+    assert read_header(tmp_path / "a.nrrd") == read_header(tmp_path / "plain.nrrd")
+    again = (tmp_path / "a.nrrd").read_bytes()
+    write_labels(tmp_path / "a.nrrd", LABEL_MAP, GRID, names=NAMES)
+    assert (tmp_path / "a.nrrd").read_bytes() == again
+
+
+def test_broken_fields_of_segments_are_no_names():
+    fields = {"Segment0_Name": "a", "Segment1_Name": "b", "Segment1_LabelValue": "x"}
+    assert segment_names({**fields, "Segment2_Name": "c", "Segment2_LabelValue": "4"}) == {4: "c"}

@@ -140,8 +140,13 @@ def place_images(member: Member, folder: Path, ending: str) -> None:
             write_image(target, read_image(path))
 
 
-def place_labels(member: Member, folder: Path, translation: Translation) -> Merged:
-    """Put the label map of a case into `folder`, its values translated; count its voxels."""
+def place_labels(
+    member: Member, folder: Path, translation: Translation, names: Mapping[int, str]
+) -> Merged:
+    """Put the label map of a case into `folder`, its values translated; count its voxels.
+
+    `names` of the united values go into headers that are written anew.
+    """
     path = member.own.labels
     if path is None:
         raise DataError("has no labels", place=member.case)
@@ -166,7 +171,7 @@ def place_labels(member: Member, folder: Path, translation: Translation) -> Merg
         for value in found:
             changed[image.array[0] == value] = translation.values[value]
         target = folder / f"{member.case}{ending_of(path)}"
-        write_labels(target, changed, image.geometry, like=path)
+        write_labels(target, changed, image.geometry, path, names)
     return Merged(voxels)
 
 

@@ -36,6 +36,7 @@ class Manner:
     channels: int = 1
     structures: tuple[Wanted, ...] = ()  # targets by the names they have in DICOM label files
     values: Mapping[str, int | list[int]] = field(default_factory=dict)  # of the classes
+    names: Mapping[int, str] = field(default_factory=dict)  # of values, for headers written anew
     grids: Mapping[str, SlicedGrid] = field(default_factory=dict)  # case -> what was cut
     one_channel: bool = False  # colour pictures are stored with one channel, or refused
     split: bool = False  # images with several channels become one file per channel
@@ -72,13 +73,13 @@ def place_images(source: Source, folder: Path, manner: Manner) -> Geometry:
     return geometry
 
 
-def place_empty(source: Source, folder: Path, grid: Geometry) -> None:
+def place_empty(source: Source, folder: Path, grid: Geometry, names: Mapping[int, str]) -> None:
     """Write a label map of zeros for a control."""
     image = source.images[0]
     ending = stored_ending(image)
     target = folder / f"{source.case}{'.png' if ending in LOSSY else ending}"
     like = image if isinstance(image, Path) and image.is_file() else None
-    write_labels(target, np.zeros(grid.shape, np.uint8), grid, like)
+    write_labels(target, np.zeros(grid.shape, np.uint8), grid, like, names)
 
 
 def checksums(source: Source) -> dict[str, dict[str, str]]:

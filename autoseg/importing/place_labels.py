@@ -34,7 +34,7 @@ def place_case(source: Source, folder: Path, manner: Manner) -> Placed:
     grid = place_images(source, folder, manner)
     labels = folder / ("labelsTs" if source.test else "labelsTr")
     if source.control:
-        place_empty(source, labels, grid)
+        place_empty(source, labels, grid, manner.names)
     placed = _place_labels(source, labels, grid, manner)
     record = {**checksums(source), **placed.record}
     return Placed(placed.problems, placed.annotated, record)
@@ -60,7 +60,8 @@ def _place_structures(source: Source, labels: Path, folder: Path, manner: Manner
         raise DataError(fact, place=str(labels), expected=expected)
     series = read_series(image)
     label_map, present = read_structures(labels, series, manner.structures)
-    write_labels(folder / f"{source.case}.nii.gz", label_map, series.geometry)
+    target = folder / f"{source.case}.nii.gz"
+    write_labels(target, label_map, series.geometry, names=manner.names)
     return Placed((), None if len(present) == len(manner.structures) else present)
 
 
@@ -72,7 +73,8 @@ def _place_masks(
     combined = combine_masks(masks, values, grid, _name(source), manner.trusted)
     like = _file_of(source)
     ending = ending_of(like) if like else ".nii.gz"
-    write_labels(folder / f"{source.case}{ending}", combined.label_map, grid, like)
+    target = folder / f"{source.case}{ending}"
+    write_labels(target, combined.label_map, grid, like, manner.names)
     missing = [name for name in values if name not in masks.files]
     unknown = [name for name in combined.empty if name in manner.absent] + missing
     record: dict[str, Any] = {"empty": list(combined.empty), "missing": missing}
@@ -107,7 +109,7 @@ def _place_map(
         return Placed(problems)
     if anew:
         like = None if stacked else _file_of(source) if gap else path
-        write_labels(target, _changed(array[0], values, manner), grid, like)
+        write_labels(target, _changed(array[0], values, manner), grid, like, manner.names)
     changes = dict(manner.changes)
     there = {changes.get(value, value) for value in values}
     absent = [name for name in manner.absent if not there & set(_numbers(manner.values[name]))]

@@ -58,7 +58,7 @@ def declaration(name: str, found: Survey, annotated: Mapping[str, Sequence[str]]
         "channel_names": {str(index): channel for index, channel in enumerate(found.channels)},
         "labels": {"background": 0, **found.values},
         "numTraining": len(training),
-        "file_ending": stored_ending(training[0].images[0]),
+        "file_ending": kept_type(found),
     }
     if any(isinstance(value, list) for value in found.values.values()):
         declared["regions_class_order"] = [
@@ -70,6 +70,11 @@ def declaration(name: str, found: Survey, annotated: Mapping[str, Sequence[str]]
         entry = {**source.about, **({} if partly is None else {"annotated": list(partly)})}
         cases |= {source.case: entry} if entry else {}
     return declared | ({"cases": cases} if cases else {})
+
+
+def kept_type(found: Survey) -> str:
+    """Return the file type in which the training images are kept."""
+    return stored_ending(next(source for source in found.sources if source.trains).images[0])
 
 
 def file_order(found: Survey) -> dict[str, int]:

@@ -17,6 +17,7 @@ from autoseg.importing.layouts import Layout
 from autoseg.importing.masks import Masks
 from autoseg.importing.spacings import read_grids
 from autoseg.importing.stacks import SlicedGrid, Stack
+from autoseg.labels import Labels
 
 SPLIT, TEST = "split", "test"  # the field of a table that keeps cases out of training
 
@@ -30,6 +31,13 @@ class Survey:
     values: Mapping[str, int | list[int]]  # of the classes
     facts: Mapping[str, Any]  # what an old dataset.json says besides
     grids: Mapping[str, SlicedGrid]  # case -> the grid its slices were cut from
+
+    @property
+    def labels(self) -> Labels:
+        """The classes as targets; `ignore` is not one of them."""
+        lists = {n: tuple(v) if isinstance(v, list) else (v,) for n, v in self.values.items()}
+        ignored = lists.pop("ignore", (None,))
+        return Labels({n: v for n, v in lists.items() if v != (0,)}, ignored[0])
 
 
 def survey(layout: Layout, subjects: tuple[str, str] | None = None) -> Survey:

@@ -15,7 +15,7 @@ from autoseg.dataset import Case, find_dataset
 from autoseg.errors import DataError
 from autoseg.files import read_json, sha256, write_atomically, write_json
 from autoseg.image import grid_differences
-from autoseg.io import read_header, read_labels, write_labels
+from autoseg.io import read_header, read_labels, read_names, write_labels
 from autoseg.locks import locked
 from autoseg.records import from_json
 from autoseg.workspace import Workspace
@@ -100,7 +100,7 @@ def _fix(case: Case, folder: Path, one: Fixed) -> None:
     path, image = folder / one.file, case.images[0]
     former, label_map = path.read_bytes(), read_labels(path).array[0]
     write_atomically(folder / one.kept, lambda stream: stream.write(former))
-    write_labels(path, label_map, read_header(image).geometry, like=image)
+    write_labels(path, label_map, read_header(image).geometry, image, read_names(path))
 
 
 def _inside(path: Path, folder: Path) -> str:

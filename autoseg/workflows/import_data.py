@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autoseg.case_files import PICTURES
 from autoseg.dataset import Dataset, load_dataset
 from autoseg.errors import DataError, Problem, UsageError
 from autoseg.files import write_json
@@ -35,14 +34,15 @@ from autoseg.importing.record import (
     case_record,
     declaration,
     file_order,
+    kept_type,
     stamp_of,
 )
 from autoseg.importing.structures import parse_structures
 from autoseg.importing.survey import survey
-from autoseg.label_table import value_names, write_tables
+from autoseg.label_table import declared_names
 from autoseg.locks import building, locked
 from autoseg.parallel import Outcome, map_cases
-from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign
+from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign, write_names
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,7 @@ def import_data(
         channels=len(found.channels),
         structures=parse_structures(structures, found.values),
         values=found.values,
+        names=declared_names(found.labels),
         grids=found.grids,
         one_channel=where.one_channel,
         split=where.declared,
@@ -163,14 +164,13 @@ def import_data(
             write_json(room / RECORD, {**record, "warnings": notes, "cases": records})
             if masked:
                 write_json(room / LABEL_MAP, file_order(found))
+            write_names(room, found.labels, kept_type(found))
             move_in(room, folder)
         held = {s.case: annotated_there(s, placed[s.case].annotated) for s in found.sources}
         partly = {case: names for case, names in held.items() if names is not None}
         # Last: a folder without dataset.json is not a dataset yet.
         write_json(folder / "dataset.json", declaration(name, found, partly | said))
         data = load_dataset(folder)
-        if data.file_ending not in PICTURES:
-            write_tables(folder, value_names(data.labels))
     _tell(name, found.sources, notes, where)
     return data
 

@@ -42,10 +42,11 @@ from autoseg.importing.merge_entries import (
     settle,
 )
 from autoseg.importing.record import RECORD
+from autoseg.label_table import declared_names
 from autoseg.locks import building, locked
 from autoseg.parallel import Outcome, map_cases
 from autoseg.workflows.merge_decide import Union, decide, stamp_of
-from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign
+from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign, write_names
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ def merge(
             brought, entries = _bring(union, room, seen, entries, absent, workers)
             record |= {"warnings": notes, **brought}
             write_json(room / RECORD, record)
+            write_names(room, union.labels, union.ending)
             move_in(room, folder)
         channels = union.datasets[0].channels
         # Last: a folder without dataset.json is not a dataset yet.
@@ -178,7 +180,8 @@ def _bring(
 
 def _place(member: Member, folder: Path, union: Union) -> Merged:
     place_images(member, folder / "imagesTr", union.ending)
-    return place_labels(member, folder / "labelsTr", union.translations[member.source])
+    names, translation = declared_names(union.labels), union.translations[member.source]
+    return place_labels(member, folder / "labelsTr", translation, names)
 
 
 def _all(outcomes: Iterable[Outcome[Member, Result]]) -> list[Result]:

@@ -24,7 +24,7 @@ from autoseg.importing.move_label import (
 )
 from autoseg.importing.named import find_named
 from autoseg.importing.patterns import find_matches
-from autoseg.io import read_labels, write_labels
+from autoseg.io import read_labels, read_names, write_labels
 from autoseg.parallel import map_cases
 from autoseg.records import from_json
 from autoseg.workspace import Workspace
@@ -111,7 +111,9 @@ def undo_move(record: Path, output: str) -> Path:
     if path.exists():
         raise UsageError("is there already", place=str(path), remedy="choose another name")
     read = read_labels(source)
-    write_labels(path, undo_runs(read.array[0], moved.runs), read.geometry, like=source)
+    write_labels(
+        path, undo_runs(read.array[0], moved.runs), read.geometry, source, read_names(source)
+    )
     return path
 
 
@@ -172,7 +174,7 @@ def _move(
         raise _taken(work.path)
     gained = before[(after == value) & (before != value)]
     over = Counter(gained[gained > 0].tolist())
-    write_labels(work.path, after, read.geometry, like=work.source)
+    write_labels(work.path, after, read.geometry, work.source, read_names(work.source))
     moved = Moved(
         work.source.name, digest, work.path.name, sha256(work.path), rows, inverse, value,
         int((before == value).sum()), int((after == value).sum()),

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autoseg.case_files import PICTURES
 from autoseg.errors import UsageError
 from autoseg.importing.record import LABEL_MAP, RECORD, RECORDS, read_record
-from autoseg.label_table import TABLES
+from autoseg.label_table import TABLES, declared_names, write_tables
+from autoseg.labels import Labels
 
 FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 
@@ -45,11 +47,17 @@ def is_done(folder: Path, record: Mapping[str, Any], overwrite: bool) -> bool:
     raise _taken(folder, "replace it with --overwrite")
 
 
+def write_names(room: Path, labels: Labels, ending: str) -> None:
+    """Write names and colours of label values for other programs, but not beside pictures."""
+    if ending not in PICTURES:
+        write_tables(room, declared_names(labels))
+
+
 def move_in(room: Path, folder: Path) -> None:
     """Put what was made in `room` in the place of what is in `folder`; dataset.json comes later."""
     _clear(folder)
     # The record first: with it, what an interruption leaves is known to be an import's.
-    for name in (RECORD, LABEL_MAP, *FOLDERS):
+    for name in (RECORD, LABEL_MAP, *TABLES, *FOLDERS):
         if (room / name).exists():
             (room / name).rename(folder / name)
 

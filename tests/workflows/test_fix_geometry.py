@@ -8,7 +8,7 @@ import pytest
 from autoseg.cli import main
 from autoseg.files import sha256
 from autoseg.image import Geometry, Image
-from autoseg.io import read_header, read_labels, write_image, write_labels
+from autoseg.io import read_header, read_labels, read_names, write_image, write_labels
 from autoseg.workflows import fix_geometry as module
 from autoseg.workspace import Workspace
 
@@ -103,3 +103,13 @@ def test_an_interrupted_run_is_done_again_and_told_once(workspace, monkeypatch):
     assert [one["case"] for one in record] == ["c1"]
     assert (workspace.raw("D") / record[0]["kept"]).read_bytes() == before
     assert np.allclose(read_header(path).geometry.spacing, GRID.spacing)
+
+
+def test_the_names_in_a_header_stay_in_it(tmp_path):
+    raw = tmp_path / "raw" / "D"
+    write_image(raw / "imagesTr" / "a.nii.gz", Image(np.zeros((1, 3, 4, 5), np.int16), GRID))
+    write_labels(raw / "labelsTr" / "a.nii.gz", LABELS, Geometry((3, 4, 5)), names={1: "heart"})
+    declared = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "heart": 1}}
+    (raw / "dataset.json").write_text(json.dumps(declared))
+    assert len(module.fix_geometry(Workspace(tmp_path))) == 1
+    assert read_names(raw / "labelsTr" / "a.nii.gz") == {1: "heart"}

@@ -13,7 +13,7 @@ from autoseg.cli import main
 from autoseg.dataset import load_dataset
 from autoseg.errors import DataError, UsageError
 from autoseg.image import Geometry, Image
-from autoseg.io import read_case, read_image, read_labels, write_image, write_labels
+from autoseg.io import read_case, read_image, read_labels, read_names, write_image, write_labels
 from autoseg.workflows.check import check
 from autoseg.workflows.import_data import import_data
 from autoseg.workspace import Workspace
@@ -60,6 +60,14 @@ def test_copies_are_the_same_bytes_in_nnunets_layout(tmp_path):
     assert '"liver"' in (raw / "labels.txt").read_text()
     assert "\n1 liver " in (raw / "labels.ctbl").read_text()
     assert check(Workspace(tmp_path), "D").problems == ()
+
+
+def test_label_maps_that_are_written_anew_say_what_their_values_are(tmp_path):
+    write_volumes(tmp_path, ["a"])
+    import_volumes(tmp_path, classes=["liver=3", "ignore=4"], label_map=["1:3"])
+    raw = tmp_path / "raw" / "D"
+    assert read_names(raw / "labelsTr" / "a.nii.gz") == {3: "liver", 4: "ignore"}
+    assert "\n4 ignore " in (raw / "labels.ctbl").read_text()
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha", ".nrrd", ".tif"])

@@ -12,7 +12,7 @@ from autoseg.dataset import find_cases, load_dataset
 from autoseg.errors import DataError, UsageError
 from autoseg.files import read_json, sha256
 from autoseg.image import Geometry, Image
-from autoseg.io import read_image, read_labels, write_image, write_labels
+from autoseg.io import read_image, read_labels, read_names, write_image, write_labels
 from autoseg.workflows import merge as module
 from autoseg.workflows.check import check
 from autoseg.workflows.import_data import import_data
@@ -65,6 +65,15 @@ FEMUR = ["pku:1=femur,2=femur,liver=liver"]
 def merged(workspace, **options):
     options = {"label_map": FEMUR, **options}
     return merge(workspace, "ABD", ["pku", "a1k"], **options)
+
+
+def test_names_stand_beside_the_union_and_in_headers_that_were_written_anew(workspace):
+    merged(workspace)
+    raw = workspace.raw("ABD")
+    named = {1: "femur", 2: "liver", 3: "spleen"}
+    assert read_names(raw / "labelsTr" / "pku_1.nii.gz") == named
+    assert '"spleen"' in (raw / "labels.txt").read_text()
+    assert "\n2 liver " in (raw / "labels.ctbl").read_text()
 
 
 def test_two_sources_become_one_data_set(workspace):
@@ -163,7 +172,8 @@ def test_labels_that_are_written_anew_keep_their_header(workspace):
     path.write_bytes(gzip.compress(bytes(data)))
     dataset, _ = merged(workspace)
     header = gzip.decompress((dataset.folder / "labelsTr" / "pku_1.nii.gz").read_bytes())[:348]
-    assert header == bytes(data[:348])
+    assert header[:108] == bytes(data[:108])
+    assert header[112:] == bytes(data[112:348])  # between them: where the voxels start
 
 
 def test_links_of_a_source_stay_links_and_another_disk_gets_copies(workspace, monkeypatch):
