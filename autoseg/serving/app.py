@@ -17,7 +17,7 @@ from autoseg import __version__
 from autoseg.errors import AutosegError
 from autoseg.labels import Labels
 from autoseg.report.viewer import scene_text, viewer_script, viewer_style
-from autoseg.serving import contract, intake, monai_label, schema
+from autoseg.serving import contract, intake, login, monai_label, schema
 from autoseg.serving.answers import file_of
 from autoseg.serving.leaving import or_gone
 from autoseg.serving.refusal import Refusal
@@ -32,8 +32,8 @@ PAGE = ("index.html", "page.css", "service.js", "page.js")
 ASYNC = "respond-async"  # RFC 7240: answer with the job, not with its result
 
 
-def make_app(worker: Worker) -> FastAPI:
-    """Return the ASGI application that answers with `worker`."""
+def make_app(worker: Worker, token: str | None = None) -> FastAPI:
+    """Return the ASGI application that answers with `worker`; `token` is what others check."""
     app = FastAPI(
         title=SERVICE, version=__version__, redirect_slashes=False, responses=schema.REFUSALS,
         docs_url=None, redoc_url=None,  # both would load scripts from elsewhere
@@ -125,6 +125,7 @@ def make_app(worker: Worker) -> FastAPI:
         return Response(status_code=204)
 
     app.include_router(monai_label.paths(worker))
+    app.include_router(login.paths(token, bodies))
 
     @app.exception_handler(Refusal)
     async def refused(request: Request, refusal: Refusal) -> JSONResponse:

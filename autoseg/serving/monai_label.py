@@ -40,10 +40,12 @@ def paths(worker: Worker) -> APIRouter:
     router, sessions = APIRouter(), Sessions()
     about = _about(worker.model)
 
+    @router.get("/info", include_in_schema=False)
     @router.get("/info/")
     async def info() -> dict[str, Any]:
         return about
 
+    @router.put("/session", include_in_schema=False)
     @router.put("/session/", openapi_extra=schema.SESSION_FORM, responses=schema.SESSION)
     async def begin(request: Request) -> dict[str, Any]:
         reader, folder = check_form(request), worker.new_folder()

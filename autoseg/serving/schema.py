@@ -87,15 +87,16 @@ _TEXT = {"type": "string"}
 _FILE = {"type": "string", "format": "binary"}
 
 
-def _form(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+def _form(
+    properties: dict[str, Any], *required: str, kind: str = "multipart/form-data"
+) -> dict[str, Any]:
     schema = {"type": "object", "properties": properties, "required": list(required)}
-    return {
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
-    }
+    return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
 
 
 SESSION_FORM = _form({"files": _FILE}, "files")
 INFER_FORM = _form({"params": {**_TEXT, "description": "JSON: result_extension"}, "file": _FILE})
+LOGIN = _form({"password": _TEXT}, "password", kind="application/x-www-form-urlencoded")
 SESSION: dict[int | str, dict[str, Any]] = {
     200: {"description": "what is known of the session", "content": _json({"type": "object"})}
 }

@@ -74,7 +74,7 @@ async def _run(
     listener.listen(BACKLOG)
     address, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%d", f"[{address}]" if ":" in address else address, port)
-    await Server(Guard(make_app(worker), token, names)).run(listener, stop)
+    await Server(Guard(make_app(worker, token), token, names)).run(listener, stop)
     exhausted.cancel()
 
 

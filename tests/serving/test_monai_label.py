@@ -89,7 +89,8 @@ def test_what_there_is_is_told_as_clients_look_it_up(toy):
     assert model["description"] == "TOY: 3d_fullres-S, fold 0"
     for empty in ("trainers", "strategies", "scoring", "train_stats", "datastore"):
         assert info[empty] == {}
-    assert requests.get(f"{toy.url}/auth/", timeout=9).status_code == 404  # it asks for no name
+    assert requests.get(f"{toy.url}/info", timeout=9).json() == info
+    assert requests.get(f"{toy.url}/auth/", timeout=9).json() == {"enabled": False}
     assert requests.get(f"{toy.url}/train/", timeout=9).status_code == 404  # nothing is trained
 
 
