@@ -4,9 +4,8 @@ async function autosegViewer(root, scene) {
   root.replaceChildren(make("p", {textContent: "Unpacking the scan ..."}));
   let images, volumes;
   try {
-    const all = (list) => Promise.all(list.map((packed) => unpack(packed, scene.shape)));
-    images = await all(scene.channels.map((channel) => channel.image));
-    volumes = await all(scene.layers.map((layer) => layer.labels));
+    images = await unpackAll(scene.channels.map((channel) => channel.image), scene.shape);
+    volumes = await unpackAll(scene.layers.map((layer) => layer.labels), scene.shape);
   } catch (error) {
     const text = `This scan cannot be unpacked here (${error}); a browser of 2023 or later can.`;
     root.replaceChildren(make("p", {className: "failed", textContent: text}));
@@ -26,6 +25,13 @@ async function autosegViewer(root, scene) {
   setChannel(viewer, viewer.state.channel);
   arrange(viewer);
   new ResizeObserver(() => fit(viewer)).observe(viewer.box);
+}
+
+// One after the other: each takes several times its own memory for a moment.
+async function unpackAll(all, shape) {
+  const volumes = [];
+  for (const packed of all) volumes.push(await unpack(packed, shape));
+  return volumes;
 }
 
 // Everything the parts share: what is shown, its numbers, and where it is shown.

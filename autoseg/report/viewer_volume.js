@@ -11,30 +11,53 @@ const PLANES = [
 // Where the axes point: [start, end] of Z, Y, X.
 const LETTERS = [["I", "S"], ["A", "P"], ["R", "L"]];
 
-async function inflate(base64) {
-  let bytes;
-  if (Uint8Array.fromBase64) {
-    bytes = Uint8Array.fromBase64(base64);
-  } else {
-    const text = atob(base64);
-    bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+const PIECE = 1 << 20; // letters of base64 at a time (a multiple of four), to spare memory
+
+function bytesOf(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+// The inflated bytes, piece by piece.
+async function* inflate(base64) {
+  const {readable, writable} = new DecompressionStream("deflate");
+  const writer = writable.getWriter(), reader = readable.getReader();
+  const feed = async () => {
+    for (let i = 0; i < base64.length; i += PIECE) await writer.write(bytesOf(base64.slice(i, i + PIECE)));
+    await writer.close();
+  };
+  feed().catch((error) => writer.abort(error)).catch(() => {}); // then `read` fails
+  for (;;) {
+    const {done, value} = await reader.read();
+    if (done) return;
+    yield value;
   }
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// The level of a voxel from that of the one before, and the number that is packed.
+function after(level, number) {
+  return (level + ((number >>> 1) ^ -(number & 1))) & 0xffff;
 }
 
 // {indices, values, beyond}: the value of voxel i is values[indices[i]], or beyond the first or last.
+// The text is gone afterwards.
 async function unpack(packed, shape) {
-  const bytes = await inflate(packed.data);
-  const count = shape[0] * shape[1] * shape[2];
-  const indices = packed.values.length <= 256 ? new Uint8Array(count) : new Uint16Array(count);
-  let level = 0;
-  for (let i = 0; i < count; i++) {
-    const number = packed.planes === 1 ? bytes[i] : bytes[i] | (bytes[count + i] << 8);
-    level = (level + ((number >>> 1) ^ -(number & 1))) & 0xffff;
-    indices[i] = level;
+  const count = shape[0] * shape[1] * shape[2], two = packed.planes === 2;
+  const indices = two || packed.values.length > 256 ? new Uint16Array(count) : new Uint8Array(count);
+  const low = two ? count : 0, shift = two ? 8 : 0; // of two bytes the low ones come first
+  let level = 0, seen = 0;
+  for await (const piece of inflate(packed.data)) {
+    const first = Math.min(piece.length, Math.max(0, low - seen));
+    if (first) indices.set(piece.subarray(0, first), seen);
+    for (let j = first, i = seen + first - low; j < piece.length; j++, i++) {
+      indices[i] = level = after(level, indices[i] | (piece[j] << shift));
+    }
+    seen += piece.length;
   }
+  if (seen !== packed.planes * count) throw new RangeError("it is cut short");
+  packed.data = "";
   return {indices, values: packed.values, beyond: packed.beyond};
 }
 

@@ -1,11 +1,14 @@
 """Channels, keys, wheel, buttons and fingers in the viewer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from autoseg.image import Geometry
 from autoseg.labels import Labels
 from autoseg.report.scene import make_scene
+from autoseg.report.viewer import viewer_page
 from tests.report.opened import captions, opened, readout
 
 SHAPE = (20, 30, 40)
@@ -147,3 +150,37 @@ def test_a_finger_that_goes_up_scrolls_the_page(chromium, tmp_path):
         Fingers(page).drag(((x, y), (x, y - 200)))
         page.wait_for_function("scrollY > 50")
         assert captions(page) == before
+
+
+def test_pictures_stay_where_they_are_whatever_is_said_of_a_voxel(chromium, tmp_path):
+    label_map = np.zeros(SHAPE, np.uint8)
+    label_map[5:] = 1
+    name = "a target with a name that is far too long for the width of a telephone " * 3
+    scene = make_scene(
+        "", {"": np.zeros(SHAPE)}, Geometry(SHAPE), {"reference": label_map, "network": label_map},
+        Labels({name: (1,)}),
+    )  # fmt: skip
+    with opened(chromium, tmp_path, scene) as page:
+        for width in (1200, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            places = []
+            for slice_ in ("2", "10"):
+                page.locator("figure input[type=range]").first.fill(slice_)
+                readout(page)
+                places.append(page.locator("canvas").first.bounding_box())
+            assert places[0] == places[1]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_scan_that_is_cut_short_is_told(chromium, tmp_path):
+    scene = many_channels()
+    channel = scene.channels[0]
+    for data in (channel.image.data[:400], "%" + channel.image.data[1:]):
+        broken = replace(channel, image=replace(channel.image, data=data))
+        path = tmp_path / "broken.html"
+        path.write_text(viewer_page(replace(scene, channels=(broken,))), encoding="utf-8")
+        page = chromium.new_page()
+        page.goto(path.as_uri())
+        page.wait_for_selector(".failed")
+        assert page.inner_text(".failed").startswith("This scan cannot be unpacked here (")
+        page.close()
