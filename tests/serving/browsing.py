@@ -39,6 +39,8 @@ class Visit:
         page.on("console", lambda message: self._complaints.append(message.text))
         page.on("pageerror", lambda error: self._complaints.append(str(error)))
         page.on("request", lambda request: self._requested.append(request.url))
+        # From the beginning: a chooser that opens before it is caught stays open, unseen.
+        page.on("filechooser", lambda chooser: None)
         page.add_init_script(LISTEN)
         page.goto(service.url)
 

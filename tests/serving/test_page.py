@@ -98,6 +98,23 @@ def test_a_picture_that_is_chosen_with_the_keyboard_is_seen_and_saved(
     assert page.inner_text("#seen .legend li").split("\n") == ["tumour", f"{count} pixels"]
 
 
+def test_the_time_left_follows_the_share_that_is_done(visit, service):
+    page = visit(service)
+    page.clock.install()
+    job = {"id": "x", "state": "running", "progress": 0.0}
+    page.route("**/segment", lambda route: route.fulfill(status=202, json=job))
+    page.route("**/jobs/x", lambda route: route.fulfill(json=job))
+    drop(page, ("case.png", picture()))
+    page.wait_for_selector(".told:text-is('Segmenting, 0 %')")
+    job["progress"] = 0.25
+    page.clock.fast_forward(10_000)
+    left = ".told:text-matches('^Segmenting, 25 %, about 3[0-9] s left$')"
+    page.wait_for_selector(left, timeout=5_000)  # the clock goes on
+    assert page.get_attribute("progress", "value") == "0.25"
+    assert page.inner_text("#heard") == "case.png: Segmenting, 25 %"
+    assert page.title() == "25 % - autoseg"
+
+
 def test_several_files_are_segmented_one_after_the_other(visit, service):
     page = visit(service)
     drop(page, ("a.png", picture(seed=1)), ("b.nii", picture(seed=2)))  # a picture all the same

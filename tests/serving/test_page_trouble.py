@@ -100,6 +100,17 @@ def test_cancel_ends_the_work_of_the_service(visit, service):
     assert requests.get(f"{service.url}/health", timeout=9).json()["waiting"] == 0
 
 
+def test_a_file_that_has_gone_meanwhile_is_not_the_services_fault(visit, service, tmp_path):
+    for name in ("large.png", "gone.png"):
+        (tmp_path / name).write_bytes(picture(LARGE, LARGE))
+    page = visit(service)
+    page.set_input_files("#files", [str(tmp_path / "large.png"), str(tmp_path / "gone.png")])
+    told(page, "Segmenting")
+    (tmp_path / "gone.png").unlink()
+    page.click("#list li:first-child .remove")
+    told(page, "This cannot be read; is it a folder?")
+
+
 def test_a_moment_without_network_is_bridged(visit, service):
     page = visit(service, 0)
     drop(page, ("large.png", picture(LARGE // 2, LARGE // 2)))
