@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from autoseg.case_files import ENDINGS, PICTURES, ending_of
-from autoseg.errors import DataError
+from autoseg.errors import DataError, spoken_of
+from autoseg.grey_alpha import disguised, has_grey_alpha, revealed
 from autoseg.image import Geometry
 from autoseg.nifti import check_spacing
 from autoseg.pictures import TIFF, spacing_beside
@@ -24,6 +25,9 @@ from autoseg.sniff import MAX_VOXELS, check_claims
 
 def describe(path: Path) -> tuple[Geometry, int, str, int]:
     """Return grid, channels, NumPy name of the type and dimensions of a file, without voxels."""
+    if has_grey_alpha(path):
+        array, geometry = _read_grey_alpha(path)
+        return geometry, len(array), array.dtype.name, 2
     reader = _open(path)
     names = {value: name for name, value in _pixel_types().items()}
     kind = names.get(reader.GetPixelID(), "unknown").strip()
@@ -34,6 +38,8 @@ def describe(path: Path) -> tuple[Geometry, int, str, int]:
 
 def read(path: Path) -> tuple[np.ndarray, Geometry]:
     """Return the voxels (C, Z, Y, X) of a file in its own number type, and their grid."""
+    if has_grey_alpha(path):
+        return _read_grey_alpha(path)
     reader = _open(path)
     geometry = _geometry(reader, path)
     array = _voxels(reader, path)
@@ -42,9 +48,18 @@ def read(path: Path) -> tuple[np.ndarray, Geometry]:
     return array.reshape(-1, *geometry.shape), geometry
 
 
+def _read_grey_alpha(path: Path) -> tuple[np.ndarray, Geometry]:
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "image.png"
+        other.write_bytes(disguised(path.read_bytes()))
+        with spoken_of(str(other), str(path)):
+            array, geometry = read(other)
+    return revealed(array), Geometry(geometry.shape, spacing_beside(path))
+
+
 def is_planar(path: Path) -> bool:
     """Tell whether a file has two dimensions, not three with a single slice."""
-    return bool(_open(path).GetDimension() == 2)
+    return has_grey_alpha(path) or bool(_open(path).GetDimension() == 2)
 
 
 def fields(path: Path) -> dict[str, str]:
@@ -145,6 +160,9 @@ def _voxels(reader: Any, path: Path) -> np.ndarray:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
+    if "Unknown PixelType" in str(error):  # a PNG file of greys, one of them transparent
+        remedy = "save it without an alpha channel"
+        return DataError("is partly transparent", place=str(path), remedy=remedy)
     remedy = "copy or download it again"
     return DataError(f"cannot be read: {_last_line(error)}", place=str(path), remedy=remedy)
 

@@ -33,7 +33,7 @@ def palette_indices(path: Path) -> np.ndarray:
     if interlaced:
         raise DataError("is interlaced", place=str(path), remedy="save it without interlacing")
     row_bytes = (width * depth + 7) // 8
-    packed = b"".join(body for kind, body in _chunks(data) if kind == b"IDAT")
+    packed = b"".join(body for kind, body in png_chunks(data) if kind == b"IDAT")
     wanted = height * (1 + row_bytes)
     try:
         stored = zlib.decompressobj().decompress(packed, wanted)
@@ -48,7 +48,8 @@ def palette_indices(path: Path) -> np.ndarray:
     return np.packbits(bits, axis=2)[..., 0] >> np.uint8(8 - depth)
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return (type, content) of each chunk of a PNG file."""
     chunks, position = [], 8
     while position + 8 <= len(data):
         (length,) = struct.unpack_from(">I", data, position)

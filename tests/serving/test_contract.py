@@ -15,6 +15,7 @@ import pytest
 import requests
 from PIL import Image as Pillow
 
+from autoseg.pictures import png_bytes
 from tests.serving.flat import ROOT, one_thread, picture
 
 HEIGHTS = [60, 198, 85, 196, 102, 128, 80, 155, 70, 178] * 2
@@ -88,10 +89,43 @@ def test_greys_colours_alpha_and_palette_give_the_same_mask(service):
     grey = Pillow.open(io.BytesIO(png))
     palette = grey.convert("P")
     palette.putpalette([level for level in range(256) for _ in range(3)])
-    for variant in (grey.convert("RGB"), grey.convert("RGBA"), palette):
+    for variant in (*(grey.convert(kind) for kind in ("LA", "RGB", "RGBA")), palette):
         stream = io.BytesIO()
         variant.save(stream, "png")
         assert ask(service, stream.getvalue()) == expected, variant.mode
+
+
+def test_depths_give_the_mask_of_their_greys(service):
+    greys = np.asarray(Pillow.open(io.BytesIO(picture(40, 30))))
+    for levels, bits in ((greys // 255 * 255, 1), (greys // 17 * 17, 4), (greys, 16)):
+        stream = io.BytesIO()
+        if bits == 16:
+            Pillow.fromarray(levels.astype(np.uint16) * 257).save(stream, "png")
+        elif bits == 1:
+            Pillow.fromarray(levels).convert("1").save(stream, "png")
+        else:
+            Pillow.fromarray(levels).quantize(16).save(stream, "png", bits=4)
+        assert ask(service, stream.getvalue()) == ask(service, png_bytes(levels)), bits
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "fact"),
+    [
+        ("LA", {}, "the image: is partly transparent -> save it without an alpha channel"),
+        ("RGBA", {}, "the image: is partly transparent -> save it without an alpha channel"),
+        ("L", {"transparency": 128}, "the image: is partly transparent -> save it without an alp"),
+        ("RGB", {}, "the image: holds 3 channels, expected 1"),
+    ],
+)
+def test_pixels_that_mean_more_than_a_grey_are_refused_with_the_reason(
+    service, mode, options, fact
+):
+    pixels = np.random.default_rng(1).integers(0, 256, (9, 9, len(mode)), dtype=np.uint8)
+    stream = io.BytesIO()
+    Pillow.fromarray(pixels.squeeze(), mode).save(stream, "png", **options)
+    body = {"img": base64.b64encode(stream.getvalue()).decode()}
+    answer = requests.post(f"{service.url}/predict", json=body, timeout=30)
+    assert (answer.status_code, answer.json()["error"][: len(fact)]) == (422, fact)
 
 
 def test_a_data_url_is_understood(service):
