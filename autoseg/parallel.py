@@ -23,11 +23,13 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar, cast
 
 from autoseg.errors import AutosegError, ResourceError
 from autoseg.progress import Count, counted, live_line
+from autoseg.relay import Heard, heard
 
 log = logging.getLogger(__name__)
 
@@ -217,12 +219,12 @@ def _spawned(
     while done < len(items):
         with _pool(workers) as pool:
             in_flight = workers * IN_FLIGHT_PER_WORKER
-            outcomes = _submit(pool, function, items[done:], in_flight, named)
+            outcomes = _submit(pool, partial(heard, function), items[done:], in_flight, named)
             for outcome in outcomes:
                 if isinstance(outcome.error, BrokenProcessPool):
                     break
                 done += 1
-                yield outcome
+                yield _said(outcome, named)
             else:
                 return
         # Nobody can tell whose worker was killed, so the next case is tried alone.
@@ -236,15 +238,22 @@ def _alone(
     function: Callable[[Item], Result], item: Item, named: Callable[[Item], str]
 ) -> Outcome[Item, Result]:
     with _pool(1) as pool:
-        outcome = _outcome(item, pool.submit(function, item), named(item))
+        outcome = _outcome(item, pool.submit(heard, function, item), named(item))
     if not isinstance(outcome.error, BrokenProcessPool):
-        return outcome
+        return _said(outcome, named)
     killed = ResourceError(
         "its worker process was killed by the operating system, likely for want of memory",
         place=named(item),
         remedy="free memory, or run with fewer workers",
     )
     return Outcome(item, None, killed)
+
+
+def _said(outcome: Outcome[Item, Heard], named: Callable[[Item], str]) -> Outcome[Item, Any]:
+    """Say what a worker said; return what its function made."""
+    if outcome.value is None:
+        return Outcome(outcome.item, None, outcome.error)
+    return _call(lambda _: cast(Heard, outcome.value).result(), outcome.item, named)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ Describe = Callable[[], Sequence[str]]  # the same said at length and in brief, 
 
 DRAWN_EVERY_S = 1.0
 SAID_EVERY_S = 30.0
+MEASURABLE_S = 1.0  # processes hand their first cases over in a burst
 # The cursor waits at the beginning of the line: where a narrower window breaks the line in two,
 # clearing from there to the end of the screen takes all of it away.
 CLEAR = "\x1b[J"
@@ -89,6 +90,7 @@ class Count:
         """The first case, of `total` perhaps, begins now."""
         self.total = self.total if total is None else total
         self._begun = self._last = self.clock()
+        self._first = (0, self._begun)  # cases that were done at once, and when
 
     def begin(self, steps: int) -> None:
         """A case begins that takes so many steps."""
@@ -101,17 +103,25 @@ class Count:
     def add(self, cases: int = 1) -> None:
         """So many cases more are done."""
         self.done, self._last = self.done + cases, self.clock()
+        if not self._first[0]:
+            self._first = (self.done, self._last)
         self._steps = 0
 
     def seconds_left(self) -> float | None:
         """Return how long the other cases will take; None before anything is known."""
-        now, done = self.clock(), float(self.done)
+        now, part = self.clock(), 0.0
         if self._steps and self._step:
-            done += min(1.0, self._step / self._steps)
-            return (now - self._begun) / done * (self.total - done)
+            part = min(1.0, self._step / self._steps)
+        # The first of several cases is slow: processes start, networks warm up.
+        first, begun = self._first
+        if self._last - begun < MEASURABLE_S:
+            first, begun = 0, self._begun
+        done = self.done - first + part
         if not done:
             return None
-        each, left = (self._last - self._begun) / done, self.total - self.done
+        if part:
+            return (now - begun) / done * (self.total - self.done - part)
+        each, left = (self._last - begun) / done, self.total - self.done
         return max(each * left - (now - self._last), each * (left - 1), 0.0)
 
     def describe(self) -> tuple[str, ...]:

@@ -263,6 +263,23 @@ def test_the_time_left_is_that_of_the_others_at_the_same_pace(clock):
     assert count.seconds_left() == 0
 
 
+def test_the_first_of_several_is_not_taken_for_typical(clock):
+    count = Count("check", 10, clock)
+    clock.now += 30  # processes start
+    count.add()
+    assert count.seconds_left() == pytest.approx(270)
+    clock.now += 2
+    count.add()
+    clock.now += 2
+    count.add()
+    assert count.seconds_left() == pytest.approx(14)
+    count.begin(4)
+    clock.now += 1
+    count.step()
+    count.step()
+    assert count.seconds_left() == pytest.approx(5 / 2.5 * 6.5)
+
+
 def test_a_part_of_a_case_counts_as_that_part(clock):
     count = Count("predict", 4, clock)
     count.begin(10)
