@@ -80,24 +80,23 @@ def draw_overlay(
 def draw_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Write a PNG of a training: losses, pseudo-Dice per target, learning rate, over epochs.
 
-    `rows` is the history, one mapping per epoch: names with "loss" go to the first panel, with
-    "dice" to the second, the learning rate to the third; an "epoch" is the abscissa.
+    `rows` is the history, one mapping per epoch: names with "loss" go to the first panel, those
+    that begin with "dice_" to the second, the learning rate to the third; an "epoch" is the
+    abscissa.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     epochs = [row.get("epoch", number) for number, row in enumerate(rows, start=1)]
     panels = {
         "loss": [name for name in names if "loss" in name],
-        "pseudo-Dice": [name for name in names if "dice" in name.lower() and "loss" not in name],
+        "pseudo-Dice": [name for name in names if name.startswith("dice_")],
         "learning rate": [name for name in names if name in ("learning_rate", "lr")],
     }
     figure = _new_figure(3, 1)
     for column, (title, curves) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(1, 3, column)
-        axes.set_title(title)
-        axes.set_xlabel("epoch")
-        axes.locator_params(axis="x", integer=True)
-        axes.grid(alpha=0.3)
-        _draw_curves(axes, epochs, {name: _column(rows, name) for name in curves})
+        _draw_panel(axes, title, epochs, {name: _column(rows, name) for name in curves})
+        if 1 < len(curves) <= NAMED_CURVES:
+            axes.legend(fontsize="small")
         if title == "pseudo-Dice":
             axes.set_ylim(0, 1)
     _save(figure, path)
@@ -106,8 +105,9 @@ def draw_progress(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 def draw_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
     """Write one A4 page, PDF or PNG by the ending of `path`: loss and Dice over the epochs.
 
-    `rows` is the history, see `draw_progress`. Loss of training and of validation patches above,
-    pseudo-Dice of validation patches below: of every target, and black their mean.
+    `rows` is the history, see `draw_progress`. Above the loss of training and of validation
+    patches; below the Dice of both, of every target, and black their mean. Histories of older
+    versions have no Dice of training patches: then that panel is left out.
     """
     from matplotlib.figure import Figure
 
@@ -118,34 +118,32 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> 
         for what, name in (("training", "train_loss"), ("validation", "validation_loss"))
         if name in names
     }
-    dice = {
-        name.removeprefix("dice_"): _column(rows, name)
-        for name in names
-        if name.startswith("dice_")
+    panels = {
+        what: {n.removeprefix(start): _column(rows, n) for n in names if n.startswith(start)}
+        for what, start in (("training", "train_dice_"), ("validation", "dice_"))
     }
+    panels = {what: dice for what, dice in panels.items() if dice}
     figure = Figure(figsize=A4_INCHES, dpi=DOTS_PER_INCH)
     figure.set_layout_engine("constrained", w_pad=A4_MARGIN_INCHES, h_pad=A4_MARGIN_INCHES / 2)
     figure.suptitle(title)
-    upper, lower = figure.subplots(2, 1)
-    for axes, curves, what in (
-        (upper, losses, "loss"),
-        (lower, dice, "Dice of validation patches"),
-    ):
-        axes.set_title(what)
-        axes.set_xlabel("epoch")
-        axes.locator_params(axis="x", integer=True)
-        axes.grid(alpha=0.3)
-        _draw_curves(axes, epochs, curves, legend=False)
-    lower.set_ylim(0, 1)
-    if len(dice) > 1:
-        known = np.ma.masked_invalid(list(dice.values()))
-        lower.plot(epochs, known.mean(axis=0).filled(np.nan), "k", linewidth=2.5, label="mean")
+    places: list = [["loss"] * max(len(panels), 1)]
+    if panels:
+        places.append(list(panels))
+    layout = figure.subplot_mosaic(places)
+    _draw_panel(layout["loss"], "loss", epochs, losses)
     if losses:
-        upper.legend()
-    if dice:
+        layout["loss"].legend()
+    for what, dice in panels.items():
+        axes = layout[what]
+        _draw_panel(axes, f"Dice of {what} patches", epochs, dice)
+        axes.set_ylim(0, 1)
+        if len(dice) > 1:
+            known = np.ma.masked_invalid(list(dice.values()))
+            axes.plot(epochs, known.mean(axis=0).filled(np.nan), "k", linewidth=2.5, label="mean")
+    if panels:
         most, letters = A4_LEGEND
         figure.legend(
-            *lower.get_legend_handles_labels(),
+            *axes.get_legend_handles_labels(),
             loc="outside lower center",
             ncols=max(1, min(most, most * letters // max(map(len, dice)))),
             fontsize="small" if len(dice) <= NAMED_CURVES else "xx-small",
@@ -153,14 +151,16 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: Path, title: str) -> 
     _save(figure, path)
 
 
-def _draw_curves(
-    axes: Axes, epochs: Sequence[float], curves: Mapping[str, list[float]], legend: bool = True
+def _draw_panel(
+    axes: Axes, title: str, epochs: Sequence[float], curves: Mapping[str, list[float]]
 ) -> None:
+    axes.set_title(title)
+    axes.set_xlabel("epoch")
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.3)
     marker = "o" if len(epochs) < 3 else None  # a line through one point is invisible
     for (name, values), colour in zip(curves.items(), target_colours(len(curves)), strict=True):
         axes.plot(epochs, values, color=hexadecimal(colour), marker=marker, label=name)
-    if legend and 1 < len(curves) <= NAMED_CURVES:
-        axes.legend(fontsize="small")
 
 
 def _column(rows: Sequence[Mapping[str, float]], name: str) -> list[float]:

@@ -129,7 +129,9 @@ class GraphedStep:
         rates_as_tensors(training.optimizer, task.device)
         self._record(training, task, batch)
 
-    def __call__(self, training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, training: Training, task: Task, batch: Batch
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Do what `learn` does."""
         if batch.partial and not self._batch.partial:
             self._record(training, task, batch)

@@ -57,6 +57,7 @@ class Training:
     loss_sum: Tensor  # over the finite steps of this epoch
     skipped: Tensor  # steps of this epoch without a finite gradient
     failing: Tensor  # such steps in a row
+    counts: Tensor  # of the finite steps of this epoch, for its Dice: see `counts.py`
     norms: Norms = ()
     step: int = 0
     epoch_begin: int = 0  # the step
@@ -82,6 +83,7 @@ def begin_training(network: nn.Module, task: Task, length: Length) -> Training:
         loss_sum=zero.clone(),
         skipped=zero.clone(),
         failing=zero.clone(),
+        counts=torch.zeros((len(task.labels.names), 3), dtype=torch.int64, device=task.device),
         norms=batch_norms(network),
     )
 
@@ -105,7 +107,8 @@ def pack(training: Training, facts: Mapping[str, Any]) -> Checkpoint:
     """Return everything that is needed to go on as if nothing had happened."""
     tensors = {f"network/{k}": v for k, v in training.network.state_dict().items()}
     tensors |= pack_optimizer(training.optimizer)
-    tensors |= {f"count/{k}": getattr(training, k) for k in ("loss_sum", "skipped", "failing")}
+    counted = ("loss_sum", "skipped", "failing", "counts")
+    tensors |= {f"count/{name}": getattr(training, name) for name in counted}
     if training.average is not None:
         tensors |= {f"average/{k}": v for k, v in training.average.weights.items()}
     now = time.monotonic()

@@ -12,22 +12,23 @@ from torch import Tensor
 from autoseg.device import autocast
 from autoseg.networks import encoder_of
 from autoseg.training.batch import Batch, micro_batches
+from autoseg.training.counts import thinned_counts
 from autoseg.training.norms import settle
 from autoseg.training.state import Task, Training, lay_out_image, network_input
 
-Step = Callable[[Training, Task, Batch], tuple[Tensor, Tensor]]
+Step = Callable[[Training, Task, Batch], tuple[Tensor, Tensor, Tensor]]
 
 
-def learn(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor]:
+def learn(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Move the weights by what a prepared batch teaches.
 
-    Returns its loss and whether that and the gradient were finite (scalars on the device). Where
-    they were not, nothing has changed.
+    Returns its loss, whether that and the gradient were finite (scalars on the device), and counts
+    (K, 3) for its Dice, see `counts.py`. Where they were not, nothing has changed.
     """
     network = training.network
     training.optimizer.zero_grad(set_to_none=True)
     statistics = [buffer.clone() for buffer in network.buffers()]  # of batch normalisations
-    loss = add_gradients(training, task, batch)
+    loss, counts = add_gradients(training, task, batch)
     task.ranks.sum_gradients(network)
     training.scaler.unscale_(training.optimizer)
     most = task.config.gradient_norm or math.inf
@@ -36,16 +37,16 @@ def learn(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor]
     take_step(training, finite)
     for buffer, before in zip(network.buffers(), statistics, strict=True):
         buffer.copy_(torch.where(finite, buffer, before))
-    return loss, finite
+    return loss, finite, counts
 
 
-def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
-    """Add up the gradients of the micro-batches; return the mean of their losses (scalar).
+def add_gradients(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Add up the gradients of the micro-batches; return the mean of their losses, and their counts.
 
     What a loss takes over a batch (batch Dice, the mean over annotated voxels) it takes over each
     micro-batch.
     """
-    count, losses = task.config.accumulate, []
+    count, losses, counts = task.config.accumulate, [], []
     settle(training.norms, training.step)
     network = training.network if training.compiled is None else training.compiled
     for part in micro_batches(batch, count):
@@ -55,7 +56,8 @@ def add_gradients(training: Training, task: Task, batch: Batch) -> Tensor:
         loss = task.loss(scores, part)
         training.scaler.scale(loss / count if count > 1 else loss).backward()
         losses.append(loss.detach())
-    return torch.stack(losses).mean()
+        counts.append(thinned_counts(scores[0], part.target, task.labels, part.annotated))
+    return torch.stack(losses).mean(), torch.stack(counts).sum(0)
 
 
 def hold_encoder(network: torch.nn.Module, held: bool) -> None:

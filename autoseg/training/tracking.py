@@ -10,7 +10,7 @@ import csv
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Epoch:
     seconds: float  # of this epoch
     skipped: int = 0  # steps left out because a gradient was not finite
     waited_s: float = 0.0  # of the seconds, for batches: see `feed.py`
+    # Per target, over the training patches of its steps; not in histories of older versions.
+    train_dice: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def waiting(self) -> float:
@@ -112,7 +114,10 @@ def _left(seconds: float | None) -> list[str]:
 
 
 def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:
-    """Return the history as flat rows, one column per number; `dice_<target>` per target."""
+    """Return the history as flat rows, one column per number.
+
+    `dice_<target>` is of validation patches, `train_dice_<target>` of training patches.
+    """
     rows = []
     for epoch in history:
         row = {
@@ -125,7 +130,8 @@ def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:
             "skipped": epoch.skipped,
             "waiting": round(epoch.waiting, 4),
         }
-        rows.append(row | {f"dice_{name}": value for name, value in epoch.pseudo_dice.items()})
+        row |= {f"dice_{name}": value for name, value in epoch.pseudo_dice.items()}
+        rows.append(row | {f"train_dice_{name}": dice for name, dice in epoch.train_dice.items()})
     return rows
 
 
@@ -135,7 +141,9 @@ def write_history(path: Path, history: Sequence[Epoch]) -> None:
     if not rows:
         return
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    # All rows' columns: an older version may have begun the training.
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {k: _number(v, ".6g", "") if isinstance(v, float) else v for k, v in row.items()}

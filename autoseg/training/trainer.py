@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from autoseg.device import autocast, synchronize, tried_convolutions
 from autoseg.errors import Stopped, UsageError
@@ -116,7 +117,7 @@ def stopped(signal_number: int, step: int) -> Stopped:
 
 
 def update(training: Training, task: Task, batch: Batch, learn: Step) -> None:
-    """Do one step with a prepared batch, and count its loss and whether it failed."""
+    """Do one step with a prepared batch, and count its loss, its voxels, and whether it failed."""
     config, network = task.config, training.network
     progress = training.length.progress(training.step)
     set_rate(training.optimizer, learning_rate(config, progress, training.history))
@@ -124,10 +125,11 @@ def update(training: Training, task: Task, batch: Batch, learn: Step) -> None:
     if config.freeze_encoder:
         hold_encoder(network, training.step < config.freeze_encoder * config.steps_per_epoch)
     seed_layers(config.seed, training.step)  # a training that is continued draws the same
-    loss, finite = learn(training, task, batch)
+    loss, finite, counts = learn(training, task, batch)
     if training.average is not None:
         training.average.update(network)
     training.loss_sum += torch.where(finite, loss, 0.0)
+    training.counts += torch.where(finite, counts, 0)
     training.skipped += ~finite
     training.failing = torch.where(finite, 0.0, training.failing + 1)
 
@@ -180,6 +182,7 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
         train_loss=mean_loss(training),
         validation_loss=loss,
         pseudo_dice=dice,
+        train_dice=dice_of(training.counts, task),
         learning_rate=float(training.optimizer.param_groups[0]["lr"]),
         seconds=training.epoch_spent_s + now - training.epoch_begun,
         skipped=skipped,
@@ -189,6 +192,7 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
     log.info("%s", epoch_line(epoch, training.length.steps, left))
     advise_waiting(training.history)
     training.loss_sum.zero_()
+    training.counts.zero_()
     training.skipped.zero_()
     training.epoch_begin, training.epoch_begun, training.epoch_spent_s = training.step, now, 0.0
     training.waited_s = 0.0
@@ -265,12 +269,16 @@ def measure(training: Training, task: Task) -> tuple[float | None, dict[str, flo
             scores = torch.func.functional_call(network, weights, (image,))
         losses.append(task.loss(scores[:1], batch))
         counts.append(hard_counts(scores[0], batch.target, task.labels, batch.annotated))
-    hits, extra, missed = task.ranks.all_sum(torch.stack(counts).sum(0)).T.tolist()
+    loss = float(torch.stack(losses).mean())
+    return (loss if math.isfinite(loss) else None), dice_of(torch.stack(counts).sum(0), task)
+
+
+def dice_of(counts: Tensor, task: Task) -> dict[str, float | None]:
+    """Return the Dice of each target from the `counts` (K, 3) of all ranks; None without voxels."""
+    hits, extra, missed = task.ranks.all_sum(counts).T.tolist()
     sizes = [2 * h + e + m for h, e, m in zip(hits, extra, missed, strict=True)]
     values = [2 * h / size if size else None for h, size in zip(hits, sizes, strict=True)]
-    loss = float(torch.stack(losses).mean())
-    dice = dict(zip(task.labels.names, values, strict=True))
-    return (loss if math.isfinite(loss) else None), dice
+    return dict(zip(task.labels.names, values, strict=True))
 
 
 def _guarded(batches: Iterator[Batch], task: Task, save: Callable[[], None]) -> Iterator[Batch]:

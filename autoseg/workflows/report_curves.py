@@ -30,14 +30,16 @@ def report_curves(
     """Write a page, PDF or PNG, with the curves of a run, and return its path.
 
     By default `models/<NAME>/curves.pdf`, of the run that was trained last; earlier curves there
-    are replaced. `anonymous`: without the name of the dataset. Raises UsageError when there is no
-    such run, or `output` is there already or of another type; DataError for a history that is
-    empty.
+    are replaced. `anonymous`: without the name of the dataset, `curves-anonymous.pdf`. Raises
+    UsageError when there is no such run, or `output` is there already or of another type; DataError
+    for a history that is empty.
     """
     planned = workspace.planned_datasets()
     name = workspace.find_planned(dataset) if planned else workspace.find_raw(dataset)
     history = _find(workspace.models(name), model, fold)
-    path = output or workspace.models(name) / "curves.pdf"
+    path = output or workspace.models(name) / (
+        "curves-anonymous.pdf" if anonymous else "curves.pdf"
+    )
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"'{path.suffix}'", place=str(path), expected=" or ".join(ENDINGS))
     if output and path.exists() and not overwrite:

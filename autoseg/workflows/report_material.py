@@ -117,7 +117,11 @@ def _pooled(
         if there is not None and list(there.header.get("folds", ())) == list(folds):
             return there
     if plan is not None:
-        return pool_folds(folds, plan.labels, folder.name)
+        try:
+            return pool_folds(folds, plan.labels, folder.name)
+        except AutosegError as error:  # folds that were scored in different ways
+            lost.append(Unreadable("Results", error.as_problem(str(folder))))
+            return None
     told = Problem(str(folder), "its folds are scored, but without a plan they are not pooled")
     lost.append(Unreadable("Results", told))
     return None

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from autoseg.report import figures
 from autoseg.report.figures import best_slice, draw_curves, draw_overlay, draw_progress
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -83,6 +84,23 @@ def test_curves_are_one_a4_page_pdf_or_png(tmp_path):
     assert (tmp_path / "b.pdf").read_bytes() == page
     draw_curves(ROWS, tmp_path / "a.png", "HIPPO, fold 0")
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)
+
+
+def test_the_dice_of_training_patches_has_a_panel_where_it_was_recorded(tmp_path, monkeypatch):
+    more = [row | {"train_dice_liver": 0.7, "train_dice_cyst": 0.4} for row in ROWS]
+    drawn = []
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "_save", lambda figure, path: drawn.append(figure))
+        draw_curves(ROWS, tmp_path / "a.pdf", "HIPPO, fold 0")
+        draw_curves(more, tmp_path / "b.pdf", "HIPPO, fold 0")
+    titles = [[axes.get_title() for axes in figure.axes] for figure in drawn]
+    assert titles[0] == ["loss", "Dice of validation patches"]
+    assert titles[1] == ["loss", "Dice of training patches", "Dice of validation patches"]
+    liver, cyst, mean = drawn[1].axes[1].lines
+    assert [line.get_ydata()[0] for line in (liver, cyst, mean)] == pytest.approx([0.7, 0.4, 0.55])
+    draw_progress(ROWS, tmp_path / "a.png")
+    draw_progress(more, tmp_path / "b.png")  # shows validation patches only
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_curves_of_a_hundred_targets_and_of_none(tmp_path):

@@ -2,7 +2,7 @@
 
 import torch
 
-from autoseg.training.counts import hard_counts
+from autoseg.training.counts import hard_counts, thinned_counts
 from tests.training.test_losses import ORGANS, REGIONS
 
 
@@ -20,3 +20,21 @@ def test_counts_of_overlapping_targets_see_a_voxel_more_than_once() -> None:
     target = torch.tensor([0, 1, 2, 2], dtype=torch.uint8).view(1, 1, 1, 4)
     scores = torch.tensor([[1.0, 1, 1, -1], [-1, 1, 1, -1]]).view(1, 2, 1, 1, 4)
     assert hard_counts(scores, target, REGIONS).tolist() == [[2, 1, 1], [1, 1, 1]]
+
+
+def test_thinned_counts_are_those_of_every_second_voxel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 4, 5, 6, 7, generator=generator)
+    target = torch.randint(0, 5, (2, 5, 6, 7), generator=generator).to(torch.uint8)
+    known = torch.tensor([[True, True, False], [True, False, True]])
+    seen = torch.zeros(5, 6, 7, dtype=torch.bool)
+    for z, y, x in torch.cartesian_prod(*(torch.arange(0, n, 2) for n in seen.shape)):
+        seen[z, y, x] = True
+    left = torch.where(seen, target, ORGANS.ignored_index)
+    assert torch.equal(
+        thinned_counts(scores, target, ORGANS, known), hard_counts(scores, left, ORGANS, known)
+    )
+    assert torch.equal(
+        thinned_counts(scores[:, :, :1], target[:, :1], ORGANS, known),  # a flat patch
+        hard_counts(scores[:, :, :1], left[:, :1], ORGANS, known),
+    )

@@ -66,6 +66,14 @@ def test_history_has_a_column_per_number_and_blanks_where_there_is_none(tmp_path
     assert row == "3,750,0.412,0.398,0.0027,61.5,2,0.05,0.8612,"
 
 
+def test_a_history_begun_by_an_older_version_has_the_dice_of_training_patches_from_now_on(tmp_path):
+    newer = dataclasses.replace(EPOCH, train_dice={"anterior": 0.9, "posterior": None})
+    write_history(tmp_path / "history.csv", [EPOCH, newer])
+    head, *rows = (tmp_path / "history.csv").read_text().splitlines()
+    assert head.endswith(",dice_posterior,train_dice_anterior,train_dice_posterior")
+    assert [row.split(",")[-2:] for row in rows] == [["", ""], ["0.9", ""]]
+
+
 def test_a_history_that_cannot_be_written_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

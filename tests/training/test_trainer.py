@@ -97,7 +97,29 @@ def test_it_learns_and_tells_each_epoch(tmp_path: Path, caplog: pytest.LogCaptur
     assert [epoch.step for epoch in history] == list(range(5, 61, 5))
     assert history[-1].train_loss < 0.6 * history[0].train_loss
     assert (history[-1].pseudo_dice["ball"] or 0) > 0.5
+    assert (history[-1].train_dice["ball"] or 0) > 0.5
     assert caplog.text.count("loss") == 12
+
+
+def test_the_dice_of_an_epoch_is_that_of_the_scores_its_steps_learnt_from(tmp_path: Path):
+    training, task = begin(60, learning_rate=0.05)
+    hits = size = 0
+
+    def seeing(scores: Sequence[Tensor], batch: Batch) -> Tensor:
+        nonlocal hits, size
+        # In the last epoch, but neither the validation nor the step that is spoilt.
+        if torch.is_grad_enabled() and training.step >= 55 and training.step != 57:
+            thin = (..., *(slice(None, None, 2),) * 3)
+            found, true = scores[0].argmax(1)[thin] == 1, batch.target[thin] == 1
+            hits, size = hits + int((found & true).sum()), size + int(found.sum() + true.sum())
+        return cross_entropy(scores, batch)
+
+    task = dataclasses.replace(task, loss=seeing)
+    given = batches(0, lambda step, batch: spoil(batch) if step == 57 else batch)
+    run(training, task, tmp_path, given)
+    assert training.history[-1].skipped == 1
+    assert hits > 0
+    assert training.history[-1].train_dice == {"ball": pytest.approx(2 * hits / size)}
 
 
 def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_differs(tmp_path: Path):
@@ -164,6 +186,19 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(
     again, resumed = stop_and_resume(20, changes, stopped_after, tmp_path / "resume")
     assert same(straight, resumed)
     assert [epoch.step for epoch in again.history] == [5, 10, 15, 20]
+
+
+def test_counts_go_on_where_a_checkpoint_has_them_and_begin_where_it_has_none(tmp_path: Path):
+    straight, task = begin(10)
+    run(straight, task, tmp_path / "straight")
+    again, _ = stop_and_resume(10, {}, 7, tmp_path / "resume")
+    assert again.history[1].train_dice == straight.history[1].train_dice
+    checkpoint = load_checkpoint(tmp_path / "resume")
+    assert checkpoint is not None
+    del checkpoint.tensors["count/counts"]  # an older version's
+    older, _ = begin(10)
+    unpack(older, checkpoint)
+    assert older.counts.tolist() == [[0, 0, 0]]
 
 
 def test_a_finished_training_gives_its_weights_without_another_step(tmp_path: Path):
@@ -260,6 +295,7 @@ def test_accumulated_gradients_are_those_of_the_big_batch(tmp_path: Path):
     for name, weight in whole.items():
         torch.testing.assert_close(parts[name], weight, rtol=1e-4, atol=1e-6)
     assert training.history[0].train_loss == pytest.approx(big.history[0].train_loss, rel=1e-4)
+    assert training.history[0].train_dice == pytest.approx(big.history[0].train_dice, abs=1e-3)
 
 
 def test_a_micro_batch_without_a_finite_gradient_spoils_its_step_only(tmp_path: Path):
