@@ -26,7 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         " of one case ID.html)",
     )  # fmt: skip
     parser.add_argument(
-        "--anonymous", action="store_true", help="no names of cases and patients, no paths"
+        "--anonymous",
+        action="store_true",
+        help="no names of cases and patients, no paths; by default report-anonymous.html",
     )
     overwrite_option(parser)
     one = parser.add_argument_group("one case in three planes, instead of the report")

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from random import SystemRandom
 
+from autoseg.errors import Problem
 from autoseg.report.material import Material, Model, Run
 from autoseg.results import CaseScores, DatasetStatistics, Mean, Summary
 
 WORD = r"[^\s,;:'\"()]"
 PATH = re.compile(rf"(?:[A-Za-z]:)?{WORD}*[/\\]{WORD}*|{WORD}+\.(?:nii|json|csv|npz|dcm)\S*")
-SMALL = re.compile(r"\d{1,3}")
+SMALL = re.compile(r"0|[1-9]\d{0,2}")  # a name that may as well be a number of something else
+NAMING = r"\b(?:case|group|patient|scan|image)s? (?:\S+?(?:,| and) )*['\"]?"
 LEFT_OUT = "[left out]"
 
 
@@ -46,6 +48,10 @@ def anonymise(material: Material) -> Material:
             names[case]: replace(scene, title=names[case], origin=(0.0, 0.0, 0.0))
             for case, scene in material.scenes.items()
         },
+        unreadable=tuple(
+            replace(file, problem=Problem("a file", "cannot be read"))
+            for file in material.unreadable
+        ),
         overlays={names[case]: uri for case, uri in material.overlays.items()},
     )
 
@@ -54,7 +60,10 @@ def scrub(text: str, secret: frozenset[str]) -> str:
     """Return the sentence without paths, and without the words in `secret`."""
     text = PATH.sub(LEFT_OUT, text)
     for word in sorted(secret, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w]){re.escape(word)}(?![\w])", LEFT_OUT, text)
+        if SMALL.fullmatch(word):  # "cases 3, 4" and "(3: ..." name a case, "batch 3" does not
+            text = re.sub(rf"({NAMING}|\((?={word}:)){word}(?!\w|\.\d)", rf"\1{LEFT_OUT}", text)
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", LEFT_OUT, text)
     return text
 
 
@@ -63,8 +72,9 @@ def _numbered(material: Material) -> dict[str, str]:
     cases |= {case.case for case in material.statistics.cases} if material.statistics else set()
     for model in material.models:
         cases |= set(model.fold_of)
-        if model.summary is not None:
-            cases |= {case.case for case in model.summary.cases} | set(model.summary.failed)
+    for summary in (*(model.summary for model in material.models), material.chosen):
+        if summary is not None:
+            cases |= {case.case for case in summary.cases} | set(summary.failed)
     ordered = sorted(cases)
     # By name they would keep the order of admission, say; an order that can be computed again
     # would tell everybody who knows the names.
@@ -73,11 +83,12 @@ def _numbered(material: Material) -> dict[str, str]:
 
 
 def _secrets(material: Material, names: Mapping[str, str]) -> frozenset[str]:
-    groups = {case.group for case in material.statistics.cases} if material.statistics else set()
+    cases = [*(material.statistics.cases if material.statistics else ())]
+    groups = {case.group for case in cases} | {tag for case in cases for tag in case.tags}
     for model in material.models:
-        groups |= {case.group for case in model.summary.cases} if model.summary else set()
-    # A name that is a small number would take numbers of other things out of sentences.
-    return frozenset(word for word in {*names, *groups} if word and not SMALL.fullmatch(word))
+        for case in model.summary.cases if model.summary else ():
+            groups |= {case.group, *case.tags}
+    return frozenset(word for word in {*names, *groups} if word)
 
 
 def _statistics(found: DatasetStatistics, names: Mapping[str, str]) -> DatasetStatistics:

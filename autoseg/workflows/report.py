@@ -16,7 +16,7 @@ from autoseg.workflows.report_place import refuse_foreign
 from autoseg.workflows.report_scenes import make_scenes
 from autoseg.workspace import Workspace
 
-PAGE = "report.html"
+PAGE, ANONYMOUS_PAGE = "report.html", "report-anonymous.html"
 
 
 def report(
@@ -30,7 +30,8 @@ def report(
     """Write one self-contained page of what exists so far and return its path.
 
     By default `models/<NAME>/report.html`, before any training `prepared/<NAME>/report.html`; an
-    earlier report there is replaced. `anonymous`: without names of cases and patients, and paths.
+    earlier report there is replaced. `anonymous`: without names of cases and patients, and paths,
+    by default beside the other as `report-anonymous.html`.
     Raises UsageError when there is no such dataset, or `output` is a file that is not a report.
     """
     name = _find(workspace, dataset)
@@ -44,7 +45,7 @@ def report(
         material = anonymise(material)
     trained = any(model.runs for model in material.models)
     folder = workspace.models(name) if trained else workspace.prepared(name)
-    path = output or folder / PAGE
+    path = output or folder / (ANONYMOUS_PAGE if anonymous else PAGE)
     if not overwrite:
         refuse_foreign(path)
     write_text(path, build_page(material))

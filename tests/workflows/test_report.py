@@ -89,6 +89,13 @@ def test_an_anonymous_page_holds_no_case_patient_or_path(workspace, tmp_path):
     assert re.search(r"case \d+", page)
 
 
+def test_an_anonymous_page_does_not_replace_the_other(workspace):
+    known = report(workspace, "BALLS")
+    before = known.read_bytes()
+    assert report(workspace, "BALLS", anonymous=True) == known.with_name("report-anonymous.html")
+    assert known.read_bytes() == before
+
+
 def test_patients_and_names_within_sentences_are_left_out(workspace):
     plan = load_plan(workspace.plan("BALLS"))
     told = "Scans of ball_1 (patient Meyer) in /data/meyer/ball_1.nii.gz are 3x1x1 mm."
