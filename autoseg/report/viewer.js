@@ -16,9 +16,8 @@ async function autosegViewer(root, scene) {
   viewer.controls = makeControls(viewer, tools);
   const body = make("div", {className: scene.layers.length ? "body" : "body bare"}, viewer.stage);
   if (scene.layers.length) body.append(makeLegend(viewer));
-  const steps = aboutSteps(scene);
   viewer.box.append(make("h2", {textContent: scene.title}), tools, viewer.readout, viewer.key, body,
-    make("p", {textContent: steps, hidden: !steps}), viewer.help);
+    ...remarks(scene).map((text) => make("p", {textContent: text})), viewer.help);
   root.replaceChildren(viewer.box); // with the box goes all that listens and remembers
   listenToKeys(viewer);
   setZoom(viewer, viewer.state.zoom, viewer.state.centre);

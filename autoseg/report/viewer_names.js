@@ -38,11 +38,21 @@ function amountsOf(scene, {amounts}) {
   return `${text.join(" | ")} ${scene.patient ? "ml" : "pixels"}`;
 }
 
-// Of a scan that is too large for a page.
-function aboutSteps({shape, steps, whole}) {
-  if (steps.every((step) => step === 1)) return "";
-  return `Shown are ${shape.join(" x ")} of ${whole.join(" x ")} voxels, so that a browser can open it.`
-    + " Volumes are counted in all of them.";
+const LEVEL = 2; // degrees that nobody needs to be told of
+
+// Sentences on what is not as one would take it for: a scan too large for a page, or not upright.
+function remarks({direction, patient, shape, steps, whole}) {
+  const told = [];
+  if (steps.some((step) => step > 1)) {
+    told.push(`Shown are ${shape.join(" x ")} of ${whole.join(" x ")} voxels, so that a browser can open it.`
+      + " Volumes are counted in all of them.");
+  }
+  const tilt = Math.max(...[0, 4, 8].map((i) => Math.acos(Math.min(1, Math.abs(direction[i]))))) * 180 / Math.PI;
+  if (patient && tilt > LEVEL) {
+    told.push(`The scan is tilted by ${tilt.toFixed(0)}°: planes and letters are those of the scan,`
+      + " places in mm those of the scanner's room.");
+  }
+  return told;
 }
 
 function makeLegend(viewer) {

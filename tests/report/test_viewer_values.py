@@ -52,6 +52,8 @@ def test_ten_voxels_have_the_value_and_the_place_that_simpleitk_tells(
     scene = scene_of(view, {}, view.name)
     rng = np.random.default_rng(1)
     with opened(chromium, tmp_path, scene) as page:
+        tilted = page.locator("p", has_text="The scan is tilted by 16°").count()
+        assert tilted == (direction == TILTED)
         for _ in range(10):
             # Two pictures give all three axes: axial for slice, coronal for y, sagittal for x.
             voxel = [int(rng.integers(n)) for n in scene.shape]
