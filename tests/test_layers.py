@@ -43,7 +43,7 @@ HOMES = {  # library: the only places that may import it
     "optuna": ("training",),
     "safetensors": ("bundle_reader", "bundle_writer", "training"),
     "matplotlib": ("report",),
-    "PIL": ("report.slices",),
+    "PIL": ("report.legend", "report.slices"),
     "plotly": ("report.mesh_figure",),
     "skimage": ("report.surface", "evaluation.topology"),
     "monai": ("networks",),

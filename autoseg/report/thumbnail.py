@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.colours import target_colours
 from autoseg.pictures import png_bytes
 from autoseg.report.figures import WINDOW_PERCENTILES, best_slice
+from autoseg.report.outlines import colour_of, draw_outlines, greys_at, palette, pixels
 
 SIDE = 176  # pixels of the longer side of a panel
 GAP = 4  # black pixels between panels
-GREYS = 48  # few enough to pack well, enough to see
 MARGIN_MM = 15.0  # around the labels
 LEAST_MM = 60.0  # sides shown at least
 
@@ -38,13 +37,15 @@ def thumbnail(
     maps = [label_map[rows, columns] for label_map in maps]
     if upside_down:
         grey, maps = grey[::-1], [label_map[::-1] for label_map in maps]
-    places = _pixels(grey.shape, spacing[1:])
-    shown = _greys(_smooth(grey, *places))
-    panels = [_outlined(shown, label_map[np.ix_(*_nearest(places))]) for label_map in maps]
-    gap = np.zeros((shown.shape[0], GAP), np.uint8)
-    joined = np.concatenate([part for panel in panels for part in (gap, panel)][1:], axis=1)
-    data = base64.b64encode(png_bytes(joined, _palette())).decode("ascii")
-    return f"data:image/png;base64,{data}"
+    places = pixels(grey.shape, spacing[1:], SIDE)
+    low, high = np.percentile(grey, WINDOW_PERCENTILES)
+    shown = greys_at(grey, places, (low, high))
+    panels = []
+    for label_map in maps:
+        panels += [np.zeros((len(shown), GAP), np.uint8), shown.copy()]
+        draw_outlines(panels[-1], _colours(label_map), places)
+    data = base64.b64encode(png_bytes(np.concatenate(panels[1:], axis=1), palette()))
+    return f"data:image/png;base64,{data.decode('ascii')}"
 
 
 def _slice(reference: np.ndarray, prediction: np.ndarray | None) -> int:
@@ -70,49 +71,6 @@ def _window(maps: Sequence[np.ndarray], spacing: Sequence[float]) -> tuple[slice
     return sides[0], sides[1]
 
 
-def _pixels(shape: Sequence[int], spacing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return where pixels of equal height and width lie, in voxels (rows,), (columns,)."""
-    extent = [voxels * mm for voxels, mm in zip(shape, spacing, strict=True)]
-    pixel = max(extent) / SIDE
-    counts = [max(round(side / pixel), 1) for side in extent]
-    rows, columns = (
-        (np.arange(count) + 0.5) * voxels / count - 0.5
-        for count, voxels in zip(counts, shape, strict=True)
-    )
-    return rows, columns
-
-
-def _nearest(places: Sequence[np.ndarray]) -> list[np.ndarray]:
-    return [np.maximum(np.rint(place), 0).astype(int) for place in places]
-
-
-def _smooth(grey: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return `grey` at those places, linear in between."""
-    for axis, place in enumerate((rows, columns)):
-        place = np.clip(place, 0, grey.shape[axis] - 1)
-        low = np.floor(place).astype(int)
-        high = np.minimum(low + 1, grey.shape[axis] - 1)
-        share = (place - low).reshape((-1, 1) if axis == 0 else (1, -1))
-        grey = grey.take(low, axis) * (1 - share) + grey.take(high, axis) * share
-    return grey
-
-
-def _greys(grey: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(grey, WINDOW_PERCENTILES)
-    scaled = (grey - low) / max(high - low, 1e-6)
-    return (np.clip(scaled, 0, 1) * (GREYS - 1)).round().astype(np.uint8)
-
-
-def _outlined(shown: np.ndarray, label_map: np.ndarray) -> np.ndarray:
-    """Return the picture with each value's outer pixels in its colour."""
-    padded = np.pad(label_map, 1, mode="edge")
-    inner = padded[1:-1, 1:-1]
-    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    edge = np.any([neighbour != inner for neighbour in neighbours], axis=0) & (inner > 0)
-    colours = GREYS + (inner.astype(int) - 1) % (256 - GREYS)
-    return np.where(edge, colours, shown).astype(np.uint8)
-
-
-def _palette() -> bytes:
-    greys = [(round(255 * n / (GREYS - 1)),) * 3 for n in range(GREYS)]
-    return bytes(part for colour in (*greys, *target_colours(256 - GREYS)) for part in colour)
+def _colours(label_map: np.ndarray) -> np.ndarray:
+    """Return palette indices of value indices; 0 for background."""
+    return np.where(label_map > 0, colour_of(label_map.astype(int) - 1), 0)

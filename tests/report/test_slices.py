@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from autoseg.colours import FIRST
+from autoseg.colours import FIRST, target_colours
 from autoseg.labels import Labels
-from autoseg.report.slices import GAP, TEXT, Scan, write_gif, write_sheet
+from autoseg.report.legend import LINE as STRIP  # above each slice: its number
+from autoseg.report.outlines import WHITE
+from autoseg.report.slices import Scan, write_gif, write_sheet
 
-STRIP = TEXT + GAP  # above each slice: its number
 SHAPE, SPACING = (10, 30, 20), (3.0, 1.0, 1.0)
 LABELS = Labels({"liver": (1,), "cyst": (2,)})
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Slices of 300 pixels, however few."""
+    monkeypatch.setattr("autoseg.report.slices.SHEET", 300)
 
 
 def scan(maps, image=None, labels=LABELS) -> Scan:
@@ -35,7 +42,7 @@ def where(picture, colour):
 def test_proportions_are_those_of_the_patient(tmp_path, plane, height, width):
     write_sheet(tmp_path / "s.png", scan({}), plane, 1, 1)
     found = pixels(tmp_path / "s.png").shape
-    assert found[:2] == (height + STRIP + GAP, width)
+    assert found[:2] == (height + STRIP, width)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,7 @@ def test_a_sheet_runs_from_head_to_feet_over_what_is_labelled(tmp_path):
         for row in range(2)
         for column in range(3)
     ]
-    expected = [round(round(z / 9 * 127) * 255 / 127) for z in (7, 6, 5, 4, 3, 2)]
+    expected = [round(round(z / 9 * WHITE) * 255 / WHITE) for z in (7, 6, 5, 4, 3, 2)]
     assert corners == expected  # what is labelled, and a slice before and after it
 
 
@@ -101,8 +108,36 @@ def test_an_animation_shows_each_slice_once_and_repeats(tmp_path):
     assert (tmp_path / "a.gif").read_bytes() == first
 
 
-def test_a_hundred_targets_have_a_legend(tmp_path):
-    labels = Labels({f"target_{value}": (value,) for value in range(1, 150)})
-    maps = {"reference": (np.arange(np.prod(SHAPE)) % 150).reshape(SHAPE)}
-    write_sheet(tmp_path / "s.png", scan(maps, labels=labels), "axial", 1, 2)
-    assert pixels(tmp_path / "s.png").shape[0] > 300 + STRIP + 30 * STRIP
+def test_few_slices_make_a_small_sheet_of_large_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("autoseg.report.slices.SHEET", 1200)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:, :, 4:6] = 1
+    write_sheet(tmp_path / "s.png", scan({"reference": labels}), "sagittal", 4, 3)
+    height, width = pixels(tmp_path / "s.png").shape[:2]
+    assert width == 3 * 400
+    assert height == 2 * (400 + STRIP) + 2 * STRIP  # four slices with the margin, not twelve
+
+
+@pytest.mark.parametrize("count", [2, 60, 104])
+def test_a_legend_is_below_and_beside_where_it_would_be_high(tmp_path, count):
+    labels = Labels({f"target_{value}": (value,) for value in range(1, count + 1)})
+    maps = {"reference": (np.arange(np.prod(SHAPE)) % (count + 1)).reshape(SHAPE)}
+    write_sheet(tmp_path / "s.png", scan(maps, labels=labels), "axial", 1, 1)
+    picture = pixels(tmp_path / "s.png")
+    height, width = picture.shape[:2]
+    if count == 2:
+        assert (height, width) == (300 + 3 * STRIP, 200)
+    else:
+        assert height == 300 + STRIP
+        assert 200 < width < 900
+    legend = picture[300 + STRIP :] if count == 2 else picture[:, 200:]
+    for colour in target_colours(count):
+        assert len(where(legend, colour)) == 81  # its square
+
+
+def test_a_name_wider_than_the_picture_is_written_whole(tmp_path):
+    labels = Labels({"a" * 60: (1,)})
+    write_sheet(tmp_path / "s.png", scan({"r": np.ones(SHAPE, np.uint8)}, labels=labels), "axial", 1, 1)
+    picture = pixels(tmp_path / "s.png")
+    assert picture.shape[1] > 350
+    assert (picture[300 + STRIP : 300 + 2 * STRIP, 300:] == 255).any()
