@@ -48,10 +48,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     other = parser.add_argument_group("other pictures of it").add_mutually_exclusive_group()
     other.add_argument(
         "--mesh", nargs="?", const="", metavar="ID",
-        help="surfaces that turn, ID-mesh.html; with --gt or --pred no scan is needed",
+        help="surfaces that turn, ID-mesh.html (default: of the first case); with --gt or --pred no"
+        " scan is needed",
     )  # fmt: skip
     other.add_argument(
-        "--gif", choices=PLANES, help="an animation through the slices, with outlines, ID-PLANE.gif"
+        "--gif",
+        choices=PLANES,
+        help="an animation through the slices, with outlines, ID-PLANE.gif (default: first case)",
     )
     other.add_argument(
         "--sheet", metavar="ROWSxCOLUMNS", help="slices with outlines side by side, ID-PLANE.png"
@@ -111,7 +114,7 @@ def _curves(options: argparse.Namespace) -> Path:
 
 
 def _view(options: argparse.Namespace) -> Path:
-    from autoseg.workflows.picture_case import gif_case, mesh_case, sheet_case
+    from autoseg.workflows.picture_case import first_case, gif_case, mesh_case, sheet_case
     from autoseg.workflows.view import find_dataset, view_of_case, view_of_files, with_validation
     from autoseg.workflows.view_case import view_case
 
@@ -120,6 +123,8 @@ def _view(options: argparse.Namespace) -> Path:
     workspace, name = workspace_of(options), options.dataset
     if options.case and (options.image or options.gt):
         raise UsageError("--case and --image", expected="one of them; --gt goes with --image")
+    if not (options.case or options.image or options.gt or any(map(Path.is_file, options.pred))):
+        options.case = first_case(workspace, name)
     if options.case:
         view = view_of_case(workspace, name, options.case, options.channel)
         view = view if options.pred else with_validation(workspace, view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,14 +13,26 @@ from autoseg.image import canonical_orientation, reorient
 from autoseg.report.figures import WINDOW_PERCENTILES
 from autoseg.report.mesh import write_meshes
 from autoseg.report.scene import CT_WINDOWS
-from autoseg.report.slices import Scan, write_gif, write_sheet
+from autoseg.report.slices import PLANES, Scan, write_gif, write_sheet
 from autoseg.workflows.overlay import read_on
 from autoseg.workflows.report_place import refuse_foreign
-from autoseg.workflows.view import View, in_hounsfield
+from autoseg.workflows.view import View, find_dataset, in_hounsfield
 from autoseg.workflows.view_case import labels_of, maps_of
+from autoseg.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 MOST_OUTLINED = 2  # label maps whose outlines can be told apart
 MOST_PICTURES = 400  # on a sheet
+
+
+def first_case(workspace: Workspace, dataset: str | None) -> str:
+    """Return the case that is drawn when none is named: the first with labels, or of all."""
+    data = find_dataset(workspace, dataset)
+    labelled = [case for case in data.cases if case.labels is not None]
+    case = (labelled or data.cases)[0]
+    log.info("%s: drawn is %s, the first case; --case names another", data.folder.name, case.id)
+    return case.id
 
 
 def mesh_case(
@@ -58,7 +71,14 @@ def gif_case(
     """Write an animation through `plane`, by default `<case>-<plane>.gif`; see `_draw`."""
     path = output or Path(f"{_title(view, anonymous)}-{plane}.gif")
     maps = maps_of(view, predictions, anonymous)
-    return _draw(view, maps, path, ".gif", overwrite, lambda s: write_gif(path, s, plane))
+
+    def write(scan: Scan) -> None:
+        if scan.image.shape[PLANES[plane]] == 1:
+            remedy = f"--sheet 1x1 --plane {plane} draws it"
+            raise UsageError("an animation of one slice", place=str(view.source), remedy=remedy)
+        write_gif(path, scan, plane)
+
+    return _draw(view, maps, path, ".gif", plane, overwrite, write)
 
 
 def sheet_case(
@@ -78,7 +98,7 @@ def sheet_case(
     def write(scan: Scan) -> None:
         write_sheet(path, scan, plane, rows, columns)
 
-    return _draw(view, maps, path, ".png", overwrite, write)
+    return _draw(view, maps, path, ".png", plane, overwrite, write)
 
 
 def _title(view: View, anonymous: bool) -> str:
@@ -90,12 +110,14 @@ def _draw(
     maps: Mapping[str, Path],
     path: Path,
     ending: str,
+    plane: str,
     overwrite: bool,
     write: Callable[[Scan], None],
 ) -> Path:
     """Hand the scan in canonical orientation, with one or two label maps, to `write`.
 
-    Raises UsageError for a file that is there, of another type, or a third label map.
+    Raises UsageError for a file that is there, of another type, a third label map, or a flat
+    picture that would be seen on edge.
     """
     if path.suffix.lower() != ending:
         raise UsageError(
@@ -109,6 +131,7 @@ def _draw(
         raise UsageError(fact, expected=expected, remedy="one picture for each prediction")
     grid, channel = view.image.geometry, view.image.array[0]
     turn = canonical_orientation(grid.direction_matrix)
+    _refuse_edge(turn.apply(channel).shape, plane, view.source)
     layers = {name: turn.apply(read_on(grid, place)) for name, place in maps.items()}
     window = CT_WINDOWS["soft tissue"]
     if not in_hounsfield(view):
@@ -117,6 +140,13 @@ def _draw(
     spacing = reorient(grid, turn).spacing
     write(Scan(turn.apply(channel), spacing, layers, labels_of(view, maps, layers), window))
     return path
+
+
+def _refuse_edge(shape: tuple[int, ...], plane: str, source: Path) -> None:
+    flat = [name for name, axis in PLANES.items() if shape[axis] == 1]
+    if flat and plane not in flat:
+        fact = f"a flat picture has no {plane} slices"
+        raise UsageError(fact, place=str(source), expected=" or ".join(flat))
 
 
 def _parse_form(form: str) -> tuple[int, int]:

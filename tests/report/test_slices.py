@@ -137,7 +137,9 @@ def test_a_legend_is_below_and_beside_where_it_would_be_high(tmp_path, count):
 
 def test_a_name_wider_than_the_picture_is_written_whole(tmp_path):
     labels = Labels({"a" * 60: (1,)})
-    write_sheet(tmp_path / "s.png", scan({"r": np.ones(SHAPE, np.uint8)}, labels=labels), "axial", 1, 1)
+    write_sheet(
+        tmp_path / "s.png", scan({"r": np.ones(SHAPE, np.uint8)}, labels=labels), "axial", 1, 1
+    )
     picture = pixels(tmp_path / "s.png")
     assert picture.shape[1] > 350
     assert (picture[300 + STRIP : 300 + 2 * STRIP, 300:] == 255).any()

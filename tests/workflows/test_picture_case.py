@@ -98,6 +98,34 @@ def test_what_cannot_be_drawn_is_told(words, case, tmp_path, capsys, options, sa
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("what", [["--gif", "sagittal"], ["--sheet", "2x2"]])
+def test_without_a_name_the_first_case_is_drawn_and_named(
+    workspace, case, tmp_path, monkeypatch, capsys, what
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "-w", str(workspace.root), *what]) == 0
+    said = capsys.readouterr()
+    assert f"drawn is {case.id}, the first case; --case names another" in said.err
+    assert said.out.startswith(f"{case.id}-")
+
+
+def test_a_flat_picture_has_one_plane_and_does_not_move(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Picture.fromarray(np.arange(200, dtype=np.uint8).reshape(10, 20)).save("flat.png")
+    words = ["report", "--image", "flat.png"]
+    assert main([*words, "--sheet", "4x4"]) == 0
+    with Picture.open("flat-axial.png") as sheet:
+        assert sheet.size[0] == 480  # one large slice
+    assert main([*words, "--gif", "sagittal"]) == 2
+    assert (
+        "flat.png: a flat picture has no sagittal slices, expected axial" in capsys.readouterr().err
+    )
+    assert main([*words, "--gif", "axial"]) == 2
+    assert (
+        "an animation of one slice -> --sheet 1x1 --plane axial draws it" in capsys.readouterr().err
+    )
+
+
 def test_a_picture_needs_a_case(words, capsys):
     assert main([*words, "--sheet", "4x4"]) == 2
     assert "which case? -> name it: --case ID" in capsys.readouterr().err
