@@ -5,12 +5,12 @@ from __future__ import annotations
 from autoseg.report.gallery import gallery
 from autoseg.report.html import Section, folded, heading, hint, not_yet, paragraph, table
 from autoseg.report.material import Material
-from autoseg.report.means import case_means, dice_in, number
-from autoseg.report.odd import doubtful_labels, odd_cases
+from autoseg.report.means import dice_in, means_where_present, number
+from autoseg.report.odd import LISTED, doubtful_labels, false_alarms, odd_cases
 from autoseg.report.viewer import viewer_fragment
 from autoseg.results import IN_WORDS, OK, Summary
 
-BEST, WORST, DOUBTFUL, UNUSUAL = 3, 6, 6, 6  # cases with a picture
+BEST, WORST, FALSE, DOUBTFUL, UNUSUAL = 3, 6, 6, 6, 6  # cases with a picture
 VIEWERS = 3  # of each kind
 LOWEST = 3  # targets that are named for a case
 
@@ -22,17 +22,22 @@ def about_cases(material: Material) -> Section:
         return not_yet("Cases", "No case has been predicted out of fold yet: run autoseg_train.")
     best, worst = ends(model.summary)
     doubtful = doubtful_labels(model.summary)
-    means = case_means(model.summary)
+    means = means_where_present(model.summary)
     legend = "Left the label, right the prediction; the slice in which they differ most."
-    parts = [paragraph(f"{model.name}. {legend}", "soft")]
+    told = "Mean Dice of a case: over the targets that its label holds."
+    parts = [paragraph(f"{model.name}. {legend} {told}", "soft")]
     for title, cases in (("Worst cases", worst), ("Best cases", best)):
-        shown = {case: f"Dice {number(means[case])}, fold {model.fold_of[case]}" for case in cases}
+        shown = {
+            case: f"Dice {number(means[case])}, fold {model.fold_of.get(case, '?')}"
+            for case in cases
+        }
         parts += [heading(title), gallery(material.overlays, shown)]
         rows = [
-            [case, number(means[case]), model.fold_of[case], _lowest(model.summary, case)]
+            [case, number(means[case]), model.fold_of.get(case, "?"), _lowest(model.summary, case)]
             for case in cases
         ]
         parts.append(table(("case", "mean Dice", "fold", "lowest targets"), rows, words=(3,)))
+    parts.append(_false_alarms(material, model.summary))
     parts.append(heading("Labels that look wrong"))
     if not doubtful:
         parts.append(paragraph("None disagrees far more than the others with the model."))
@@ -55,6 +60,25 @@ def about_cases(material: Material) -> Section:
     return Section("Cases", "".join(parts))
 
 
+def _false_alarms(material: Material, summary: Summary) -> str:
+    found = false_alarms(summary)
+    if not found:
+        return ""
+    text = (
+        f"{len(found)} cases in which a target is found that their label lacks, the largest first."
+    )
+    rows = [[case, told] for case, told in list(found.items())[:LISTED]]
+    left = len(found) - len(rows)
+    return "".join(
+        [
+            heading("Falsely found"),
+            paragraph(text + f" {left} more are not listed." * bool(left)),
+            table(("case", "found"), rows, words=(1,)),
+            gallery(material.overlays, dict(list(found.items())[:FALSE])),
+        ]
+    )
+
+
 def to_look_through(material: Material) -> list[str]:
     """Return the cases that get a viewer: the first of the doubtful and of the worst ones."""
     model = material.shown
@@ -65,8 +89,11 @@ def to_look_through(material: Material) -> list[str]:
 
 
 def ends(summary: Summary) -> tuple[list[str], list[str]]:
-    """Return the best cases, the best first, and the worst, the worst first; none in both."""
-    means = case_means(summary)
+    """Return the best cases, the best first, and the worst, the worst first; none in both.
+
+    Only cases whose label holds a target are ranked.
+    """
+    means = means_where_present(summary)
     ordered = sorted(means, key=lambda case: (means[case], case))
     worst = ordered[: min(WORST, (len(ordered) + 1) // 2)]
     return [case for case in reversed(ordered) if case not in worst][:BEST], worst
@@ -89,7 +116,8 @@ def to_draw(material: Material) -> list[str]:
     model = material.shown
     if model is not None and model.summary is not None:
         best, worst = ends(model.summary)
-        cases += [*worst, *best, *(o.case for o in doubtful_labels(model.summary)[:DOUBTFUL])]
+        cases += [*worst, *best, *list(false_alarms(model.summary))[:FALSE]]
+        cases += [odd.case for odd in doubtful_labels(model.summary)[:DOUBTFUL]]
     if material.statistics is not None:
         cases += [odd.case for odd in odd_cases(material.statistics)[:UNUSUAL]]
     return list(dict.fromkeys(cases))

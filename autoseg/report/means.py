@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import mean
 
 from autoseg.report.html import bullets, table
-from autoseg.results import IN_WORDS, OK, Mean, Summary
+from autoseg.results import IN_WORDS, OK, REF_EMPTY, Mean, Summary
 
 SUCCESS = (0.5, 0.7, 0.8)  # Dice from which a case counts as one that worked
 
@@ -76,6 +76,23 @@ def case_means(summary: Summary) -> dict[str, float]:
         for case, dice in dice_by_case(summary, target).items():
             values.setdefault(case, []).append(dice)
     return {case: mean(found) for case, found in values.items()}
+
+
+def means_where_present(summary: Summary) -> dict[str, float]:
+    """Return the mean Dice over the targets that the label of each case holds, where it holds any.
+
+    What is found where nothing is has a list of its own: a Dice of 0 whatever its size.
+    """
+    values = {
+        case.case: [
+            value.value
+            for target in present(summary)
+            if (value := case.metrics[target]["dice"]).value is not None
+            and value.status != REF_EMPTY
+        ]
+        for case in summary.cases
+    }
+    return {case: mean(found) for case, found in values.items() if found}
 
 
 def dice_in(summary: Summary, case: str) -> dict[str, float]:

@@ -17,6 +17,7 @@ FAR = 3.5  # robust standard deviations (Iglewicz and Hoaglin's limit for outlie
 FEWEST = 8  # values that say what is usual
 LEAST_SPREAD = 0.02  # of Dice: among near-perfect cases a hundredth is no outlier
 LISTED = 20
+MOST = 3  # targets that are named for a case
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,24 @@ def doubtful_labels(summary: Summary) -> list[Odd]:
             if distance > FAR:
                 odd.append(Odd(case.case, _disagreement(case, target, value, middle), distance))
     return _one_a_case(odd)
+
+
+def false_alarms(summary: Summary) -> dict[str, str]:
+    """Return the cases in which a target is found that their label lacks, the largest first."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for case in summary.cases:
+        for target, metrics in case.metrics.items():
+            if metrics["dice"].status == REF_EMPTY:
+                found.setdefault(case.case, []).append(
+                    (_value(case, target, "vol_pred_ml") or 0.0, target)
+                )
+    ordered = sorted(found, key=lambda case: (-sum(ml for ml, _ in found[case]), case))
+    return {
+        case: ", ".join(
+            f"{target} {ml:.3g} ml" for ml, target in sorted(found[case], reverse=True)[:MOST]
+        )
+        for case in ordered
+    }
 
 
 def _disagreement(case: CaseScores, target: str, dice: float, usual: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoseg.report.odd import doubtful_labels, odd_cases
+from autoseg.report.odd import doubtful_labels, false_alarms, odd_cases
 from autoseg.results import (
     OK,
     REF_EMPTY,
@@ -66,3 +66,9 @@ def test_a_scan_unlike_the_others_is_told_with_all_that_is_odd_about_it():
     assert odd.case == "x"
     assert "spacing Z 5 mm (median 2)" in odd.why
     assert "volume of liver 3 ml (median 103.5)" in odd.why
+
+
+def test_what_is_found_in_vain_is_listed_the_largest_first():
+    found = false_alarms(summary(*usual(), scored("a", 0.0, 0, 2), scored("b", 0.0, 0, 30)))
+    assert found == {"b": "liver 30 ml", "a": "liver 2 ml"}
+    assert false_alarms(summary(*usual())) == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autoseg.report.cases import ends
@@ -71,6 +73,14 @@ def test_no_case_is_among_the_best_and_the_worst():
     dice = {f"c{n}": (n / 10,) for n in range(5)}
     best, worst = ends(summary(dice))
     assert worst == ["c0", "c1", "c2"]
+    assert best == ["c4", "c3"]
+
+
+def test_only_cases_that_hold_a_target_are_among_the_best_and_the_worst():
+    found = summary({f"c{n}": (n / 10,) for n in range(1, 5)})
+    control = CaseScores("control", {"t0": {"dice": Value(0.0, REF_EMPTY)}}, (1, 1, 1), 10.0)
+    best, worst = ends(replace(found, cases=(*found.cases, control)))
+    assert worst == ["c1", "c2"]
     assert best == ["c4", "c3"]
 
 
