@@ -35,7 +35,6 @@ class Job:
         self.warnings: tuple[str, ...] = ()
         self.refusal: Refusal | None = None
         self.done = asyncio.Event()
-        self.ended = 0.0
         self._folder, self._rounds, self._seen, self._unwanted = folder, 1, 0, False
 
     def be(self, ending: str) -> None:
@@ -72,7 +71,7 @@ class Job:
 
     def finish(self, state: str, refusal: Refusal | None) -> None:
         """Note the end; the files of a job that is wanted no more go."""
-        self.state, self.refusal, self.ended = state, refusal, time.monotonic()
+        self.state, self.refusal = state, refusal
         self.done.set()
         if self._unwanted:
             self.close()
@@ -136,10 +135,8 @@ class Worker:
 
     def keep(self, job: Job) -> None:
         """Let clients ask for `job` by its id, for a while."""
-        now = time.monotonic()
-        old = [j for j in self.kept.values() if j.done.is_set() and now - j.ended > KEEP_S]
-        finished = [j for j in self.kept.values() if j.done.is_set() and j not in old]
-        for gone in [*old, *finished[: max(0, len(finished) - KEPT + 1)]]:
+        finished = [j for j in self.kept.values() if j.done.is_set()]
+        for gone in finished[: max(0, len(finished) - KEPT + 1)]:
             self.forget(gone)
         self.kept[job.id] = job
 
@@ -187,6 +184,7 @@ class Worker:
             await loop.run_in_executor(self._thread, self.model.release)
         self._count_memory(without_memory)
         job.finish("failed" if refusal else "done", refusal)
+        loop.call_later(KEEP_S, self.forget, job)  # nobody else may come by to clear it away
 
     def _segment(self, job: Job) -> tuple[str, ...]:
         if job._unwanted:

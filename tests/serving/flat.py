@@ -94,9 +94,9 @@ def one_thread() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(folder: Path, *words: str, port: int | None = None) -> Iterator[Service]:
-    """Run `autoseg serve -m BUNDLE ...` until the block ends, at `port` or any."""
-    port, log = port or free_port(), folder.parent / "serve.log"
+def served(folder: Path, *words: str) -> Iterator[Service]:
+    """Run `autoseg serve -m BUNDLE ...` until the block ends."""
+    port, log = free_port(), folder.parent / "serve.log"
     command = [sys.executable, "-m", "autoseg.cli", "serve", "-m", str(folder)]
     command += ["--port", str(port), "--device", "cpu", *words]
     environment = one_thread()

@@ -226,8 +226,10 @@ def test_kept_results_are_bounded_in_time_and_number(monkeypatch):
         monkeypatch.setattr(worker_module, "KEEP_S", 0.0)
         worker.submit(last := new_job(worker))
         worker.keep(last)
-        assert list(worker.kept) == [last.id]
         await worker.labels_of(last)
+        await asyncio.sleep(0.05)
+        assert list(worker.kept) == [job.id for job in jobs[-1:]]
+        assert not last.labels.exists()
         return [job.image.parent for job in [*jobs, last]]
 
     monkeypatch.setattr(worker_module, "KEPT", 2)
