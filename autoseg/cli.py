@@ -1,7 +1,8 @@
 """Words on a command line to one verb; results on stdout, progress and messages on stderr.
 
 What the user can mend ends in one line "autoseg: error: what -> remedy" and the exit code of its
-kind (`errors.py`); anything else is our bug, keeps its traceback and exits 1.
+kind (`errors.py`), also where a function of their own failed; anything else is our bug, keeps its
+traceback and exits 1.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NoReturn
 from autoseg import __version__
 from autoseg.commands import COMMANDS
 from autoseg.errors import AutosegError, ResourceError, UsageError, suggest
+from autoseg.registry import blame
 
 INTERNAL_ERROR, INTERRUPTED, BROKEN_PIPE = 1, 130, 141  # the last two: 128 + the signal's number
 # What the system refuses is the user's to mend, wherever it happens.
@@ -146,7 +148,7 @@ def _as_mendable(error: Exception) -> AutosegError | None:
     if isinstance(error, OSError) and error.errno in SYSTEM_REFUSALS:
         fact, place = (error.strerror or "").lower(), str(error.filename or "")
         return ResourceError(fact, place=place, remedy=SYSTEM_REFUSALS[error.errno])
-    return None
+    return blame(error)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -29,6 +29,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from autoseg.errors import AutosegError, ResourceError
 from autoseg.progress import Count, counted, live_line
+from autoseg.registry import blame
 from autoseg.relay import Heard, heard
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def map_cases(
     """
     items = list(items)
     named = name or _name
+    function = partial(_tried, function)
     if executor is not None:
         outcomes = _submit(executor, function, items, 2 * IN_FLIGHT_PER_WORKER, named)
     elif workers > 0 and len(items) > 1:
@@ -101,7 +103,8 @@ def overlapped(
     """
     count = count or Count("", len(items))
     count.start()
-    outcomes = _overlapped(before, during, after, items, threads, count.add)
+    steps = partial(_tried, before), partial(_tried, during), partial(_tried, after)
+    outcomes = _overlapped(*steps, items, threads, count.add)
     shown = live_line(count.describe) if count.title else contextlib.nullcontext()
     with contextlib.closing(outcomes), shown:  # type: ignore[type-var]
         yield from outcomes
@@ -157,6 +160,17 @@ def _call(
         return Outcome(item, function(item))
     except Exception as error:  # carried to the caller, who knows what a failed case means
         return Outcome(item, None, _at(error, named(item)))
+
+
+def _tried(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Return what `function` gives; tracebacks do not travel, so whose code failed is told here."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        told = blame(error)
+        if told is None:
+            raise
+        raise told from error
 
 
 def _outcome(item: Item, future: Future[Result], name: str) -> Outcome[Item, Result]:

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from autoseg.errors import DataError, Problem, ResourceError
+from autoseg.errors import DataError, Problem, ResourceError, UsageError
 from autoseg.parallel import map_cases, overlapped
 from autoseg.progress import Count
+from autoseg.registry import resolve
 
 
 def square(number):
@@ -34,6 +35,19 @@ def test_a_plain_loop_keeps_order_and_errors():
     assert str(outcomes[2].error).endswith("2: bad")
     with pytest.raises(ZeroDivisionError):
         outcomes[3].result()
+
+
+def call_own(number):
+    return resolve("normaliser", "tests.failing:fail", {})(number)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_fails_in_a_function_of_the_users_own_is_told_from_any_process(workers):
+    outcomes = list(map_cases(call_own, [1, 2], workers=workers))
+    for outcome in outcomes:
+        assert isinstance(outcome.error, UsageError)
+        assert outcome.error.place.endswith("failing.py, line 5")
+        assert outcome.error.fact == "normaliser 'tests.failing:fail' failed: KeyError: 'nothing'"
 
 
 def test_workers_give_the_same_and_a_killed_one_costs_only_its_case():

@@ -113,8 +113,13 @@ def run(options: argparse.Namespace) -> str:
 
 def _hand_in(workspace: Workspace, options: argparse.Namespace, settings: list[str]) -> str:
     """Write a job for each fold, and hand it in; return what was written."""
+    from autoseg.plan_file import load_plan
     from autoseg.workflows.jobs import make_jobs
+    from autoseg.workflows.order import check_settings
 
+    dataset = workspace.find_planned(options.dataset)
+    plan = load_plan(workspace.plan(dataset))
+    check_settings(plan, options.configuration, settings, options.budget)
     # Jobs run in the workspace, wherever this command is given.
     weights = options.weights
     if weights and Path(weights.partition("#")[0]).exists():  # else a name, such as imagenet
@@ -126,7 +131,7 @@ def _hand_in(workspace: Workspace, options: argparse.Namespace, settings: list[s
         words += ["--seed", *map(str, options.seed)]
     words += ["--set", *settings] * bool(settings)
     files = make_jobs(
-        workspace, workspace.find_planned(options.dataset), options.configuration, options.fold,
+        workspace, dataset, options.configuration, options.fold,
         options.slurm, words, overwrite=options.overwrite, only_write=options.only_print,
     )  # fmt: skip
     if options.only_print:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from autoseg.errors import UsageError
 from autoseg.networks.efficientnet import efficientnet_unet
@@ -41,6 +42,22 @@ def build_network(
     finest. A 2-D network takes P = (1, Y, X).
     """
     return resolve("network", spec.name, NETWORKS, trust)(spec, in_channels, out_channels)
+
+
+@torch.no_grad()
+def check_scores(network: nn.Module, name: str, image: Tensor, channels: int) -> None:
+    """Raise UsageError when a network makes something else of `image` (B, C, *P) than it must."""
+    training = network.training
+    scores = network.eval()(image)
+    network.train(training)
+    expected = f"a list whose first are scores of shape {(len(image), channels, *image.shape[2:])}"
+    if not isinstance(scores, list | tuple) or not all(isinstance(s, Tensor) for s in scores):
+        fact = f"network '{name}' returned a {type(scores).__name__}"
+        raise UsageError(fact, expected=expected)
+    found = [tuple(score.shape) for score in scores]
+    if found[:1] != [(len(image), channels, *image.shape[2:])]:
+        fact = f"network '{name}' returned {f'shape {found[0]}' if found else 'an empty list'}"
+        raise UsageError(fact, expected=expected)
 
 
 def check_available(spec: NetworkSpec) -> None:

@@ -49,12 +49,29 @@ def find_normalizer(name: str, trust: bool = True) -> Normalizer:
         if separator and head in NORMALIZERS:
             raise UsageError(f"normaliser '{name}'", expected=f"{head}, which has no numbers")
         wanted = name if is_foreign(name) else head
-        return typing.cast(Normalizer, resolve("normaliser", wanted, known, trust))
+        found = typing.cast(Normalizer, resolve("normaliser", wanted, known, trust))
+        return found if wanted in known else _of_one_shape(found, wanted)
     form = FORMS[head]
     try:
         return form.make(_read_numbers(text, form) if separator else {})
     except (KeyError, ValueError) as error:
         raise UsageError(f"normaliser '{name}'", expected=form.expected) from error
+
+
+def _of_one_shape(normalize: Normalizer, name: str) -> Normalizer:
+    """Return a normaliser of the user's own that is refused, by its name, for another shape."""
+
+    def checked(
+        array: np.ndarray, stats: IntensityStats, inside: np.ndarray | None = None
+    ) -> np.ndarray:
+        result = normalize(array, stats, inside)
+        if not isinstance(result, np.ndarray) or result.shape != array.shape:
+            shape = f" of shape {result.shape}" if isinstance(result, np.ndarray) else ""
+            fact = f"normaliser '{name}' returned a {type(result).__name__}{shape}"
+            raise UsageError(fact, expected=f"an array of shape {array.shape}")
+        return result
+
+    return checked
 
 
 def split_names(text: str) -> list[str]:

@@ -103,11 +103,15 @@ def build_augmentation(
     if config.augmentation == "none" and config.augmentation_with:
         make = make_chain
     augmentation: Augmentation = make(design, config, labels, left_right_axis)
-    return augmentation if config.augmentation in AUGMENTATIONS else of_each_rank(augmentation)
+    return (
+        augmentation
+        if config.augmentation in AUGMENTATIONS
+        else of_each_rank(augmentation, config.augmentation)
+    )
 
 
-def of_each_rank(augmentation: Augmentation) -> Augmentation:
-    """Return one that draws other random numbers on every rank.
+def of_each_rank(augmentation: Augmentation, name: str) -> Augmentation:
+    """Return one that draws other random numbers on every rank, and must give a batch.
 
     A function of the user's draws for the samples that it sees: with the same numbers, the first
     sample of every rank would be changed alike.
@@ -116,7 +120,11 @@ def of_each_rank(augmentation: Augmentation) -> Augmentation:
     def augment(batch: Batch, generator: torch.Generator) -> Batch:
         if batch.ranks.rank > 0:
             generator.manual_seed(generator.initial_seed() + batch.ranks.rank)
-        return augmentation(batch, generator)
+        changed = augmentation(batch, generator)
+        if not isinstance(changed, Batch):
+            fact = f"augmentation '{name}' returned a {type(changed).__name__}"
+            raise UsageError(fact, expected="a Batch")
+        return changed
 
     return augment
 

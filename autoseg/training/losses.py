@@ -49,7 +49,7 @@ def build_loss(
     """
     weights = channel_weights(config.target_weights, labels)
     if ":" in config.loss:
-        return averaged_over_ranks(resolve("loss", config.loss, {}))
+        return averaged_over_ranks(_one_number(resolve("loss", config.loss, {}), config.loss))
     factors = parse_loss(config.loss)
     if "bce" in factors and labels.exclusive and len(factors) > 1:
         raise UsageError(
@@ -69,6 +69,20 @@ def build_loss(
             return _exclusive(scores, batch, annotated, labels, batch_dice, terms)
 
     return loss
+
+
+def _one_number(loss: Loss, name: str) -> Loss:
+    """Return a loss of the user's own that is refused, by its name, where it gives no number."""
+
+    def checked(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
+        value = loss(scores, batch, labels, batch_dice)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+            fact = f"loss '{name}' returned a {type(value).__name__}{shape}"
+            raise UsageError(fact, expected="a tensor with one number")
+        return value
+
+    return checked
 
 
 def averaged_over_ranks(loss: Loss) -> Loss:

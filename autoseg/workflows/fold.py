@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from autoseg.config import TrainConfig, override
 from autoseg.device import PRECISIONS
+from autoseg.networks import check_scores
 from autoseg.preprocessing.store import PreparedCase, read_sidecar
+from autoseg.registry import is_foreign
 from autoseg.training.augmentation import build_augmentation
 from autoseg.training.batch import Batch
 from autoseg.training.decide import Decision, decide, natural_length
@@ -52,6 +54,8 @@ def decide_anew(
     image = network_input(first, labels)
     # No other rank takes part.
     first = dataclasses.replace(first, image=image, previous=None, ranks=ALONE)
+    if is_foreign(name := order.design.network.name):
+        check_scores(network, name, image[:1].to(order.device), labels.channels)
     decision = decide(
         network, first, make_loss(order, config), config, order.budget,
         lambda: (deadline or 0.0) - time.monotonic(), _natural_length(order, len(ours)),

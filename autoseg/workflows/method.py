@@ -35,12 +35,8 @@ def check_method(
     plan: Plan, configuration: str, size: str, config: TrainConfig, device: torch.device
 ) -> None:
     """Raise UsageError or ResourceError for settings that cannot be trained with."""
-    check_names(config)
-    resolve("trainer", config.trainer, TRAINERS)
+    check_words(plan, config)
     check_precision(config.precision, device)
-    check_augmentation(config)
-    build_loss(config, plan.labels)
-    sampling_weights(config.target_sampling, plan.labels)
     check_trackers(config.trackers)
     try:
         design = trained_design(plan, configuration, size, config)
@@ -51,6 +47,15 @@ def check_method(
     check_available(design.network)
     if device.type == "cpu":  # a GPU is asked by trying
         _refuse_too_large(plan, design, config, memory_bytes())
+
+
+def check_words(plan: Plan, config: TrainConfig) -> None:
+    """Raise UsageError for names and targets that mean nothing on any machine."""
+    check_names(config)
+    resolve("trainer", config.trainer, TRAINERS)
+    check_augmentation(config)
+    build_loss(config, plan.labels)
+    sampling_weights(config.target_sampling, plan.labels)
 
 
 def _refuse_too_large(plan: Plan, design: Design, config: TrainConfig, memory: int) -> None:

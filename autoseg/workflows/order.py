@@ -22,7 +22,7 @@ from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
 from autoseg.training.budget import LENGTHS, Budget, parse_budget, refuse_two_lengths
 from autoseg.training.settings import LARGEST_SEED
 from autoseg.workflows.initial_weights import Source, find_source
-from autoseg.workflows.method import check_method
+from autoseg.workflows.method import check_method, check_words
 from autoseg.workflows.previous import PreviousStage, find_previous
 from autoseg.workspace import Workspace
 
@@ -177,6 +177,17 @@ def refuse_twice(seed: int, further: Sequence[int]) -> None:
         told = " ".join(map(str, seeds))
         expected = f"different numbers from 0 to {LARGEST_SEED:,}"
         raise UsageError(f"--seed {told}", expected=expected)
+
+
+def check_settings(
+    plan: Plan, configuration: str, settings: Sequence[str], budget: str | None
+) -> None:
+    """Raise UsageError for settings that mean nothing, wherever the training will run."""
+    chosen = plan.configuration(configuration)
+    config = configure(chosen, settings, budget)
+    size = next(iter(chosen.sizes))
+    with_network(plan, configuration, size, config.network, config.network_options)
+    check_words(plan, config)
 
 
 def configure(

@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import logging
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from autoseg.errors import UsageError
-from autoseg.files import read_json
+from autoseg.errors import AutosegError, UsageError
+from autoseg.files import append_line, read_json
 from autoseg.locks import locked
 from autoseg.results import Summary
 from autoseg.stopping import StopRequest, stop_on_signals
@@ -111,7 +112,12 @@ def _at_work(
 
         ranks.decide(begin)
         parent = None if launch is None else launch.parent
-        yield stack.enter_context(stop_on_signals(patient=not ranks.alone, parent=parent))
+        try:
+            yield stack.enter_context(stop_on_signals(patient=not ranks.alone, parent=parent))
+        except Exception as error:
+            if not isinstance(error, AutosegError):  # the screen may show one line of it only
+                append_line(order.run / "log.txt", "".join(traceback.format_exception(error)))
+            raise
 
 
 def _folds_to_do(orders: list[Order], overwrite: bool, validate: bool) -> list[str]:

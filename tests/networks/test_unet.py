@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import CorruptError, UsageError
-from autoseg.networks import build_network, keep_fewer_activations
+from autoseg.networks import build_network, check_scores, keep_fewer_activations
 from autoseg.plan import NetworkSpec
 
 ANISOTROPIC = NetworkSpec(
@@ -176,3 +176,31 @@ def test_checkpointing_gives_the_same_gradients_from_less_memory(spec: NetworkSp
 def test_a_network_that_cannot_recompute_its_stages_says_so() -> None:
     with pytest.raises(UsageError, match="checkpointing=true: Linear cannot compute its stages"):
         keep_fewer_activations(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        (torch.zeros(1, 3, 4, 4, 4), "returned a Tensor"),
+        ([torch.zeros(1, 2, 4, 4, 4)], r"returned shape \(1, 2, 4, 4, 4\)"),
+        ([], "returned an empty list"),
+    ],
+)
+def test_scores_of_another_kind_than_agreed_are_refused_by_the_networks_name(scores, words):
+    class Own(nn.Module):
+        def forward(self, image):
+            return scores
+
+    network, image = Own(), torch.zeros(1, 1, 4, 4, 4)
+    expected = r".*expected a list whose first are scores of shape \(1, 3, 4, 4, 4\)"
+    with pytest.raises(UsageError, match=f"network 'my:own' {words}{expected}"):
+        check_scores(network, "my:own", image, 3)
+    assert network.training
+
+
+def test_scores_as_agreed_pass_and_coarser_ones_may_follow():
+    class Own(nn.Module):
+        def forward(self, image):
+            return [torch.zeros(1, 3, 4, 4, 4), torch.zeros(1, 3, 2, 2, 2)]
+
+    check_scores(Own(), "my:own", torch.zeros(1, 1, 4, 4, 4), 3)

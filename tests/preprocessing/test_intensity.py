@@ -127,3 +127,13 @@ def test_the_commas_of_a_list_and_of_numbers():
     check_normalizers(["my_lab.scaling:unit", "window:1,2"])
     with pytest.raises(UsageError, match="unknown normaliser 'windw'"):
         check_normalizers(["windw:1,2"])
+
+
+def first_slice(array, stats, inside):
+    return array[0]
+
+
+def test_ones_own_that_gives_another_shape_is_refused(scan):
+    name = f"{__name__}:first_slice"
+    with pytest.raises(UsageError, match=rf"'{name}' returned a ndarray of shape .*, expected an"):
+        normalised(name, scan)

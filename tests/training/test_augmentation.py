@@ -185,6 +185,18 @@ def test_every_kind_can_be_named() -> None:
     aug.check_augmentation(TrainConfig(augmentation=f"{__name__}:make_negative"))
 
 
+def give_an_image(design, config, labels, left_right_axis):
+    return lambda batch, generator: batch.image
+
+
+def test_ones_own_that_gives_no_batch_is_refused() -> None:
+    own = TrainConfig(augmentation=f"{__name__}:give_an_image")
+    augment = aug.build_augmentation(CUBE, own, LABELS, 2)
+    batch = batch_of(torch.rand(1, 1, 4, 4, 4), torch.zeros(1, 4, 4, 4, dtype=torch.uint8))
+    with pytest.raises(UsageError, match="give_an_image' returned a Tensor, expected a Batch"):
+        augment(batch, generator())
+
+
 def test_none_changes_nothing_and_ones_own_is_found_by_name() -> None:
     batch = batch_of(torch.rand(1, 1, 4, 4, 4), torch.zeros(1, 4, 4, 4, dtype=torch.uint8))
     none = aug.build_augmentation(CUBE, TrainConfig(augmentation="none"), LABELS, 2)

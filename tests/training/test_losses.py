@@ -329,6 +329,17 @@ def test_what_is_no_loss_is_said(name: str, message: str) -> None:
         loss_of(name, ORGANS)
 
 
+def one_a_sample(scores: Tensor, batch: Batch, labels: Labels, batch_dice: bool) -> Tensor:
+    return scores.flatten(1).mean(1)
+
+
+def test_ones_own_loss_that_is_no_number_is_refused() -> None:
+    own = loss_of("tests.training.test_losses:one_a_sample", ORGANS)
+    expected = r"one_a_sample' returned a Tensor of shape \(2,\), expected a tensor with one number"
+    with pytest.raises(UsageError, match=expected):
+        own(make_scores(ORGANS), make_batch(ORGANS), ORGANS, True)
+
+
 def test_ones_own_loss_is_found_by_name() -> None:
     own = loss_of("tests.training.test_losses:half", ORGANS)
     assert own(make_scores(ORGANS), make_batch(ORGANS), ORGANS, True) == 0.5

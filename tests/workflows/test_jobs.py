@@ -134,3 +134,20 @@ def test_the_command_writes_files_with_every_option_that_shapes_the_training(
         monkeypatch.chdir(workspace.root)
         assert main([*words, "--weights", given]) == 0
         assert shlex.join(["--weights", named]) in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("loss=cee", "unknown loss 'cee'"),
+        ("optimizer=sdg", "unknown optimizer 'sdg'"),
+        ("network=enett", "unknown network 'enett'"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused_before_a_job_is_written(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], setting: str, words: str
+):
+    where = ["-d", "BALLS", "-w", str(workspace.root)]
+    assert main(["train", "3d_fullres", "0", *where, "--slurm", "--set", setting]) == 2
+    assert words in capsys.readouterr().err
+    assert not (workspace.root / "jobs").exists()

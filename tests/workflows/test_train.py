@@ -427,3 +427,12 @@ def test_a_batch_that_cannot_fit_in_memory_is_refused_before_anything_begins(
         quick(workspace)
     monkeypatch.setattr(method, "memory_bytes", lambda: 0)  # not known
     quick(workspace)
+
+
+def test_a_loss_of_the_users_own_that_fails_leaves_its_traceback_in_the_log(workspace: Workspace):
+    settings = (*QUICK, "loss=tests.failing:fail")
+    with pytest.raises(KeyError, match="nothing"):  # one line of it on a command line, exit code 2
+        quick(workspace, settings=settings)
+    text = (run_folder(workspace) / "log.txt").read_text()
+    assert "Traceback (most recent call last):" in text
+    assert "KeyError: 'nothing'" in text

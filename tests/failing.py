@@ -1,0 +1,5 @@
+"""A function that a user may have written."""
+
+
+def fail(*_):
+    return {}["nothing"]
