@@ -11,6 +11,7 @@ from autoseg.evaluation.measured import read_prediction
 from autoseg.plan import Plan
 from autoseg.preprocessing.prepare import prepare_labels
 from autoseg.preprocessing.store import open_prepared, paths_of
+from autoseg.progress import Count, counted
 from autoseg.report.material import Material
 from autoseg.report.thumbnail import thumbnail
 from autoseg.workspace import Workspace
@@ -30,7 +31,7 @@ def draw_cases(workspace: Workspace, material: Material, cases: Sequence[str]) -
     if folder is None:
         return {}
     pictures = {}
-    for case in cases:
+    for case in counted(cases, Count("pictures", len(cases))):
         if not paths_of(folder, case)[1].is_file():
             continue
         try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from autoseg.case_files import PICTURES, ending_of
 from autoseg.errors import AutosegError
 from autoseg.image import canonical_orientation, reorient
+from autoseg.progress import Count, counted
 from autoseg.report.excerpt import excerpt
 from autoseg.report.material import Material
 from autoseg.report.scene import Scene, make_scene
@@ -27,7 +28,7 @@ def make_scenes(workspace: Workspace, material: Material, cases: Sequence[str]) 
     if not (workspace.raw(material.dataset) / "dataset.json").is_file():
         return {}
     scenes = {}
-    for case in cases:
+    for case in counted(cases, Count("scans", len(cases))):
         try:
             scenes[case] = _scene(workspace, material, case)
         except AutosegError as error:
