@@ -40,13 +40,13 @@ function makePane(viewer, plane, content) {
   const slices = viewer.scene.shape[plane.through];
   const canvas = make("canvas", {tabIndex: 0});
   const slider = make("input", {
-    type: "range", min: 0, max: slices - 1, ariaLabel: `${plane.name} slice`,
+    type: "range", min: 0, max: slices - 1, ariaLabel: `${plane.name} slice ${content.title}`.trim(),
   });
   const caption = make("figcaption");
   const figure = make("figure", {}, caption, canvas, slider);
   const pane = {plane, content, canvas, slider, caption, figure, slice: make("canvas"), drawn: ""};
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `${plane.name} ${content.title}`);
+  canvas.setAttribute("aria-label", `${plane.name} ${content.title}`.trim());
   slider.hidden = slices === 1;
   slider.addEventListener("input", () => move(viewer, plane.through, Number(slider.value)));
   listenToMouse(viewer, pane);

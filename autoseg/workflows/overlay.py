@@ -155,5 +155,10 @@ def read_on(grid: Geometry, path: Path) -> np.ndarray:
     """Return a label map (Z, Y, X); DataError when it does not lie on the grid of its scan."""
     label_map = read_labels(path)
     for what, found, expected in grid_differences(label_map.geometry, grid):
-        raise DataError(f"{what} {found}", place=str(path), expected=f"{expected} as in its scan")
+        raise DataError(
+            f"{what} {found}",
+            place=str(path),
+            expected=f"{expected} as in its scan",
+            remedy="a label map of this very scan: is it another case's, or resampled?",
+        )
     return label_map.array[0]

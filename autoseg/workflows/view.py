@@ -97,6 +97,8 @@ def with_validation(workspace: Workspace, view: View) -> View:
     Without a choice it is the model of the best Dice, as in the report. Where no validation has the
     case, the view is returned as it is.
     """
+    if not workspace.models(view.dataset).is_dir():
+        return view
     material = collect(workspace, view.dataset)
     path = prediction_of(workspace.models(view.dataset), material, view.name)
     model = material.shown

@@ -184,3 +184,32 @@ def test_a_scan_that_is_cut_short_is_told(chromium, tmp_path):
         page.wait_for_selector(".failed")
         assert page.inner_text(".failed").startswith("This scan cannot be unpacked here (")
         page.close()
+
+
+def test_a_long_legend_is_searched_and_scrolls_by_itself(chromium, tmp_path):
+    names = [f"rib_{side}_{n}" for side in ("left", "right") for n in range(1, 53)]
+    label_map = np.zeros(SHAPE, np.uint8)
+    label_map.reshape(-1)[: 2 * len(names) : 2] = np.arange(len(names)) + 1
+    label_map[17, 8, 33] = len(names)  # more of the last one than in slice 0
+    label_map[17, 8, 34] = label_map[17, 8, 35] = len(names)
+    labels = Labels({name: (n + 1,) for n, name in enumerate(names)} | {"heart": (200,)})
+    scene = make_scene(
+        "", {"": np.zeros(SHAPE)}, Geometry(SHAPE), {"reference": label_map}, labels
+    )  # fmt: skip
+    with opened(chromium, tmp_path, scene) as page:
+        listed = page.locator(".legend li")
+        box = page.locator(".legend ul").bounding_box()
+        assert listed.count() == 104
+        assert box["height"] <= 0.6 * 900
+        assert page.evaluate("document.querySelector('.legend ul').scrollHeight") > box["height"]
+        assert page.inner_text(".legend p") == "1 more target does not occur here."
+        page.get_by_label("find a target").fill("RIGHT_5")
+        assert [text.split("\n")[0] for text in page.locator(
+            ".legend li:visible").all_inner_texts()] == [
+                "rib_right_5", "rib_right_50", "rib_right_51", "rib_right_52",
+            ]  # fmt: skip
+        page.get_by_role("button", name="none", exact=True).click()
+        assert page.locator(".legend input:checked").count() == 100  # those that are listed
+        page.get_by_role("button", name="rib_right_52").click()
+        assert captions(page) == ["axial 18 of 20", "coronal 9 of 30", "sagittal 35 of 40"]
+        assert readout(page)[2] == "reference: rib_right_52"

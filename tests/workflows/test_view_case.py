@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,12 +111,6 @@ def test_wrong_places_are_told(workspace, case, tmp_path):
         view_case(view, [tmp_path / "none.nii.gz"], tmp_path / "p.html")
     with pytest.raises(UsageError, match="not found, expected an image"):
         view_of_files(tmp_path / "none.nii.gz")
-    labels = read_labels(case.labels)
-    write_labels(
-        tmp_path / "short.nii.gz", labels.array[0][1:], Geometry(labels.array[0][1:].shape)
-    )
-    with pytest.raises(DataError, match="as in its scan"):
-        view_case(view, [tmp_path / "short.nii.gz"], tmp_path / "p.html")
     assert not (tmp_path / "p.html").exists()
 
 
@@ -165,6 +160,36 @@ def test_without_pred_what_the_model_predicted_out_of_fold_is_shown(tmp_path, ca
     assert main([*words[:-1], cases[2]]) == 0  # fold 2 is not validated
     scene = scene_of(tmp_path / f"{cases[2]}.html")
     assert [layer["name"] for layer in scene["layers"]] == ["reference"]
+
+
+@pytest.mark.parametrize("what", ["shape", "spacing", "origin", "direction"])
+def test_a_prediction_on_another_grid_is_told_with_both_grids(workspace, case, tmp_path, what):
+    labels = read_labels(case.labels)
+    array, grid = labels.array[0], labels.geometry
+    z, y, x = grid.shape
+    spacing = ", ".join(f"{mm:.6g}" for mm in grid.spacing)
+    other, told = {
+        "shape": (Geometry((z - 1, y, x)), f"shape {z - 1}x{y}x{x}, expected {z}x{y}x{x}"),
+        "spacing": (
+            replace(grid, spacing=(9.0, 1.0, 1.0)), f"spacing (9, 1, 1), expected ({spacing})",
+        ),
+        "origin": (replace(grid, origin=(7.5, 8.0, 9.0)), "origin (7.5, 8, 9), expected ("),
+        "direction": (
+            replace(grid, direction=(1.0, 0, 0, 0, 0, 1, 0, -1, 0)),
+            "direction (1, 0, 0, 0, 0, 1, 0, -1, 0), expected (",
+        ),
+    }[what]  # fmt: skip
+    path = tmp_path / "other.nii.gz"
+    write_labels(path, array[: other.shape[0]], other)
+    view = view_of_case(workspace, None, case.id)
+    with pytest.raises(DataError) as raised:
+        view_case(view, [path], tmp_path / "p.html")
+    text = str(raised.value)
+    assert text.startswith(f"{path}: {told}")
+    assert text.endswith(
+        "as in its scan -> a label map of this very scan: is it another case's, or resampled?"
+    )
+    assert not (tmp_path / "p.html").exists()
 
 
 def test_values_that_the_dataset_does_not_know_are_told_and_shown(
