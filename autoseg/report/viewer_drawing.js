@@ -125,7 +125,8 @@ function drawLetters(context, plane, width, height, size) {
   context.fillStyle = "#fff";
   for (const [letter, x, y] of [
     [left, size * 0.8, height / 2], [right, width - size * 0.8, height / 2],
-    [top, width / 2, size * 0.8], [bottom, width / 2, height - size * 0.8],
+    // Of a thin slab there is no room for them.
+    ...(height > 4 * size ? [[top, width / 2, size * 0.8], [bottom, width / 2, height - size * 0.8]] : []),
   ]) {
     context.strokeText(letter, x, y);
     context.fillText(letter, x, y);

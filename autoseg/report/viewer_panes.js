@@ -22,6 +22,7 @@ function arrange(viewer) {
   stage.replaceChildren();
   stage.style.setProperty("--columns", single ? "minmax(0, 1.6fr) minmax(0, 1fr)"
     : `repeat(${columns.length}, minmax(0, 1fr))`);
+  stage.style.gridTemplateRows = single ? "auto 1fr" : ""; // the others follow closely
   viewer.panes = rows.flatMap((plane, row) => columns.map((content) => {
     const pane = makePane(viewer, plane, content);
     const large = single && row === 0;

@@ -145,10 +145,11 @@ def test_fingers_tap_go_through_slices_come_closer_and_shift(chromium, tmp_path)
 def test_a_finger_that_goes_up_scrolls_the_page(chromium, tmp_path):
     with opened(chromium, tmp_path, many_channels(), has_touch=True) as page:
         page.set_viewport_size({"width": 360, "height": 500})
-        before = captions(page)
+        page.locator("canvas").first.scroll_into_view_if_needed()
+        before, top = captions(page), page.evaluate("scrollY")
         x, y, _ = centre(page)
         Fingers(page).drag(((x, y), (x, y - 200)))
-        page.wait_for_function("scrollY > 50")
+        page.wait_for_function(f"scrollY > {top + 50}", timeout=5000)
         assert captions(page) == before
 
 
