@@ -124,12 +124,13 @@ class Connection:
             self.wire.receive_data(data)
             await asyncio.Event().wait()
 
-    async def write(self, event: Any) -> None:
-        """Send what h11 makes of `event`."""
+    async def write(self, event: Any, left_s: float | None = None) -> None:
+        """Send what h11 makes of `event`; TimeoutError when the client does not take it."""
         data = self.wire.send(event)
         if data:
             self._writer.write(data)
-            await asyncio.wait_for(self._writer.drain(), self.limits.write_s)
+            allowed_s = self.limits.write_s if left_s is None else left_s
+            await asyncio.wait_for(self._writer.drain(), allowed_s)
 
     async def _refuse(self, refusal: Refusal) -> None:
         """Answer without the application, and for the last time."""

@@ -17,6 +17,8 @@ from autoseg.serving.refusal import Refusal
 if TYPE_CHECKING:
     from autoseg.serving.connection import Connection
 
+PIECE = 1 << 20  # bytes of an answer that are sent at once
+
 
 class Exchange:
     """A request that the application answers; `started` as soon as it has."""
@@ -29,6 +31,7 @@ class Exchange:
         self._whole = False  # has all of the body come?
         self._gone = False  # has the client?
         self._received, self._began = 0, time.monotonic()
+        self._sent, self._answered = 0, 0.0  # bytes; when the answer began
 
     def scope(self, writer: asyncio.StreamWriter) -> dict[str, Any]:
         """Return what ASGI says about a request."""
@@ -72,10 +75,11 @@ class Exchange:
             await self._send(message)
         except (ConnectionError, asyncio.TimeoutError):
             self._gone = True
+            self._connection.abort()  # closing would wait for it to take the rest
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.started, self._answered = True, time.monotonic()
             await self._finish_body()
             last = self._connection.stopping or not self._whole
             headers = [*message["headers"], *([(b"connection", b"close")] if last else [])]
@@ -85,9 +89,18 @@ class Exchange:
             ))  # fmt: skip
             return
         if message.get("body") and self._request.method != b"HEAD":
-            await self._connection.write(h11.Data(data=message["body"]))
+            await self._send_body(memoryview(message["body"]))
         if not message.get("more_body"):
             await self._connection.write(h11.EndOfMessage())
+
+    async def _send_body(self, body: memoryview) -> None:
+        """Send a part of the answer in pieces, each of which may take its time."""
+        for start in range(0, len(body), PIECE):
+            piece = bytes(body[start : start + PIECE])
+            allowed_s = self._limits.write_s + self._sent / self._limits.write_rate
+            left_s = self._answered + allowed_s - time.monotonic()
+            await self._connection.write(h11.Data(data=piece), max(0.0, left_s))
+            self._sent += len(piece)
 
     async def _finish_body(self) -> None:
         """Note the end of a body that nobody asked for, such as that of a GET."""

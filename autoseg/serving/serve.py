@@ -51,9 +51,11 @@ def serve(
         try:
             asyncio.run(_run(worker, listener, token, names))
         finally:
-            worker.close()
+            ended = worker.close()
     if worker.exhausted.is_set():
         raise ResourceError("out of memory, one image after the other", remedy="start it again")
+    if not ended:
+        os._exit(0)  # a scan that is being resampled cannot be interrupted
 
 
 async def _run(
@@ -61,15 +63,16 @@ async def _run(
 ) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    def end() -> None:
-        if stop.is_set():
-            os._exit(128 + signal.SIGTERM)  # asked twice: nothing of value is on disk
+    def end(number: int = signal.SIGTERM) -> None:
+        if stop.is_set():  # asked twice
+            worker.remove_files()
+            os._exit(128 + number)
         log.info("stopping: what runs has %.0f s to finish", Limits().grace_s)
         worker.stop()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
+        loop.add_signal_handler(number, end, number)
     exhausted = asyncio.create_task(_on(worker.exhausted, end))
     listener.listen(BACKLOG)
     address, port = listener.getsockname()[:2]

@@ -38,9 +38,10 @@ class Limits:
     head_s: float = 10.0  # for the whole head of a request, and between two requests
     body_s: float = 20.0  # for a body, and more as long as it comes at this pace:
     body_rate: float = 50e3  # bytes per second
-    write_s: float = 60.0  # for the client to take a piece of the answer
+    write_s: float = 60.0  # for the client to take the answer, and more as long as it does so
+    write_rate: float = 250e3  # bytes per second
     linger_s: float = 2.0  # for a refused client to read why, while it still sends
-    grace_s: float = 10.0  # for running requests when the service is to stop
+    grace_s: float = 7.0  # for running requests when the service is to stop; in all it has ten
 
 
 class Server:
@@ -53,16 +54,19 @@ class Server:
         self._open: dict[asyncio.Task[None], Connection] = {}
 
     async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
-        """Answer until `stop` is set; then let running requests finish, for a while."""
+        """Answer until `stop` is set; then let running requests finish, for a while.
+
+        Meanwhile who comes anew is told by the application that the service is stopping.
+        """
         server = await asyncio.start_server(self._connected, sock=listener)
         await stop.wait()
         self.stopping = True
-        server.close()
         for task, connection in self._open.items():
             if not connection.answering:
                 task.cancel()
         if self._open:
-            await asyncio.wait(self._open, timeout=self.limits.grace_s)
+            await asyncio.wait(list(self._open), timeout=self.limits.grace_s)
+        server.close()
         for task in list(self._open):
             task.cancel()
         if self._open:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 KEEP_S = 600.0  # a result that nobody fetched
 KEPT = 64  # results at once
+PATIENCE_S = 2.0  # at the end, for the tiles that are being predicted
 EXHAUSTED = 3  # jobs in a row without memory, after which a fresh process does better
 
 
@@ -164,11 +165,18 @@ class Worker:
             if job.state == "waiting":
                 job.cancel()
 
-    def close(self) -> None:
-        """End what runs, between two tiles, and remove all files."""
+    def close(self) -> bool:
+        """End what runs, between two tiles, and remove all files; tell whether it has ended."""
         for job in self._unfinished:
             job.cancel()
-        self._thread.shutdown(wait=True)
+        last = self._thread.submit(int)
+        self._thread.shutdown(wait=False)
+        ended = not wait([last], PATIENCE_S).not_done
+        self.remove_files()
+        return ended
+
+    def remove_files(self) -> None:
+        """Remove all images and label maps."""
         shutil.rmtree(self._home, ignore_errors=True)
 
     async def _work(self, job: Job) -> None:

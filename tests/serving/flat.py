@@ -78,10 +78,11 @@ class Service:
     process: subprocess.Popen
     port: int
     log: Path
+    name: str  # of the machine, as in an address
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.name}:{self.port}"
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -94,15 +95,24 @@ def one_thread() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(folder: Path, *words: str) -> Iterator[Service]:
-    """Run `autoseg serve -m BUNDLE ...` until the block ends."""
-    port, log = free_port(), folder.parent / "serve.log"
-    command = [sys.executable, "-m", "autoseg.cli", "serve", "-m", str(folder)]
+def served(
+    folder: Path,
+    *words: str,
+    host: str = "127.0.0.1",
+    before: str = "",
+    **environment: str,
+) -> Iterator[Service]:
+    """Run `autoseg serve -m BUNDLE ...` until the block ends, after the Python code `before`."""
+    port = free_port()
+    log = folder.parent / f"serve-{port}.log"
+    start = f"{before}\nimport sys\nfrom autoseg.cli import main\nsys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", start, "serve", "-m", str(folder), "--host", host]
     command += ["--port", str(port), "--device", "cpu", *words]
-    environment = one_thread()
     with log.open("w") as stream:
-        process = subprocess.Popen(command, cwd=ROOT, stderr=stream, env=environment)
-    service = Service(process, port, log)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stderr=stream, env={**one_thread(), **environment}
+        )
+    service = Service(process, port, log, f"[{host}]" if ":" in host else host)
     try:
         until = time.monotonic() + 60
         while True:

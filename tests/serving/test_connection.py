@@ -14,7 +14,11 @@ import requests
 
 from autoseg.serving.server import Limits, Server
 
-QUICK = Limits(connections=300, head_s=0.6, body_s=0.6, body_rate=1e4, linger_s=0.3, grace_s=2.0)
+QUICK = Limits(
+    connections=300, head_s=0.6, body_s=0.6, body_rate=1e4, write_s=1.0, write_rate=8e6,
+    linger_s=0.3, grace_s=2.0,
+)  # fmt: skip
+LARGE = 32 << 20  # bytes: more than the system takes before a client does
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
@@ -28,7 +32,7 @@ async def echo(scope, receive, send):
         await asyncio.sleep(1)
     if scope["path"] == "/wrong":
         raise RuntimeError("a secret")
-    body = str(size).encode()
+    body = bytes(LARGE) if scope["path"] == "/large" else str(size).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -151,6 +155,20 @@ def test_slow_heads_and_bodies_get_408(port):
     assert exchange(port)[0] == 0  # who says nothing is told nothing
 
 
+def test_a_large_answer_waits_for_who_takes_it_and_not_for_who_does_not(port):
+    with connect(port) as client:
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        received = 0
+        while piece := client.recv(1 << 20):  # 2.2 s at least, more than write_s
+            received += len(piece)
+            time.sleep(len(piece) / 15e6)
+        assert received > LARGE
+    with connect(port) as client:
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(3)
+        assert len(rest(client)) < LARGE
+
+
 def test_mistakes_are_not_told_to_clients(port):
     status, body = exchange(port, b"GET /wrong HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (status, json.loads(body)["error"]) == (500, "internal error")
@@ -188,8 +206,11 @@ def test_what_runs_is_finished_at_the_end():
         time.sleep(0.2)
         end()
         assert rest(idle) == b""
-        data = rest(client)
-        assert data.startswith(b"HTTP/1.1 200")
-        assert b"connection: close" in data.lower()
+        with connect(port) as late:
+            late.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            for data in (rest(late), rest(client)):
+                assert data.startswith(b"HTTP/1.1 200")
+                assert b"connection: close" in data.lower()
+        time.sleep(2 * QUICK.linger_s)
         with pytest.raises(ConnectionRefusedError):
             connect(port)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import signal
 import socket
 import threading
 import time
@@ -156,3 +158,74 @@ def test_a_client_that_leaves_takes_its_image_with_it(service):
     assert requests.get(f"{service.url}/health", timeout=9).json()["waiting"] == 0
     assert "POST /segment 400" in service.log.read_text()  # not 200: nobody took it
     assert "Traceback" not in service.log.read_text()
+
+
+SLOW = "import time\nfrom autoseg.serving.model import Model\n"
+ONE_TILE = f"{SLOW}Model.segment = lambda *_: time.sleep(60)"
+TILES = (
+    f"{SLOW}Model.segment = lambda s, i, o, look, b: [(look(), time.sleep(0.1)) for _ in [0] * 600]"
+)
+
+
+@contextlib.contextmanager
+def busy(service):
+    """Let a client wait for an image that takes a minute."""
+
+    def ask():
+        with contextlib.suppress(requests.ConnectionError):
+            kind = {"Content-Type": "image/png"}
+            requests.post(f"{service.url}/segment", picture(), headers=kind, timeout=60)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        time.sleep(1)
+        yield
+    finally:
+        client.join()
+
+
+def test_while_it_stops_it_says_so_and_what_takes_longer_is_ended(flat_bundle, tmp_path):
+    with served(flat_bundle, before=TILES, TMPDIR=str(tmp_path)) as service:
+        with busy(service):
+            begin = time.monotonic()
+            service.process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            health = requests.get(f"{service.url}/health", timeout=9)
+            assert (health.status_code, health.json()["status"]) == (503, "stopping")
+            body = {"img": base64.b64encode(picture()).decode()}
+            answer = requests.post(f"{service.url}/predict", json=body, timeout=9)
+            assert answer.status_code == 503
+            assert answer.json()["error"] == "the service is stopping"
+            assert answer.headers["retry-after"] == "30"
+            assert service.process.wait(20) == 0
+        assert time.monotonic() - begin < 15  # 10 and what a busy machine adds
+        assert list(tmp_path.glob("autoseg_serve_*")) == []
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_a_computation_that_nothing_can_interrupt_does_not_keep_it(flat_bundle, tmp_path):
+    with served(flat_bundle, before=ONE_TILE, TMPDIR=str(tmp_path)) as service:
+        with busy(service):
+            assert service.stop() == 0
+        assert list(tmp_path.glob("autoseg_serve_*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_twice_it_ends_at_once_and_leaves_no_images(flat_bundle, tmp_path, number):
+    with served(flat_bundle, before=ONE_TILE, TMPDIR=str(tmp_path)) as service, busy(service):
+        begin = time.monotonic()
+        service.process.send_signal(number)
+        time.sleep(0.5)
+        service.process.send_signal(number)
+        assert service.process.wait(20) == 128 + number
+        assert time.monotonic() - begin < 5
+        assert list(tmp_path.glob("autoseg_serve_*")) == []
+
+
+def test_it_listens_where_it_is_told_and_says_where(flat_bundle):
+    with served(flat_bundle, host="::1") as service:
+        assert requests.get(f"{service.url}/api", timeout=9).status_code == 200
+        assert f"listening on http://[::1]:{service.port}\n" in service.log.read_text()
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"http://127.0.0.1:{service.port}/api", timeout=9)
