@@ -23,7 +23,7 @@ def learn(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor,
     """Move the weights by what a prepared batch teaches.
 
     Returns its loss, whether that and the gradient were finite (scalars on the device), and counts
-    (K, 3) for its Dice, see `counts.py`. Where they were not, nothing has changed.
+    (K, 3) of all ranks for its Dice, see `counts.py`. Where they were not, nothing has changed.
     """
     network = training.network
     training.optimizer.zero_grad(set_to_none=True)
@@ -37,7 +37,7 @@ def learn(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor,
     take_step(training, finite)
     for buffer, before in zip(network.buffers(), statistics, strict=True):
         buffer.copy_(torch.where(finite, buffer, before))
-    return loss, finite, counts
+    return loss, finite, task.ranks.all_sum(counts)
 
 
 def add_gradients(training: Training, task: Task, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -270,12 +270,13 @@ def measure(training: Training, task: Task) -> tuple[float | None, dict[str, flo
         losses.append(task.loss(scores[:1], batch))
         counts.append(hard_counts(scores[0], batch.target, task.labels, batch.annotated))
     loss = float(torch.stack(losses).mean())
-    return (loss if math.isfinite(loss) else None), dice_of(torch.stack(counts).sum(0), task)
+    dice = dice_of(task.ranks.all_sum(torch.stack(counts).sum(0)), task)
+    return (loss if math.isfinite(loss) else None), dice
 
 
 def dice_of(counts: Tensor, task: Task) -> dict[str, float | None]:
-    """Return the Dice of each target from the `counts` (K, 3) of all ranks; None without voxels."""
-    hits, extra, missed = task.ranks.all_sum(counts).T.tolist()
+    """Return the Dice of each target from counts (K, 3) of all ranks; None without voxels."""
+    hits, extra, missed = counts.T.tolist()
     sizes = [2 * h + e + m for h, e, m in zip(hits, extra, missed, strict=True)]
     values = [2 * h / size if size else None for h, size in zip(hits, sizes, strict=True)]
     return dict(zip(task.labels.names, values, strict=True))
