@@ -13,6 +13,7 @@ from autoseg.report.html import (
     heading,
     hint,
     paragraph,
+    picture,
     side_by_side,
     table,
 )
@@ -149,4 +150,11 @@ def _checked(checked: Checked) -> str:
         parts.append(bullets(str(problem) for problem in found[:LISTED]))
         if len(found) > LISTED:
             parts.append(paragraph(f"... and {len(found) - LISTED} more in check.json.", "soft"))
+    if checked.pictures:
+        text = "Each seems to lie beside its organ: the scan, and the scan with the target."
+        shown = [
+            figure(picture(uri, f"{target}, seemingly misplaced"), target)
+            for target, uri in checked.pictures.items()
+        ]
+        parts += [heading("Seemingly misplaced"), paragraph(text), side_by_side(shown, "pictures")]
     return "".join(parts)

@@ -6,6 +6,7 @@ plain text, or HTML that was made by a function of this one.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -90,6 +91,11 @@ def figure(content: str, caption: str) -> str:
 def picture(data_uri: str, text: str) -> str:
     """Return a picture that is part of the page; `text` says what it shows."""
     return f'<img src="{escape(data_uri)}" alt="{escape(text)}">'
+
+
+def data_uri(png: bytes) -> str:
+    """Return a PNG file as what a page names in place of an address."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def side_by_side(figures: Iterable[str], kind: str = "grid") -> str:

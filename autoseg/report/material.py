@@ -20,6 +20,7 @@ class Checked:
     cases: int
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    pictures: Mapping[str, str] = field(default_factory=dict)  # misplaced target -> data URI
     quoted: bool = True  # False: they are counted only, as their words name files
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
 import numpy as np
 
 from autoseg.pictures import png_bytes
 from autoseg.report.figures import WINDOW_PERCENTILES, best_slice
+from autoseg.report.html import data_uri
 from autoseg.report.outlines import colour_of, draw_outlines, greys_at, palette, pixels
 
 SIDE = 176  # pixels of the longer side of a panel
@@ -44,8 +44,7 @@ def thumbnail(
     for label_map in maps:
         panels += [np.zeros((len(shown), GAP), np.uint8), shown.copy()]
         draw_outlines(panels[-1], _colours(label_map), places)
-    data = base64.b64encode(png_bytes(np.concatenate(panels[1:], axis=1), palette()))
-    return f"data:image/png;base64,{data.decode('ascii')}"
+    return data_uri(png_bytes(np.concatenate(panels[1:], axis=1), palette()))
 
 
 def _slice(reference: np.ndarray, prediction: np.ndarray | None) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from autoseg import __version__
 from autoseg.errors import AutosegError, CorruptError, Problem
@@ -20,11 +21,13 @@ from autoseg.plan import Plan
 from autoseg.plan_file import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.records import from_json
+from autoseg.report.html import data_uri
 from autoseg.report.material import Checked, Material, Model, Run, Unreadable
 from autoseg.results import Choice, DatasetStatistics, Summary
 from autoseg.workflows.report_history import read_history
 from autoseg.workspace import Workspace
 
+CHECKED, DRAWN = "check.json", 12  # pictures of misplaced targets on the page
 Found = TypeVar("Found")
 
 
@@ -38,7 +41,7 @@ def collect(workspace: Workspace, name: str) -> Material:
     return Material(
         dataset=name,
         statistics=_read("Data", prepared / STATISTICS, partial(_record, DatasetStatistics), lost),
-        checked=_read("Data", prepared / "check.json", _checked, lost),
+        checked=_read("Data", prepared / CHECKED, _checked, lost),
         plan=plan,
         folds=tuple(tuple(fold.validation) for fold in folds),
         models=_models(models, plan, lost),
@@ -84,7 +87,10 @@ def _object(path: Path) -> dict[str, Any]:
 def _checked(path: Path) -> Checked:
     record = _object(path)
     kept = {field: record[field] for field in ("cases", "problems", "warnings") if field in record}
-    return from_json(Checked, kept, str(path))
+    # `check` draws each target that seems to lie beside its organ.
+    drawn = sorted((path.parent / "check").glob("*.png"))[:DRAWN]
+    pictures = {unquote(picture.stem): data_uri(picture.read_bytes()) for picture in drawn}
+    return from_json(Checked, {**kept, "pictures": pictures}, str(path))
 
 
 def _models(folder: Path, plan: Plan | None, lost: list[Unreadable]) -> tuple[Model, ...]:

@@ -7,14 +7,17 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autoseg.errors import Problem, UsageError
 from autoseg.evaluation.summary import summarise
 from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.files import read_json, write_json
+from autoseg.pictures import png_bytes
 from autoseg.plan_file import load_plan, save_plan
 from autoseg.records import from_json
+from autoseg.report.html import data_uri
 from autoseg.results import Choice
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.report import report
@@ -87,6 +90,20 @@ def test_an_anonymous_page_holds_no_case_patient_or_path(workspace, tmp_path):
     assert "1 warning in 10 cases." in page
     assert page.count("data:image/png") == known.count("data:image/png") > 0
     assert re.search(r"case \d+", page)
+
+
+def test_pictures_of_misplaced_targets_are_on_the_page(workspace):
+    write_json(
+        workspace.prepared("BALLS") / "check.json", {"cases": 10, "problems": [], "warnings": []}
+    )
+    assert "Seemingly" not in report(workspace, "BALLS").read_text(encoding="utf-8")
+    path = workspace.prepared("BALLS") / "check" / "left%2Fright core.png"
+    path.parent.mkdir()
+    path.write_bytes(png_bytes(np.zeros((3, 3), np.uint8)))
+    for anonymous in (False, True):
+        page = report(workspace, "BALLS", anonymous=anonymous).read_text(encoding="utf-8")
+        assert data_uri(path.read_bytes()) in page
+        assert "<figcaption>left/right core</figcaption>" in page
 
 
 def test_an_anonymous_page_does_not_replace_the_other(workspace):
