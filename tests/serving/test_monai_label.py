@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -153,6 +154,12 @@ def test_what_cannot_be_served_is_refused_with_a_sentence(toy, scan, query, stat
     assert (answer.status_code, answer.json()["error"].startswith(fact)) == (status, True)
 
 
+def test_a_session_and_a_file_exclude_each_other(toy, scan):
+    answer = infer(toy, file=scan.read_bytes(), session_id=begin(toy, scan.read_bytes()))
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "there is a session and a file, expected one of them"
+
+
 @pytest.mark.parametrize(
     ("files", "fact"),
     [
@@ -202,6 +209,29 @@ def test_a_picture_has_its_labels_as_a_picture(service, tmp_path):
     np.testing.assert_array_equal(
         read_labels(tmp_path / "labels.nrrd").array, read_labels(tmp_path / "labels.png").array
     )
+
+
+def test_clients_at_once_get_the_labels_of_their_own_image(service):
+    pngs = [picture(40 + n, 30, n) for n in range(12)]
+
+    def ask(png):
+        answer = infer(service, "FLAT", output="image", session_id=begin(service, png, "a.png"))
+        return answer.content
+
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(ask, pngs))
+    for png, content in zip(pngs, answers, strict=True):
+        assert content == infer(service, "FLAT", file=png, output="image").content
+
+
+def test_the_end_of_the_service_is_the_end_of_its_sessions(flat_bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with served(flat_bundle) as ending:
+        begin(ending, picture(), "a.png")
+        (image,) = tmp_path.rglob("image.png")
+        assert image.parent.stat().st_mode & 0o777 == 0o700
+        assert ending.stop() == 0
+    assert list(tmp_path.glob("autoseg_serve_*")) == []  # torch has a folder of its own there
 
 
 def test_names_without_gaps_are_as_they_are():
