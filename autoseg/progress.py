@@ -83,7 +83,7 @@ class Count:
 
     def __init__(self, title: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.title, self.total, self.done, self.clock = title, total, 0, clock
-        self._steps, self._step = 0, 0
+        self._steps, self._step, self._stepped = 0, 0, False
         self.start()
 
     def start(self, total: int | None = None) -> None:
@@ -94,7 +94,7 @@ class Count:
 
     def begin(self, steps: int) -> None:
         """A case begins that takes so many steps."""
-        self._steps, self._step = steps, 0
+        self._steps, self._step, self._stepped = steps, 0, True
 
     def step(self) -> None:
         """The running case has come a step further."""
@@ -112,9 +112,10 @@ class Count:
         now, part = self.clock(), 0.0
         if self._steps and self._step:
             part = min(1.0, self._step / self._steps)
-        # The first of several cases is slow: processes start, networks warm up.
+        # Where other processes work, the first case waits for them to start. Of those worked on
+        # one after the other, which tell their steps, it is as good as any.
         first, begun = self._first
-        if self._last - begun < MEASURABLE_S:
+        if self._stepped or self._last - begun < MEASURABLE_S:
             first, begun = 0, self._begun
         done = self.done - first + part
         if not done:

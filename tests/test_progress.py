@@ -273,11 +273,14 @@ def test_the_first_of_several_is_not_taken_for_typical(clock):
     clock.now += 2
     count.add()
     assert count.seconds_left() == pytest.approx(14)
-    count.begin(4)
-    clock.now += 1
-    count.step()
-    count.step()
-    assert count.seconds_left() == pytest.approx(5 / 2.5 * 6.5)
+
+
+def test_a_burst_is_not_taken_for_a_pace(clock):
+    count = Count("check", 10, clock)
+    clock.now += 8
+    for _ in range(4):
+        count.add()
+    assert count.seconds_left() == pytest.approx(12)
 
 
 def test_a_part_of_a_case_counts_as_that_part(clock):
@@ -292,6 +295,10 @@ def test_a_part_of_a_case_counts_as_that_part(clock):
     assert count.seconds_left() == pytest.approx(60)
     count.add()
     assert count.seconds_left() == pytest.approx(60)
+    count.begin(10)
+    clock.now += 4
+    count.add()  # a small one: both are as typical
+    assert count.seconds_left() == pytest.approx(24)
 
 
 def test_waiting_before_the_first_case_does_not_count(clock):
