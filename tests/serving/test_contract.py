@@ -64,6 +64,14 @@ def test_masks_of_many_heights_four_at_a_time_are_those_of_autoseg_predict(
     assert 0 < found < sum(80 * height for height in HEIGHTS)
 
 
+def test_fifty_at_once_get_what_each_gets_alone(service):
+    pngs = [picture(40 + n, 90 - n, n) for n in range(50)]
+    alone = [ask(service, png) for png in pngs]
+    with ThreadPoolExecutor(50) as clients:
+        assert list(clients.map(lambda png: ask(service, png), pngs)) == alone
+    assert len(set(alone)) == 50
+
+
 def test_labels_have_the_very_bytes_of_autoseg_predict(service, flat_bundle, tmp_path):
     (tmp_path / "case.png").write_bytes(png := picture(70, 45, 3))
     command = [sys.executable, "-m", "autoseg.cli", "predict", "-m", str(flat_bundle)]
