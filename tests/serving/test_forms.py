@@ -1,0 +1,42 @@
+"""A form whose file cannot be kept."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+
+from autoseg.serving.forms import check_form, save_form
+from autoseg.serving.refusal import Refusal
+
+FULL = Path("/dev/full")
+BODY = b"--x\r\nContent-Disposition: form-data; name=file\r\n\r\n" + b"a" * 99_999 + b"\r\n--x--"
+
+
+def request_of(body: bytes) -> Request:
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=x")]
+    return Request({"type": "http", "method": "PUT", "headers": headers}, receive)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_told_with_503_and_a_time():
+    request = request_of(BODY)
+    with pytest.raises(Refusal, match="there is no room for this image") as caught:
+        asyncio.run(save_form(request, check_form(request), "file", FULL))
+    assert (caught.value.status, caught.value.headers) == (503, {"retry-after": "30"})
+
+
+def test_the_file_and_the_words_come_apart(tmp_path):
+    request = request_of(BODY.replace(b"--x--", b"--x\r\n") + form_word())
+    words = asyncio.run(save_form(request, check_form(request), "file", tmp_path / "image"))
+    assert words == {"params": "{}"}
+    assert (tmp_path / "image").read_bytes() == b"a" * 99_999
+
+
+def form_word() -> bytes:
+    return b"Content-Disposition: form-data; name=params\r\n\r\n{}\r\n--x--"
