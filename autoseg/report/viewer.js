@@ -23,6 +23,8 @@ async function autosegViewer(root, scene) {
   setZoom(viewer, viewer.state.zoom, viewer.state.centre);
   setChannel(viewer, viewer.state.channel);
   arrange(viewer);
+  // Where there is nothing else on the page, keys work at once.
+  if (root.parentElement.matches(".autoseg-viewer-page")) viewer.panes[0].canvas.focus({preventScroll: true});
   new ResizeObserver(() => fit(viewer)).observe(viewer.box);
 }
 

@@ -50,16 +50,17 @@ function listenToKeys(viewer) {
   const {box, scene, state} = viewer;
   box.addEventListener("keydown", (event) => {
     if (/^(INPUT|SELECT)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const window_ = scene.channels[state.channel].windows[Number(event.key) - 1];
+    const key = event.key.toLowerCase(); // with Caps Lock, too
+    const window_ = scene.channels[state.channel].windows[Number(key) - 1];
     if (window_) setWindow(viewer, window_);
-    else if (event.key === "?") explain(viewer);
-    else if (event.key === "c") setChannel(viewer, (state.channel + 1) % scene.channels.length);
-    else if (event.key === "l" && scene.layers.length) toggle(viewer, "labels");
-    else if (event.key === "x") toggle(viewer, "cross");
-    else if (event.key === "z") zoomOn(viewer);
-    else if (event.key === "o") cycleOutlines(viewer);
-    else if ((event.key === "+" || event.key === "-") && scene.layers.length) {
-      setOpacity(viewer, state.opacity + (event.key === "+" ? 0.1 : -0.1));
+    else if (key === "?") explain(viewer);
+    else if (key === "c") setChannel(viewer, (state.channel + 1) % scene.channels.length);
+    else if (key === "l" && scene.layers.length) toggle(viewer, "labels");
+    else if (key === "x") toggle(viewer, "cross");
+    else if (key === "z") zoomOn(viewer);
+    else if (key === "o") cycleOutlines(viewer);
+    else if ((key === "+" || key === "-") && scene.layers.length) {
+      setOpacity(viewer, state.opacity + (key === "+" ? 0.1 : -0.1));
     }
   });
 }

@@ -47,7 +47,9 @@ def test_channels_are_chosen_by_list_or_key_and_keep_their_window(chromium, tmp_
 def test_a_question_mark_shows_what_mouse_fingers_and_keys_do(chromium, tmp_path):
     with opened(chromium, tmp_path, many_channels()) as page:
         assert not page.locator("dl").is_visible()
-        page.locator("canvas").first.press("?")
+        page.keyboard.press("L")  # nothing was clicked before, and Caps Lock is on
+        assert not page.get_by_label("labels").is_checked()
+        page.keyboard.press("?")
         assert "next channel" in page.inner_text("dl")
         page.keyboard.press("?")
         assert not page.locator("dl").is_visible()
