@@ -30,6 +30,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="no names of cases and patients, no paths; by default report-anonymous.html",
     )
+    parser.add_argument(
+        "--evaluated", type=Path, metavar="FOLDER",
+        help="results and cases of a folder that autoseg_evaluate has scored, FOLDER/report.html",
+    )  # fmt: skip
     overwrite_option(parser)
     one = parser.add_argument_group("one case in three planes, instead of the report")
     one.add_argument("--case", metavar="ID", help="of the dataset")
@@ -76,7 +80,11 @@ def run(options: argparse.Namespace) -> str:
     about_one = (options.case, options.image, options.gif, options.sheet, options.plane)
     if (options.fold or options.model) and not options.curves:
         raise UsageError("--fold and --model belong to --curves")
-    if options.curves and not any(about_one):
+    if options.evaluated:
+        if any(about_one) or options.mesh is not None or options.curves or options.dataset:
+            raise UsageError("--evaluated goes with -o, --anonymous and --overwrite only")
+        path = _evaluated(options)
+    elif options.curves and not any(about_one):
         path = _curves(options)
     else:
         path = _view(options) if any(about_one) or options.mesh is not None else _report(options)
@@ -93,6 +101,17 @@ def _report(options: argparse.Namespace) -> Path:
     return report(
         workspace_of(options),
         options.dataset,
+        output=options.output,
+        anonymous=options.anonymous,
+        overwrite=options.overwrite,
+    )
+
+
+def _evaluated(options: argparse.Namespace) -> Path:
+    from autoseg.workflows.report_evaluated import report_evaluated
+
+    return report_evaluated(
+        options.evaluated,
         output=options.output,
         anonymous=options.anonymous,
         overwrite=options.overwrite,

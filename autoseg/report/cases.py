@@ -27,13 +27,11 @@ def about_cases(material: Material) -> Section:
     told = "Mean Dice of a case: over the targets that its label holds."
     parts = [paragraph(f"{model.name}. {legend} {told}", "soft")]
     for title, cases in (("Worst cases", worst), ("Best cases", best)):
-        shown = {
-            case: f"Dice {number(means[case])}, fold {model.fold_of.get(case, '?')}"
-            for case in cases
-        }
+        fold_of = {case: model.fold_of.get(case, "-") for case in cases}
+        shown = {case: f"Dice {number(means[case])}, fold {fold_of[case]}" for case in cases}
         parts += [heading(title), gallery(material.overlays, shown)]
         rows = [
-            [case, number(means[case]), model.fold_of.get(case, "?"), _lowest(model.summary, case)]
+            [case, number(means[case]), fold_of[case], _lowest(model.summary, case)]
             for case in cases
         ]
         parts.append(table(("case", "mean Dice", "fold", "lowest targets"), rows, words=(3,)))
@@ -43,7 +41,7 @@ def about_cases(material: Material) -> Section:
         parts.append(paragraph("None disagrees far more than the others with the model."))
     else:
         text = (
-            "Ranked by how far the agreement with a model that has not seen the case lies below "
+            "Ranked by how far the agreement with a model that has not seen the label lies below "
             "the usual one. A model's own mistakes look the same: look at the picture first."
         )
         rows = [[odd.case, f"{odd.distance:.1f}", odd.why] for odd in doubtful]
@@ -55,8 +53,13 @@ def about_cases(material: Material) -> Section:
         for case, scene in material.scenes.items():
             parts.append(folded(case, viewer_fragment(scene)))
     else:
-        text = f"To look through a case: autoseg report -d {material.dataset} --case NAME."
-        parts.append(hint(text))
+        words = (
+            f"-d {material.dataset} --case NAME" if model.fold_of else "--image SCAN --gt LABELS"
+        )
+        surfaces = "with --mesh its surfaces turn"
+        parts.append(
+            hint(f"To look through a case: autoseg report {words} --pred PLACE; {surfaces}.")
+        )
     return Section("Cases", "".join(parts))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from autoseg.report.cases import about_cases
@@ -20,12 +21,17 @@ CHAPTERS = (
 )  # fmt: skip
 
 
-def build_page(material: Material) -> str:
+OF_A_FOLDER = (about_results, about_cases)
+
+
+def build_page(
+    material: Material, chapters: Sequence[Callable[[Material], Section]] = CHAPTERS
+) -> str:
     """Return the whole report as one HTML file; what does not exist says how it is made."""
     subtitle = "; ".join(f"{name} {value}" for name, value in material.facts.items())
-    chapters = [_with_losses(about(material), material) for about in CHAPTERS]
+    sections = [_with_losses(about(material), material) for about in chapters]
     viewers = (viewer_style(), viewer_script()) if material.scenes else ()
-    return page(material.dataset, subtitle, chapters, *viewers)
+    return page(material.dataset, subtitle, sections, *viewers)
 
 
 def _with_losses(section: Section, material: Material) -> Section:

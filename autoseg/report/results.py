@@ -46,6 +46,8 @@ def _of_model(model: Model, material: Material) -> str:
     summary = model.summary
     done = f"{len(set(model.fold_of.values()))} of {len(material.folds)} folds"
     text = f"{len(summary.cases)} cases, each scored by the one fold that has not seen it; {done}."
+    if not model.fold_of:
+        text = f"{len(summary.cases)} cases."
     parts = [heading(model.name), paragraph(text)]
     if not summary.mean:
         failed = f"{len(summary.failed)} cases could not be scored: there are no means."

@@ -47,12 +47,15 @@ def collect(workspace: Workspace, name: str) -> Material:
         models=_models(models, plan, lost),
         choice=choice,
         chosen=None if choice is None else _chosen(models, choice, lost),
-        facts={
-            "autoseg": __version__,
-            "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        },
+        facts=made_by(),
         unreadable=tuple(lost),
     )
+
+
+def made_by() -> dict[str, str]:
+    """Return what every page says about itself: version and time."""
+    written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    return {"autoseg": __version__, "written": written}
 
 
 def _read(
