@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from autoseg.card import ModelCard, Range, Score, TrainingData
 from autoseg.config import TrainConfig
+from autoseg.errors import number_of
 from autoseg.image import CANONICAL
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, Design, IntensityStats, Plan
@@ -149,7 +150,8 @@ def _results(card: ModelCard) -> str:
     tolerance = f" NSD tolerance in mm: {', '.join(sorted(named))}." if "nsd" in metrics else ""
     return "\n".join([
         head,
-        f"Cross-validation: {folds}, {results.cases} cases, each predicted by a network that "
+        f"Cross-validation: {folds}, {number_of(results.cases, 'case')}, "
+        "each predicted by a network that "
         "has not seen it. Mean [95 % interval], n = cases in which the number is defined, before "
         f"any rules on label maps.{tolerance}\n",
         _table(("target", *(METRICS[m] for m in metrics)), rows),

@@ -14,7 +14,7 @@ from pathlib import Path
 from autoseg.case_files import ENDINGS, Scan, ending_of, some
 from autoseg.dataset_json import CaseEntry, Declaration, parse_declaration
 from autoseg.dicom_files import is_series, kind_of
-from autoseg.errors import DataError, Problem, UsageError
+from autoseg.errors import DataError, Problem, UsageError, number_of
 from autoseg.files import read_json
 from autoseg.labels import Labels
 
@@ -71,7 +71,7 @@ def load_dataset(folder: Path) -> Dataset:
     if found.problems or found.dataset is None:
         count = len(found.problems)
         raise DataError(
-            f"{count} problem{'s' * (count != 1)} with the dataset",
+            f"{number_of(count, 'problem')} with the dataset",
             place=str(folder),
             problems=found.problems,
         )
@@ -128,7 +128,7 @@ def find_cases(
     images = scan.by_case(chosen, ())
     if scan.problems:
         count = len(scan.problems)
-        fact = f"{count} problem{'s' * (count != 1)} with the images"
+        fact = f"{number_of(count, 'problem')} with the images"
         raise DataError(fact, place=shown, problems=scan.problems)
     return [Case(case, files) for case, files in sorted(images.items())]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from autoseg.dicom_files import SOP_CLASS, SOP_INSTANCE, TRANSFER_SYNTAX, file_meta, series_files
 from autoseg.dicom_slices import Series, Slice, arrange
-from autoseg.errors import DataError, ResourceError
+from autoseg.errors import DataError, ResourceError, number_of
 from autoseg.image import Image
 from autoseg.itk import library
 from autoseg.sniff import check_file
@@ -96,7 +96,7 @@ def _read_header(path: Path) -> Slice:
             found = ()
         if len(found) != count or not np.isfinite(found).all():
             said = f"{name} is '{text(tag)}'" if text(tag) else f"{name} is missing"
-            expected = f"{count} number{'s' * (count > 1)}"
+            expected = number_of(count, "number")
             fact = f"{said}, in series {text('0020|000e') or 'without UID'}"
             raise DataError(fact, place=str(path), expected=expected)
         return found

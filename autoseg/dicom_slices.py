@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.errors import DataError
+from autoseg.errors import DataError, number_of
 from autoseg.image import Geometry
 
 log = logging.getLogger(__name__)
@@ -254,7 +254,7 @@ def _distance(ordered: Sequence[Slice], depths: np.ndarray) -> float:
     ratio = gaps[index] / usual
     missing = round(float(ratio)) - 1
     if missing >= 1 and abs(ratio - missing - 1) < 0.05 and len(wide) <= max(1, RARE * len(gaps)):
-        fact = f"{missing} slice{'s' * (missing > 1)} missing after this one"
+        fact = f"{number_of(missing, 'slice')} missing after this one"
         remedy = "export or copy the series again"
     else:
         fact = "non-uniform slice spacing after this one"

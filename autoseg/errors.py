@@ -152,6 +152,15 @@ def by_hand(error: AutosegError, remedy: str) -> DataError:
     )
 
 
+def number_of(count: int, noun: str) -> str:
+    """Return a number of things as people say it.
+
+    >>> number_of(1, "case"), number_of(1200, "voxel")
+    ('1 case', '1,200 voxels')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return the remedy for a misspelled `name`: "did you mean X?" or the list of known names.
 

@@ -19,7 +19,7 @@ from autoseg import itk
 from autoseg.case_files import ENDINGS, PICTURES, ending_of, stem_of
 from autoseg.dataset import Case
 from autoseg.dicom import read_series, read_voxels
-from autoseg.errors import DataError
+from autoseg.errors import DataError, number_of
 from autoseg.files import write_atomically
 from autoseg.image import Geometry, Image, grid_differences
 from autoseg.label_table import caret_names, caret_xml, segment_fields, segment_names
@@ -123,7 +123,7 @@ def stack_channels(images: Sequence[Image], paths: Sequence[Path], channels: int
     found = sum(len(image.array) for image in images)
     if found != channels:
         raise DataError(
-            f"holds {found} channel{'s' * (found != 1)}",
+            f"holds {number_of(found, 'channel')}",
             place=str(paths[0]),
             expected=f"{channels}",
             remedy="one file per channel, <case>_0000, <case>_0001, ..., or correct channel_names"

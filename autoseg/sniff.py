@@ -10,7 +10,7 @@ import math
 import struct
 from pathlib import Path
 
-from autoseg.errors import DataError
+from autoseg.errors import DataError, number_of
 from autoseg.tiff import count_pages
 
 MAX_VOXELS = 2_000_000_000
@@ -139,7 +139,7 @@ def _check_tiff(path: Path) -> None:
         raise DataError("is not a TIFF file", place=str(path))
     if not whole:
         raise DataError(
-            f"is cut short: {path.stat().st_size:,} bytes, {pages} whole page{'s' * (pages != 1)}",
+            f"is cut short: {path.stat().st_size:,} bytes, {number_of(pages, 'whole page')}",
             place=str(path), expected="another page after that", remedy=COPY_AGAIN,
         )  # fmt: skip
 

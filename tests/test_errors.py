@@ -3,7 +3,7 @@
 import pytest
 
 from autoseg import errors
-from autoseg.errors import DataError, Problem, suggest
+from autoseg.errors import DataError, Problem, number_of, suggest
 
 
 def test_a_message_says_fact_place_expectation_and_remedy():
@@ -60,3 +60,10 @@ def test_a_failure_is_one_finding_among_others_at_its_own_place_or_the_one_given
     error = DataError("is cut short", expected="a scan", remedy="copy it again")
     assert str(error.as_problem("a.nii")) == "a.nii: is cut short, expected a scan -> copy it again"
     assert DataError("is cut short", place="b.nii").as_problem("a.nii").place == "b.nii"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 cases"), (1, "1 case"), (2, "2 cases"), (12345, "12,345 cases")]
+)
+def test_a_number_of_things_is_said_as_people_say_it(count, words):
+    assert number_of(count, "case") == words

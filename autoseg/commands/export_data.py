@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import join
 
 from autoseg.commands.options import workspace_of
-from autoseg.errors import UsageError
+from autoseg.errors import UsageError, number_of
 
 
 def add_data_choices(what: argparse._ArgumentGroup) -> None:
@@ -136,7 +136,7 @@ def _volumes(options: argparse.Namespace) -> str:
         overwrite=options.overwrite,
         workers=options.workers or 0,
     )
-    return f"{count} volume{'s' * (count != 1)} in {options.volumes}"
+    return f"{number_of(count, 'volume')} in {options.volumes}"
 
 
 def _masks(options: argparse.Namespace) -> str:

@@ -12,6 +12,7 @@ from autoseg.commands.options import (
     workspace_of,
     workspace_option,
 )
+from autoseg.errors import number_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,4 +48,4 @@ def run(options: argparse.Namespace) -> str:
         workers=options.workers or 0,
         overwrite=options.overwrite,
     )
-    return f"{len(paths)} picture{'s' * (len(paths) != 1)} in {options.output}"
+    return f"{number_of(len(paths), 'picture')} in {options.output}"

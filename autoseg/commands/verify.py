@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from autoseg.commands.options import device_option
+from autoseg.errors import number_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,4 +26,4 @@ def run(options: argparse.Namespace) -> str:
 
     verified = verify(options.model, options.device, options.trust)
     number = len(verified.lines)
-    return f"{options.model}: as its author saved it ({number} fold{'s' * (number > 1)})"
+    return f"{options.model}: as its author saved it ({number_of(number, 'fold')})"

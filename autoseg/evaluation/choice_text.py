@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoseg.errors import number_of
 from autoseg.evaluation.crossvalidation import CrossValidation
 from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.overview import format_table
@@ -49,7 +50,8 @@ def _about_optimism(result: CrossValidation) -> list[str]:
         return ["optimism: cannot be estimated from so few cases"] if result.choice.models else []
     same = len(set(estimate.chosen)) == 1
     return [
-        f"Dice {estimate.apparent:.4f} on the {estimate.cases} cases that were chosen by; "
+        f"Dice {estimate.apparent:.4f} on the {number_of(estimate.cases, 'case')} "
+        "that were chosen by; "
         f"{estimate.nested:.4f} where each {estimate.by} was left out of the choice "
         f"(optimism {estimate.apparent - estimate.nested:+.4f}; {estimate.parts} parts, "
         f"{'the same choice each time' if same else f'{len(set(estimate.chosen))} choices'})"

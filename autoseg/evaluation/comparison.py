@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from autoseg.errors import DataError, Problem, UsageError, suggest
+from autoseg.errors import DataError, Problem, UsageError, number_of, suggest
 from autoseg.evaluation.means import MISSES, means_of_targets, value_of
 from autoseg.evaluation.paired import (
     FALSE_ALARM,
@@ -122,7 +122,8 @@ def _check_settings(summaries: Mapping[str, Summary], metrics: Sequence[str]) ->
     for name, summary in summaries.items():
         if summary.failed:
             raise DataError(
-                f"{len(summary.failed)} cases could not be scored: {_some(summary.failed)}",
+                f"{number_of(len(summary.failed), 'case')} "
+                f"could not be scored: {_some(summary.failed)}",
                 place=name,
                 remedy="mend those cases and evaluate again",
             )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from autoseg.case_files import PICTURES
+from autoseg.errors import number_of
 from autoseg.evaluation.compat import format_compat
 from autoseg.evaluation.layout import Table, lay_out
 from autoseg.evaluation.means import MISSES, foreground_mean, value_of
@@ -52,10 +53,10 @@ def format_table(summary: Summary, style: str = "plain") -> str:
 
 def count_cases(cases: int, patients: int | None = None) -> str:
     """Return "1 case", "2 cases", and of how many patients they are where that is not the same."""
-    text = f"{cases} case{'s' * (cases != 1)}"
+    text = number_of(cases, "case")
     if patients is None or patients == cases:
         return text
-    return f"{text} of {patients} patient{'s' * (patients != 1)}"
+    return f"{text} of {number_of(patients, 'patient')}"
 
 
 def digits(metric: str) -> int:

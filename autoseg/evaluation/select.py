@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from autoseg.errors import DataError
+from autoseg.errors import DataError, number_of
 from autoseg.evaluation.rules import MARGIN, mean_of
 from autoseg.evaluation.summary import summarise
 from autoseg.labels import Labels
@@ -99,7 +99,7 @@ def choose_best(
 
 
 def _compare(evidence: Mapping[str, float], cases: int) -> Choice:
-    how_many = f"{cases} case{'s' * (cases != 1)}"
+    how_many = number_of(cases, "case")
     singles = [name for name in evidence if PLUS not in name]
     pairs = [name for name in evidence if PLUS in name]
     model = max(singles or pairs, key=lambda name: evidence[name])

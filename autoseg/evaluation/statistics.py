@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtr, ndtr, ndtri
 
+from autoseg.errors import number_of
+
 RESAMPLES = 10_000
 SEED = 12345
 FEWEST_PATIENTS = 5  # below: no interval
@@ -212,4 +214,4 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def _patients(n: int) -> str:
-    return f"{n} patient" if n == 1 else f"{n} patients"
+    return number_of(n, "patient")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import UsageError
+from autoseg.errors import UsageError, number_of
 from autoseg.evaluation.seeds import describe_seeds, further_seeds
 from autoseg.evaluation.select import (
     pool_folds,
@@ -98,5 +98,7 @@ def _gaps(model: str, found: Mapping[str, Summary], split: Sequence[Sequence[str
         absent = [case for case in split[int(fold)] if case not in scored]
         if absent:
             names = ", ".join(absent[:5])
-            notes.append(f"{model} fold {fold}: {len(absent)} cases were not scored: {names}")
+            notes.append(
+                f"{model} fold {fold}: {number_of(len(absent), 'case')} not scored: {names}"
+            )
     return notes

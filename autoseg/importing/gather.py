@@ -11,7 +11,7 @@ from typing import Any
 
 from autoseg.case_files import CASE_NAME, ending_of, some
 from autoseg.dicom_files import kind_of
-from autoseg.errors import DataError, Problem, UsageError
+from autoseg.errors import DataError, Problem, UsageError, number_of
 from autoseg.importing.arguments import is_between, order_channels
 from autoseg.importing.layouts import Layout
 from autoseg.importing.masks import Masks
@@ -88,7 +88,7 @@ def gather(
     problems += _other_slices(sources) + _bad_names(sources)
     if problems:
         count = len(problems)
-        raise DataError(f"{count} problem{'s' * (count != 1)} with the files", problems=problems)
+        raise DataError(f"{number_of(count, 'problem')} with the files", problems=problems)
     return sorted(sources, key=lambda source: source.case)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from autoseg.errors import number_of
 from autoseg.importing.merge import Member
 from autoseg.importing.unite import Translation
 from autoseg.labels import Labels
@@ -59,7 +60,7 @@ def tabulate(voxels: Mapping[str, Mapping[str, int | None]], cases: Mapping[str,
     voxels  A (2 cases)  B (1 case)
     liver         1,200           -
     """
-    heads = [f"{name} ({count} case{'s' * (count != 1)})" for name, count in cases.items()]
+    heads = [f"{name} ({number_of(count, 'case')})" for name, count in cases.items()]
     rows = [["voxels", *heads]]
     for target in next(iter(voxels.values())):
         counts = [one[target] for one in voxels.values()]

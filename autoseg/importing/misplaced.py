@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoseg.errors import Problem
+from autoseg.errors import Problem, number_of
 from autoseg.importing.coherence import Coherence
 from autoseg.labels import Labels
 
@@ -65,7 +65,7 @@ def _place(target: str, found: Sequence[Coherence]) -> Placement:
 
 def blame(placement: Placement, picture: str) -> Problem:
     """Return the warning about a misplaced target, which names its `picture`."""
-    cases = "1 case" if placement.cases == 1 else f"{placement.cases} cases"
+    cases = number_of(placement.cases, "case")
     found = (
         f"class {placement.target}: coherence rank {placement.rank:.2f} (median over {cases}), "
         f"spread {placement.spread:.4g} (among neighbours {placement.grain:.4g}), contrast "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.case_files import some
+from autoseg.errors import number_of
 from autoseg.importing.gather import Source
 from autoseg.importing.masks import Masks
 
@@ -30,7 +31,7 @@ def notes_of(sources: Sequence[Source], records: Records) -> list[str]:
     }
     if gaps:
         largest = max(gaps.values())
-        count = f"{len(gaps)} label file{'s' * (len(gaps) != 1)}"
+        count = number_of(len(gaps), "label file")
         notes.append(f"{count} off the grid of the image by up to {largest:.2g} mm: put on it")
     return notes
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from autoseg.case_files import some
 from autoseg.dataset import Case
-from autoseg.errors import Problem
+from autoseg.errors import Problem, number_of
 from autoseg.labels import Labels
 
 EXPECTED = 0.8  # of the cases have a target that the others are said to miss
@@ -53,7 +53,7 @@ def find_never_seen(
         if not _targets_in(one, labels) and "control" not in case.tags
     ]
     if empty:
-        fact = f"{len(empty)} cases hold background only: {some(empty)}"
+        fact = f"{number_of(len(empty), 'case')} with background only: {some(empty)}"
         warnings.append(Problem("labelsTr", fact, remedy='if so intended, tag them "control"'))
     return warnings
 

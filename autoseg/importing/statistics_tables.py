@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from autoseg.errors import number_of
 from autoseg.files import write_json, write_text
 from autoseg.results import CaseStatistics, DatasetStatistics, Intensities, Range
 
@@ -61,7 +62,7 @@ def _numbers(intensities: Mapping[str, Intensities], channel: str) -> list[objec
 def format_statistics(statistics: DatasetStatistics) -> str:
     """Return the sizes of the scans, and a line for each target and channel."""
     lines = [
-        f"{statistics.dataset}: {len(statistics.cases)} cases, median (least to most)",
+        f"{statistics.dataset}: {number_of(len(statistics.cases), 'case')}, median (least to most)",
         f"  size (z, y, x)        {_axes(statistics.shape)} voxels",
         f"  spacing (z, y, x)     {_axes(statistics.spacing)} mm",
         f"  axial slices          {_span(statistics.slices)}",

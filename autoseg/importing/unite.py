@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from autoseg.errors import Problem, UsageError, suggest
+from autoseg.errors import Problem, UsageError, number_of, suggest
 from autoseg.labels import Labels
 
 BACKGROUND = "background"  # renamed to this, a class is dropped
@@ -56,16 +56,16 @@ def unite(
     order = _order(named)
     problems += _nearly_same(order, named)
     if problems:
-        fact = f"{len(problems)} problem{'s' * (len(problems) != 1)} with the names of classes"
+        fact = f"{number_of(len(problems), 'problem')} with the names of classes"
         raise UsageError(fact, problems=problems)
     if not order:
         raise UsageError("no class is left", remedy="map at least one to a name")
-    united, number_of = _number(order, labels, named)
-    ignore = len(number_of) if any(own.ignore is not None for own in labels.values()) else None
+    united, value_of = _number(order, labels, named)
+    ignore = len(value_of) if any(own.ignore is not None for own in labels.values()) else None
     translations = {}
     for source, own in labels.items():
         sets = named[source].of_value
-        values = {value: number_of[frozenset(names)] for value, names in sets.items()}
+        values = {value: value_of[frozenset(names)] for value, names in sets.items()}
         if own.ignore is not None and ignore is not None:
             values[own.ignore] = ignore
         translations[source] = Translation({0: 0, **values}, _origins(named[source], united))
@@ -166,17 +166,17 @@ def _number(
 ) -> tuple[dict[str, tuple[int, ...]], dict[frozenset[str], int]]:
     """Return the united targets' values, the written one first, and the value of each set."""
     order = list(order)
-    number_of = {frozenset[str](): 0}
+    value_of = {frozenset[str](): 0}
     written = {name: _written(name, labels, named) for name in order}
     sets = [frozenset(names) for own in named.values() for names in own.of_value.values()]
     for one in (*written.values(), *sets):
-        number_of.setdefault(one, len(number_of))
+        value_of.setdefault(one, len(value_of))
     targets = {}
     for name in order:
-        values = {value for one, value in number_of.items() if name in one}
-        first = number_of[written[name]]
+        values = {value for one, value in value_of.items() if name in one}
+        first = value_of[written[name]]
         targets[name] = (first, *sorted(values - {first}))
-    return targets, number_of
+    return targets, value_of
 
 
 def _written(

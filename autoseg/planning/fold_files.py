@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset import Case
-from autoseg.errors import DataError, Problem, suggest
+from autoseg.errors import DataError, Problem, number_of, suggest
 from autoseg.files import read_json
 from autoseg.planning.folds import Fold
 
@@ -42,7 +42,7 @@ def read_folds(path: Path, cases: Sequence[Case]) -> tuple[tuple[Fold, ...], lis
     if problems:
         count = len(problems)
         raise DataError(
-            f"{count} problem{'s' * (count != 1)} in these folds",
+            f"{number_of(count, 'problem')} in these folds",
             place=str(path),
             remedy="correct the file, or move it away to have folds made",
             problems=problems,

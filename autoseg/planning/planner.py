@@ -17,6 +17,7 @@ from math import prod
 import numpy as np
 
 from autoseg import __version__
+from autoseg.errors import number_of
 from autoseg.labels import Labels
 from autoseg.plan import Configuration, Design, Fingerprint, Plan
 from autoseg.planning.normalizers import choose_normalizers
@@ -127,7 +128,7 @@ def _summary(fingerprint: Fingerprint) -> str:
     spacing = times([float(s) for s in np.median(fingerprint.spacings, axis=0)])
     number = len(fingerprint.cases)
     return (
-        f"{number} case{'s' * (number > 1)}, median {shape} voxels of {spacing} mm (Z, Y, X) "
+        f"{number_of(number, 'case')}, median {shape} voxels of {spacing} mm (Z, Y, X) "
         f"inside the non-zero box, which keeps {percent(fingerprint.kept_fraction)} of a scan."
     )
 

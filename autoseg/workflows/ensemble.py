@@ -17,7 +17,7 @@ import numpy as np
 from autoseg import __version__
 from autoseg.case_files import ENDINGS
 from autoseg.dataset import Case
-from autoseg.errors import AutosegError, DataError, Problem, UsageError
+from autoseg.errors import AutosegError, DataError, Problem, UsageError, number_of
 from autoseg.files import read_json, sha256
 from autoseg.image import grid_differences
 from autoseg.io import write_labels
@@ -64,7 +64,7 @@ def ensemble(
         for outcome in map_cases(lambda case: _average(case, output), left, title="ensemble"):
             record.add(outcome.result())
         manifest = close_record(record, header, cases, {})
-    log.info("%d cases, each from %d predictions", len(cases), len(folders))
+    log.info("%s, each from %d predictions", number_of(len(cases), "case"), len(folders))
     return manifest
 
 
@@ -85,7 +85,7 @@ def _find_cases(folders: Sequence[Path]) -> list[Case]:
     if not problems:
         problems = [problem for case in cases for problem in _differences(case)]
     if problems:
-        count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+        count = number_of(len(problems), "problem")
         raise DataError(f"{count} with the files", problems=problems)
     return cases
 

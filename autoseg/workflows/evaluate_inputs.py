@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 
 from autoseg.dataset_json import Declaration
-from autoseg.errors import AutosegError, DataError, Problem, UsageError
+from autoseg.errors import AutosegError, DataError, Problem, UsageError, number_of
 from autoseg.evaluation.faults import Inspection, inspect_pair
 from autoseg.evaluation.grids import grid_problems, problems_of
 from autoseg.evaluation.pair import Pair
@@ -101,7 +101,7 @@ def collect_inputs(
 def everything_wrong(problems: Sequence[Problem], place: str) -> DataError:
     """Return one error that lists all problems, each once."""
     unique = list(dict.fromkeys(problems))
-    count = f"{len(unique)} problem{'s' * (len(unique) != 1)}, nothing was scored"
+    count = f"{number_of(len(unique), 'problem')}, nothing was scored"
     return DataError(count, place=place, problems=unique)
 
 

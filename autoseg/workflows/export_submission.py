@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from autoseg.case_files import ending_of
-from autoseg.errors import DataError, Problem, UsageError, suggest
+from autoseg.errors import DataError, Problem, UsageError, number_of, suggest
 from autoseg.evaluation.pairing import label_files
 from autoseg.locks import building
 from autoseg.sharing.submissions import (
@@ -52,7 +52,7 @@ def export_submission(wanted: Wanted, output: Path, overwrite: bool = False) -> 
         pieces = _PIECES[wanted.kind](wanted, room, problems)
         if problems:
             count = len(problems)
-            fact = f"{count} piece{'s' * (count != 1)} missing, nothing was written"
+            fact = f"{number_of(count, 'piece')} missing, nothing was written"
             raise DataError(fact, problems=problems)
         built = room / f"package{ending_of_package(output)}"
         pack(pieces, built, wanted.top)

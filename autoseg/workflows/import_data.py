@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset import Dataset, load_dataset
-from autoseg.errors import DataError, Problem, UsageError
+from autoseg.errors import DataError, Problem, UsageError, number_of
 from autoseg.files import write_json
 from autoseg.hardware import cores
 from autoseg.importing.arguments import (
@@ -204,7 +204,7 @@ def _without_problems(outcomes: Sequence[Outcome[Source, Placed]]) -> dict[str, 
             problems += placed[outcome.item.case].problems
     if problems:
         count = len(problems)
-        raise DataError(f"{count} problem{'s' * (count != 1)} with the files", problems=problems)
+        raise DataError(f"{number_of(count, 'problem')} with the files", problems=problems)
     return placed
 
 
@@ -213,14 +213,17 @@ def _tell(name: str, sources: Sequence[Source], notes: Sequence[str], layout: La
     tests = sum(source.test and source.labels is not None for source in sources)
     to_predict = sum(not source.trains for source in sources) - tests
     count = len(sources) - to_predict - tests
-    log.info("%s: %d cases, %d of them controls", name, count, controls)
+    log.info("%s: %s, %d of them controls", name, number_of(count, "case"), controls)
     if tests:
-        log.info("%s: %d cases for tests only, in imagesTs and labelsTs", name, tests)
+        told = number_of(tests, "case")
+        log.info("%s: %s for tests only, in imagesTs and labelsTs", name, told)
     for note in notes:
         log.info("%s: %s", name, note)
     if to_predict:
         level = logging.INFO if layout.tests else logging.WARNING  # meant so, or perhaps not
-        log.log(level, "%s: %d images without labels, now in imagesTs", name, to_predict)
+        log.log(
+            level, "%s: %s without labels, now in imagesTs", name, number_of(to_predict, "image")
+        )
     hint = repaired_beside(sources, layout.repaired)
     if hint:
         log.warning("%s: %s", name, hint)

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from autoseg.dataset import Case, Dataset, Found
-from autoseg.errors import CorruptError, DataError
+from autoseg.errors import CorruptError, DataError, number_of
 from autoseg.files import read_json, write_json
 from autoseg.importing.check import Inspected, conclude, inspect_case
 from autoseg.parallel import map_cases
@@ -53,7 +53,7 @@ def measure_dataset(
     if report.problems:
         count = len(report.problems)
         raise DataError(
-            f"{count} problem{'s' * (count != 1)} in the data, nothing was planned",
+            f"{number_of(count, 'problem')} in the data, nothing was planned",
             place=folder.name,
             remedy="correct them and run autoseg_plan again",
             problems=report.problems,

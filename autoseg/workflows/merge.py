@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from autoseg.case_files import some
 from autoseg.dataset import Dataset, load_dataset
-from autoseg.errors import DataError, Problem, UsageError, suggest
+from autoseg.errors import DataError, Problem, UsageError, number_of, suggest
 from autoseg.files import read_json, write_json
 from autoseg.importing.duplicates import find_same
 from autoseg.importing.merge import (
@@ -153,7 +153,7 @@ def _bring(
     problems = [problem for one in merged for problem in one.problems]
     if problems:
         count = len(problems)
-        raise DataError(f"{count} undeclared value{'s' * (count != 1)}", problems=problems)
+        raise DataError(number_of(count, "undeclared value"), problems=problems)
     for member in union.tests:
         place_images(member, folder / "imagesTs", union.ending)
     voxels, annotated = {}, {}
@@ -191,7 +191,7 @@ def _all(outcomes: Iterable[Outcome[Member, Result]]) -> list[Result]:
     if errors:
         problems = [Problem(e.place, e.fact, e.expected, e.remedy) for e in errors]
         count = len(problems)
-        raise DataError(f"{count} problem{'s' * (count != 1)} with the files", problems=problems)
+        raise DataError(f"{number_of(count, 'problem')} with the files", problems=problems)
     return [one.result() for one in done]
 
 
@@ -200,7 +200,8 @@ def _name(member: Member) -> str:
 
 
 def _tell(name: str, union: Union, record: Mapping[str, Any]) -> None:
-    log.info("%s: %d cases of %d sources", name, len(record["cases"]), len(union.datasets))
+    told = number_of(len(record["cases"]), "case")
+    log.info("%s: %s of %s", name, told, number_of(len(union.datasets), "source"))
     for note in record["warnings"]:
         log.warning("%s", note)
     sources: dict[str, set[str]] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from autoseg.errors import number_of
 from autoseg.evaluation.crossvalidation import score_again
 from autoseg.evaluation.select import PLUS
 from autoseg.evaluation.summary import summarise
@@ -80,7 +81,7 @@ def score_pair(
     with locked(folder, "autoseg_evaluate"):
         summary = _read_earlier(folder, header["scores"])
         if summary is None:
-            log.info("scoring %s together on %d cases", PLUS.join(pair), len(cases))
+            log.info("scoring %s together on %s", PLUS.join(pair), number_of(len(cases), "case"))
 
             def work(case: CaseScores) -> CaseScores:
                 return _score_case(case, kept, prepared, labels, folder, header)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.dataset import Case, Dataset
-from autoseg.errors import DataError, Problem, UsageError
+from autoseg.errors import DataError, Problem, UsageError, number_of
 from autoseg.planning.fold_files import SPLITS, find_problems, read_folds
 from autoseg.planning.folds import (
     Fold,
@@ -161,7 +161,7 @@ def _refuse_problems(path: Path, folds: Sequence[Fold], cases: Sequence[Case]) -
     problems: list[Problem] = find_problems(lists, cases)
     if problems:
         raise DataError(
-            f"{len(problems)} problem{'s' * (len(problems) != 1)} in these folds",
+            f"{number_of(len(problems), 'problem')} in these folds",
             place=str(path),
             remedy=f"correct it, or remove {path.name} and run autoseg_plan",
             problems=problems,

@@ -14,7 +14,7 @@ from pathlib import Path
 from autoseg.case_files import CHANNEL_NAME, ENDINGS, PICTURES, ending_of, stem_of
 from autoseg.dataset import Case, check_is_image, find_cases
 from autoseg.dicom_files import is_series
-from autoseg.errors import DataError, Problem, UsageError
+from autoseg.errors import DataError, Problem, UsageError, number_of
 from autoseg.io import read_header
 
 LOSSY_ENDINGS = (".jpg", ".jpeg")  # would smear label values
@@ -128,8 +128,8 @@ def check_headers(cases: Sequence[Case], channels: int) -> None:
             continue
         if found == channels:
             return
-        holds = f"{found} channel{'s' * (found != 1)}"
-        remedy = f"a model of {channels} channel{'s' * (channels != 1)} wants a file for each"
+        holds = number_of(found, "channel")
+        remedy = f"a model of {number_of(channels, 'channel')} wants a file for each"
         problems.append(Problem(str(case.images[0]), holds, str(channels), remedy))
     if len(problems) == 1:
         only = problems[0]

@@ -11,7 +11,7 @@ import numpy as np
 from autoseg.bundle import BundleInfo
 from autoseg.case_files import PICTURES, ending_of, stem_of
 from autoseg.dataset import Case
-from autoseg.errors import AutosegError, DataError, Problem, UsageError
+from autoseg.errors import AutosegError, DataError, Problem, UsageError, number_of
 from autoseg.image import grid_differences
 from autoseg.io import read_header, read_labels
 from autoseg.labels import Labels
@@ -44,7 +44,7 @@ def give_previous(
     for outcome in map_cases(lambda case: _problems_of(case, labels), given, title="previous"):
         problems += outcome.result()
     if problems:
-        fact = f"{len(problems)} problem{'s' * (len(problems) != 1)} with the previous stage"
+        fact = f"{number_of(len(problems), 'problem')} with the previous stage"
         raise DataError(fact, place=str(place), problems=problems)
     return given
 

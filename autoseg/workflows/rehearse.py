@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autoseg.config import TrainConfig
+from autoseg.errors import number_of
 from autoseg.networks import build_network
 from autoseg.preprocessing.store import PreparedCase
 from autoseg.progress import say_duration
@@ -54,7 +55,7 @@ def rehearse(
     patch = "x".join(map(str, order.design.patch_size))
     lines = [
         f"dataset {plan.dataset}, {order.configuration.name}, fold {order.fold}: "
-        f"{len(cases)} cases, {len(order.cases.validation)} for validation",
+        f"{number_of(len(cases), 'case')}, {len(order.cases.validation)} for validation",
         f"size {order.size} ({order.why_size}): patch {patch}, batch {order.design.batch_size}"
         + f", {config.accumulate} of them a step" * (config.accumulate > 1),
         describe_network(order.design.network, network),

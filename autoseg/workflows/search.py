@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from autoseg.errors import LockedError, PartlyDone, UsageError
+from autoseg.errors import LockedError, PartlyDone, UsageError, number_of
 from autoseg.locks import locked
 from autoseg.progress import say_duration
 from autoseg.stopping import StopRequest, stop_on_signals
@@ -111,7 +111,7 @@ def _refuse_finished(asked: Asked, study: Study, limits: Limits) -> None:
     ):
         return
     raise UsageError(
-        f"the search is finished: {len(tried)} trials, see report.txt",
+        f"the search is finished: {number_of(len(tried), 'trial')}, see report.txt",
         place=str(asked.folder),
         remedy="more --trials or a longer --budget goes on, --overwrite begins anew",
     )

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.dataset import Case, Dataset, load_dataset
-from autoseg.errors import DataError, Problem, UsageError
+from autoseg.errors import DataError, Problem, UsageError, number_of
 from autoseg.files import read_json
 from autoseg.importing.check import inspect_case
 from autoseg.importing.statistics import Measured, measure, summarise
@@ -39,7 +39,7 @@ def statistics(
     found = _measure_all(dataset, workers_to_check(workers, dataset), problems)
     result = summarise(found, dataset)
     if problems:
-        count = f"{len(problems)} problem{'s' * (len(problems) != 1)}, nothing was written"
+        count = f"{number_of(len(problems), 'problem')}, nothing was written"
         raise DataError(count, place=dataset.name, problems=problems)
     write_statistics(folder, result)
     return result

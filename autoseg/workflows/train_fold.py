@@ -18,6 +18,7 @@ from torch import nn
 from autoseg.bundle_reader import open_bundle
 from autoseg.bundle_writer import save_test, save_weights
 from autoseg.config import TrainConfig
+from autoseg.errors import number_of
 from autoseg.files import write_json
 from autoseg.networks import build_network, encoder_of, keep_fewer_activations
 from autoseg.progress import say_duration
@@ -208,6 +209,7 @@ def _finish(
     write_json(order.result, result if initial is None else result | {"weights": initial})
     shutil.rmtree(order.resume, ignore_errors=True)
     dice = means.get("dice")
-    said = "" if dice is None else f", mean Dice {dice:.4f} on {len(order.cases.validation)} cases"
+    held_out = number_of(len(order.cases.validation), "case")
+    said = "" if dice is None else f", mean Dice {dice:.4f} on {held_out}"
     log.info("fold %s finished in %s: %s steps%s", order.fold, say_duration(seconds),
              f"{training.length.steps:,}", said)  # fmt: skip

@@ -16,7 +16,7 @@ from autoseg.architectures import IMAGE
 from autoseg.bundle import mirrored_axes
 from autoseg.bundle_reader import read_shared
 from autoseg.device import describe_device
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, number_of
 from autoseg.files import write_text
 from autoseg.labels import Labels
 from autoseg.plan import NetworkSpec
@@ -48,7 +48,8 @@ OF_ONE_FOLD = {
 
 def introduce(order: Order) -> None:
     """Log what is trained, on what, and what mirroring does to sides."""
-    cases = f"{len(order.cases.train)} cases, {len(order.cases.validation)} for validation"
+    training = number_of(len(order.cases.train), "case")
+    cases = f"{training}, {len(order.cases.validation)} for validation"
     log.info("dataset %s, %s, fold %s: %s", order.plan.dataset, order.configuration.name,
              order.fold, cases)  # fmt: skip
     patch = "x".join(map(str, order.design.patch_size))

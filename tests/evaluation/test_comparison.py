@@ -92,7 +92,7 @@ def test_settings_must_agree(header, message):
 
 
 def test_a_model_whose_evaluation_failed_is_not_compared():
-    with pytest.raises(DataError, match="B: 1 cases could not be scored: 07"):
+    with pytest.raises(DataError, match="B: 1 case could not be scored: 07"):
         compare(summary(BASE[:2]), summary(BASE[:2], failed={"07": "unreadable"}))
 
 

@@ -52,7 +52,7 @@ def test_models_are_compared_and_what_is_lacking_is_said(tmp_path):
     assert result.choice.evidence == pytest.approx({"2d-S": 0.7, "3d_fullres-S": 0.8})
     assert result.notes == (
         "2d-S: not validated yet: fold 1",
-        "3d_fullres-S fold 0: 1 cases were not scored: q",
+        "3d_fullres-S fold 0: 1 case not scored: q",
     )
 
 

@@ -150,7 +150,7 @@ def test_odd_but_usable_cases_are_warnings(tmp_path):
     assert found.problems == ()
     assert "imagesTr/c0_0000.nii.gz: every voxel has the same value" in text
     assert "'spleen' (value 2) occurs in no case" in text
-    assert "1 cases hold background only: c2" in text
+    assert "1 case with background only: c2" in text
 
 
 def test_a_dataset_without_foreground_is_refused(tmp_path):

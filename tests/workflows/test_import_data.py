@@ -246,7 +246,7 @@ def test_images_without_labels_are_kept_for_prediction(tmp_path, caplog):
     (tmp_path / "masks" / "b_seg.nii.gz").unlink()
     assert [case.id for case in import_volumes(tmp_path).cases] == ["a"]
     assert (tmp_path / "raw" / "D" / "imagesTs" / "b_0000.nii.gz").exists()
-    assert "1 images without labels, now in imagesTs" in caplog.text
+    assert "1 image without labels, now in imagesTs" in caplog.text
 
 
 def test_the_next_command_is_told_with_its_workspace(tmp_path, monkeypatch, capsys):

@@ -63,7 +63,7 @@ def test_cases_that_a_table_keeps_for_tests_are_kept_out_of_training(tmp_path, c
     raw = tmp_path / "raw" / "D"
     assert (raw / "imagesTs" / "s0001_0000.nii.gz").exists()
     assert read_labels(raw / "labelsTs" / "s0001.nii.gz").array.any()
-    assert "D: 1 cases for tests only, in imagesTs and labelsTs" in caplog.text
+    assert "D: 1 case for tests only, in imagesTs and labelsTs" in caplog.text
     meta = {case: entry["meta"] for case, entry in read_json(raw / "dataset.json")["cases"].items()}
     assert meta["s0009"] == {"age": "80", "split": "val"}
 
