@@ -36,6 +36,8 @@ HEADERS = {
 def read_token(file: Path) -> str:
     """Return the token in a file; raise UsageError when it is missing or easily guessed."""
     try:
+        if file.stat().st_mode & 0o077:
+            log.warning("%s: others on this machine can read the token -> chmod 600", file)
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError("cannot be read", place=str(file), expected="a token") from error

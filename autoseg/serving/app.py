@@ -19,9 +19,10 @@ from autoseg.labels import Labels
 from autoseg.report.viewer import scene_text, viewer_script, viewer_style
 from autoseg.serving import contract, intake, login, monai_label, schema
 from autoseg.serving.answers import file_of
+from autoseg.serving.job import Job
 from autoseg.serving.leaving import or_gone
 from autoseg.serving.refusal import Refusal
-from autoseg.serving.worker import Job, Worker
+from autoseg.serving.worker import Worker
 from autoseg.workflows.view import view_of_files
 from autoseg.workflows.view_case import scene_of
 

@@ -24,11 +24,12 @@ from autoseg.labels import Labels
 from autoseg.serving import intake, schema
 from autoseg.serving.answers import file_of, form_of
 from autoseg.serving.forms import check_form, save_form
+from autoseg.serving.job import Job
 from autoseg.serving.leaving import or_gone
 from autoseg.serving.model import Model
 from autoseg.serving.refusal import Refusal
 from autoseg.serving.sessions import Session, Sessions
-from autoseg.serving.worker import Job, Worker
+from autoseg.serving.worker import Worker
 
 RESULT_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 OUTPUTS = ("all", "image", "json")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import shutil
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 from autoseg.errors import DataError, ResourceError
+from autoseg.serving.job import Job
 from autoseg.serving.model import Model
 from autoseg.serving.refusal import Refusal, busy
 
@@ -22,70 +21,6 @@ KEEP_S = 600.0  # a result that nobody fetched
 KEPT = 64  # results at once
 PATIENCE_S = 2.0  # at the end, for the tiles that are being predicted
 EXHAUSTED = 3  # jobs in a row without memory, after which a fresh process does better
-
-
-class Job:
-    """An image on its way to labels, in a folder of its own that goes with it."""
-
-    def __init__(self, folder: Path, ending: str, deadline: float) -> None:
-        """Keep files in `folder`, be done by `deadline` (on the monotonic clock)."""
-        self.id = secrets.token_urlsafe(16)
-        self.image, self.labels = folder / f"image{ending}", folder / f"labels{ending}"
-        self.deadline = deadline
-        self.state = "new"  # then "waiting", "running", and "done" or "failed"
-        self.warnings: tuple[str, ...] = ()
-        self.refusal: Refusal | None = None
-        self.done = asyncio.Event()
-        self._folder, self._rounds, self._seen, self._unwanted = folder, 1, 0, False
-
-    def be(self, ending: str) -> None:
-        """Give the files the ending of their type."""
-        self.image = self.image.rename(self._folder / f"image{ending}")
-        self.labels = self._folder / f"labels{ending}"
-
-    @property
-    def progress(self) -> float:
-        """The share of its tiles that are predicted, from 0 to 1."""
-        return 1.0 if self.state == "done" else min(1.0, self._seen / self._rounds)
-
-    def begin(self, rounds: int) -> None:
-        """Note how many groups of tiles there are."""
-        self._rounds = max(1, rounds)
-
-    def look(self) -> None:
-        """Note another group of tiles; raise Refusal when the job is to end."""
-        if self._unwanted:
-            raise Refusal(503, "the job was cancelled")
-        if time.monotonic() > self.deadline:
-            raise Refusal(504, "the image takes longer than the service allows")
-        self._seen += 1
-
-    def cancel(self) -> None:
-        """Let the job end where it stands."""
-        self._unwanted = True
-
-    def close(self) -> None:
-        """Let the job and its files go."""
-        self.cancel()
-        if self.done.is_set() or self.state == "new":
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def finish(self, state: str, refusal: Refusal | None) -> None:
-        """Note the end; the files of a job that is wanted no more go."""
-        self.state, self.refusal = state, refusal
-        self.done.set()
-        if self._unwanted:
-            self.close()
-
-    def status(self) -> dict[str, Any]:
-        """Return what a client may know of it."""
-        said: dict[str, Any] = {"id": self.id, "state": self.state,
-                                "progress": round(self.progress, 3)}  # fmt: skip
-        if self.warnings:
-            said["warnings"] = list(self.warnings)
-        if self.refusal is not None:
-            said |= {"error": self.refusal.fact, "status": self.refusal.status}
-        return said
 
 
 class Worker:
@@ -195,11 +130,7 @@ class Worker:
         loop.call_later(KEEP_S, self.forget, job)  # nobody else may come by to clear it away
 
     def _segment(self, job: Job) -> tuple[str, ...]:
-        if job._unwanted:
-            raise busy("the job was cancelled before its turn")
-        job.look()
-        job._seen = 0
-        job.state = "running"
+        job.start()
         return self.model.segment(job.image, job.labels, job.look, job.begin)
 
     def _count_memory(self, without: bool) -> None:

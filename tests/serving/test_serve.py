@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -221,6 +222,27 @@ def test_asked_twice_it_ends_at_once_and_leaves_no_images(flat_bundle, tmp_path,
         assert service.process.wait(20) == 128 + number
         assert time.monotonic() - begin < 5
         assert list(tmp_path.glob("autoseg_serve_*")) == []
+
+
+def test_beyond_its_places_a_hundred_at_once_are_told_when_to_ask_again(flat_bundle):
+    slow = (
+        f"{SLOW}whole = Model.segment\n"
+        "Model.segment = lambda *words: (time.sleep(0.3), whole(*words))[1]"
+    )
+    with served(flat_bundle, "--queue", "3", before=slow) as service:
+        kind, png = {"Content-Type": "image/png"}, picture()
+        address = f"{service.url}/segment"
+        with ThreadPoolExecutor(100) as clients:
+            answers = list(
+                clients.map(
+                    lambda _: requests.post(address, png, headers=kind, timeout=60), [0] * 100
+                )
+            )
+        statuses = [answer.status_code for answer in answers]
+        assert set(statuses) == {200, 503}
+        assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
+        for answer in answers:
+            assert answer.status_code == 200 or answer.headers["retry-after"] == "5"
 
 
 def test_it_listens_where_it_is_told_and_says_where(flat_bundle):
