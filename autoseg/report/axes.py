@@ -22,6 +22,7 @@ class Axis:
     start: float
     end: float
     log: bool = False
+    whole: bool = False  # only whole numbers are written beside it
 
     def place(self, value: float) -> float:
         """Return where a value lies; one outside lies at the end."""
@@ -38,6 +39,7 @@ class Axis:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
             return [10.0**power for power in range(first, last + 1)]
         step = round_step((self.high - self.low) / 5)
+        step = max(step, 1.0) if self.whole else step
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [number * step for number in range(first, last + 1)]
 

@@ -29,7 +29,8 @@ def line_chart(
     height, right = 260, WIDTH - 12 - LETTER * max((len(name) for name in curves), default=0)
     xs = [x for points in curves.values() for x, _ in points]
     ys = [y for points in curves.values() for _, y in points]
-    x_axis = Axis(min(xs, default=0), max(xs, default=1), 52, max(right, WIDTH / 2))
+    whole = all(float(x).is_integer() for x in xs)
+    x_axis = Axis(min(xs, default=0), max(xs, default=1), 52, max(right, WIDTH / 2), whole=whole)
     y_axis = Axis(*(limits or padded(ys)), height - 40, 24)
     lasts = [y_axis.place(points[-1][1]) for points in curves.values()]
     marks, ends = [], spread(lasts, 14, y_axis.start - 6)

@@ -26,15 +26,30 @@ def _of_model(model: Model) -> str:
         [fold, str(len(run.history)), *(run.facts.get(name, "-") for name in columns)]
         for fold, run in model.runs.items()
     ]
-    reasons = dict.fromkeys(reason for run in model.runs.values() for reason in run.reasons)
     return "".join(
         [
             heading(model.name),
             table(("fold", "epochs", *columns), rows),
-            bullets(reasons),
+            bullets(_reasons(model)),
             side_by_side(charts),
         ]
     )
+
+
+def _reasons(model: Model) -> list[str]:
+    """Return what was decided: once what all folds say, then what single folds say."""
+    runs = model.runs
+    all_say = [
+        reason
+        for reason in next(iter(runs.values())).reasons
+        if all(reason in run.reasons for run in runs.values())
+    ]
+    return all_say + [
+        f"Fold {fold}: {reason}"
+        for fold, run in runs.items()
+        for reason in run.reasons
+        if reason not in all_say
+    ]
 
 
 def _charts(fold: str, history: History) -> list[str]:

@@ -25,6 +25,8 @@ def test_an_axis_lays_numbers_between_its_ends():
     log = Axis(0.1, 100, 0, 300, log=True)
     assert log.place(1) == pytest.approx(100)
     assert log.ticks() == pytest.approx([0.1, 1, 10, 100])
+    assert Axis(1, 3, 0, 300, whole=True).ticks() == [1, 2, 3]
+    assert Axis(1, 3, 0, 300).ticks() == [1, 1.5, 2, 2.5, 3]
 
 
 @pytest.mark.parametrize(("rough", "step"), [(0.03, 0.05), (0.2, 0.2), (7, 10), (130, 200), (0, 1)])

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from autoseg.report.cases import ends
-from autoseg.report.learning import CURVES, MEAN, dice_curves
+from autoseg.report.learning import CURVES, MEAN, about_training, dice_curves
+from autoseg.report.material import Material, Model, Run
 from autoseg.report.means import case_means, means_table, share, success_table, tags_table
 from autoseg.report.results import disagreement
 from autoseg.results import BOTH_EMPTY, OK, REF_EMPTY, CaseScores, Mean, Summary, Value
@@ -82,6 +83,16 @@ def test_only_cases_that_hold_a_target_are_among_the_best_and_the_worst():
     best, worst = ends(replace(found, cases=(*found.cases, control)))
     assert worst == ["c1", "c2"]
     assert best == ["c4", "c3"]
+
+
+def test_what_single_folds_say_names_the_fold():
+    runs = {
+        "0": Run((), reasons=("Muon", "100 steps")),
+        "1": Run((), reasons=("Muon", "150 steps")),
+    }
+    body = about_training(Material("D", models=(Model("3d-S", runs),))).body
+    told = "<li>Muon</li><li>Fold 0: 100 steps</li><li>Fold 1: 150 steps</li>"
+    assert f"<ul>{told}</ul>" in body
 
 
 def test_of_many_curves_the_mean_and_the_lowest_at_the_end_are_drawn():
