@@ -18,7 +18,7 @@ from autoseg.labels import Labels
 from autoseg.locks import building
 from autoseg.parallel import map_cases
 from autoseg.sharing.masks import RECORD, check_names, record_of, write_masks
-from autoseg.workflows.export_places import put_in_place, refuse_existing
+from autoseg.workflows.export_places import all_made, put_in_place, refuse_existing
 from autoseg.workspace import Workspace
 
 
@@ -63,18 +63,11 @@ def export_masks(
     check_names(labels)
     if not files:
         raise UsageError("there are no label maps", place=str(predictions or dataset))
-    problems: list[Problem] = []
     with building(output) as room:
         target = room / "masks"
         write = partial(_write, labels=labels, folder=target)
-        for outcome in map_cases(write, files, workers=workers, title="masks"):
-            if isinstance(outcome.error, DataError):
-                problems.append(outcome.error.as_problem())
-            else:
-                outcome.result()
-        if problems:
-            count = f"{len(problems)} of {len(files)} label maps cannot be used"
-            raise DataError(f"{count}, nothing was written", problems=problems)
+        outcomes = map_cases(write, files, workers=workers, title="masks")
+        all_made(outcomes, "label maps cannot be used")
         write_json(target / RECORD, record_of(labels))
         put_in_place(target, output, room)
     return Written(labels, len(files), ending_of(files[0].path))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from autoseg.errors import UsageError
+from autoseg.errors import DataError, Problem, UsageError
+from autoseg.parallel import Item, Outcome, Result
 
 
 def refuse_existing(output: Path, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
@@ -15,6 +16,26 @@ def refuse_existing(output: Path, overwrite: bool, is_ours: Callable[[Path], boo
         raise UsageError("is there already", place=str(output), remedy=remedy)
     if output.exists() and not is_ours(output):
         raise UsageError("holds something else", place=str(output), remedy="choose another place")
+
+
+def all_made(
+    outcomes: Iterable[Outcome[Item, Result]], fact: str, place: str = ""
+) -> list[tuple[Item, Result]]:
+    """Return each item with its value; raise DataError listing all whose data are wrong.
+
+    `fact` goes on from "2 of 3 ": "label maps cannot be used".
+    """
+    made: list[tuple[Item, Result]] = []
+    problems: list[Problem] = []
+    for outcome in outcomes:
+        if isinstance(outcome.error, DataError):
+            problems.append(outcome.error.as_problem())
+        else:
+            made.append((outcome.item, outcome.result()))
+    if problems:
+        count = f"{len(problems)} of {len(made) + len(problems)}"
+        raise DataError(f"{count} {fact}, nothing was written", place=place, problems=problems)
+    return made
 
 
 def put_in_place(built: Path, output: Path, room: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from autoseg.case_files import ending_of
 from autoseg.dataset import Case, Dataset, find_cases, load_dataset
-from autoseg.errors import DataError, Problem, UsageError, suggest
+from autoseg.errors import DataError, UsageError, suggest
 from autoseg.files import write_json
 from autoseg.image import grid_differences
 from autoseg.io import read_case, read_labels
@@ -30,7 +30,7 @@ from autoseg.sharing.slices import (
     record_of,
     write_slices,
 )
-from autoseg.workflows.export_places import put_in_place, refuse_existing
+from autoseg.workflows.export_places import all_made, put_in_place, refuse_existing
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -84,19 +84,12 @@ def export_slices(
     cases, split = _split(workspace, name, data, fold)
     factor = factor_of(data.labels)
     index = _index_of(data.channels, channel)
-    grids: dict[str, Any] = {}
-    problems: list[Problem] = []
     with building(output) as room:
         target = room / "slices"
         task = _Task(target, split, index, len(data.channels), data.labels, factor, cut)
-        for outcome in map_cases(partial(_cut, task=task), cases, workers=workers, title="slices"):
-            if isinstance(outcome.error, DataError):
-                problems.append(outcome.error.as_problem())
-            else:
-                grids[outcome.item.id] = outcome.result()
-        if problems:
-            count = f"{len(problems)} of {len(cases)} cases cannot be cut, nothing was written"
-            raise DataError(count, place=data.name, problems=problems)
+        outcomes = map_cases(partial(_cut, task=task), cases, workers=workers, title="slices")
+        made = all_made(outcomes, "cases cannot be cut", data.name)
+        grids = {case.id: grid for case, grid in made}
         write_json(target / GRIDS, grids)
         write_json(target / RECORD, record_of(name, data.labels, cut, factor, split))
         put_in_place(target, output, room)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import DataError, Problem, UsageError
+from autoseg.errors import DataError, UsageError
 from autoseg.files import read_json
 from autoseg.image import Geometry
 from autoseg.io import write_labels
@@ -18,7 +19,7 @@ from autoseg.locks import building
 from autoseg.parallel import map_cases
 from autoseg.records import from_json
 from autoseg.sharing.slices import GRIDS, RECORD, read_volume
-from autoseg.workflows.export_places import put_in_place, refuse_existing
+from autoseg.workflows.export_places import all_made, put_in_place, refuse_existing
 from autoseg.workflows.export_slices import is_ours
 
 log = logging.getLogger(__name__)
@@ -44,25 +45,14 @@ def export_volumes(
     targets = {name: tuple(values) for name, values in record["labels"].items()}
     labels = Labels(targets, record["ignore"])
     cases = _find(slices, grids)
-    problems: list[Problem] = []
     with building(output) as room:
         target = room / "volumes"
         write = partial(_write, grids=grids, labels=labels, folder=target)
-        for outcome in map_cases(
-            write,
-            sorted(cases.items()),
-            workers=workers,
-            title="volumes",
-            name=lambda item: item[0],
-        ):
-            if isinstance(outcome.error, DataError):
-                problems.append(outcome.error.as_problem())
-            else:
-                outcome.result()
+        items = sorted(cases.items())
+        name = itemgetter(0)
+        outcomes = map_cases(write, items, workers=workers, title="volumes", name=name)
+        all_made(outcomes, "cases cannot be put together")
         write_tables(target, value_names(labels))
-        if problems:
-            count = f"{len(problems)} of {len(cases)} cases cannot be put together"
-            raise DataError(f"{count}, nothing was written", problems=problems)
         put_in_place(target, output, room)
     return len(cases)
 
