@@ -23,18 +23,21 @@ def about_cases(material: Material) -> Section:
     best, worst = ends(model.summary)
     doubtful = doubtful_labels(model.summary)
     means = means_where_present(model.summary)
-    legend = "Left the label, right the prediction; the slice in which they differ most."
-    told = "Mean Dice of a case: over the targets that its label holds."
-    parts = [paragraph(f"{model.name}. {legend} {told}", "soft")]
+    told = f"{model.name}. Mean Dice of a case: over the targets that its label holds."
+    if material.overlays:
+        told += " Left the label, right the prediction; the slice in which they differ most."
+    parts = [paragraph(told, "soft")]
     for title, cases in (("Worst cases", worst), ("Best cases", best)):
-        fold_of = {case: model.fold_of.get(case, "-") for case in cases}
-        shown = {case: f"Dice {number(means[case])}, fold {fold_of[case]}" for case in cases}
+        folds = {case: model.fold_of[case] for case in cases if case in model.fold_of}
+        shown = {case: f"Dice {number(means[case])}, fold {folds.get(case, '-')}" for case in cases}
         parts += [heading(title), gallery(material.overlays, shown)]
         rows = [
-            [case, number(means[case]), fold_of[case], _lowest(model.summary, case)]
+            [case, number(means[case]), *([folds.get(case, "-")] if folds else [])]
             for case in cases
         ]
-        parts.append(table(("case", "mean Dice", "fold", "lowest targets"), rows, words=(3,)))
+        rows = [[*row, _lowest(model.summary, row[0])] for row in rows]
+        head = ("case", "mean Dice", *(["fold"] if folds else []), "lowest targets")
+        parts.append(table(head, rows, words=(len(head) - 1,)))
     parts.append(_false_alarms(material, model.summary))
     parts.append(heading("Labels that look wrong"))
     if not doubtful:
@@ -52,14 +55,9 @@ def about_cases(material: Material) -> Section:
         parts += [heading("Look through"), paragraph(text)]
         for case, scene in material.scenes.items():
             parts.append(folded(case, viewer_fragment(scene)))
-    else:
-        words = (
-            f"-d {material.dataset} --case NAME" if model.fold_of else "--image SCAN --gt LABELS"
-        )
-        surfaces = "with --mesh its surfaces turn"
-        parts.append(
-            hint(f"To look through a case: autoseg report {words} --pred PLACE; {surfaces}.")
-        )
+    words = f"-d {material.dataset} --case NAME" if model.fold_of else "--image SCAN --gt LABELS"
+    any_case = f"To look through any case: autoseg report {words} --pred PLACE"
+    parts.append(hint(f"{any_case}; with --mesh as well its surfaces turn."))
     return Section("Cases", "".join(parts))
 
 
