@@ -52,7 +52,8 @@ def about_cases(material: Material) -> Section:
         parts.append(gallery(material.overlays, {odd.case: odd.why for odd in doubtful}))
     if material.scenes:
         text = "In three planes, around what is labelled; a large scan with fewer voxels."
-        parts += [heading("Look through"), paragraph(text)]
+        more = f" With surfaces that turn: autoseg report -d {material.dataset} --mesh NAME."
+        parts += [heading("Look through"), paragraph(text + more)]
         for case, scene in material.scenes.items():
             parts.append(folded(case, viewer_fragment(scene)))
     words = f"-d {material.dataset} --case NAME" if model.fold_of else "--image SCAN --gt LABELS"

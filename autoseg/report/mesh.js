@@ -1,10 +1,8 @@
 "use strict";
-// Plotly draws and turns; here is what it has no controls for: what is shown where, views from the
-// patient's sides, keys, and scenes that move together. World axes in mm: x to the left of the
-// patient, y to the back, z to the head.
+// Plotly draws and turns; here is what it has no controls for: what is shown where, views from the patient's
+// sides, keys, scenes that move together. World axes in mm: x to the patient's left, y to the back, z to the head.
 
-const GHOST = 0.35; // opacity of the first source around the others
-const TURN = 0.1; // radians of an arrow key
+const GHOST = 0.35, TURN = 0.1; // opacity of the first source around the others; radians of an arrow key
 const VIEWS = { // seen from where, and what is up
   front: [[0, -2, 0], [0, 0, 1]],
   back: [[0, 2, 0], [0, 0, 1]],
@@ -27,12 +25,14 @@ function show() {
   panes = together ? [scenes[0]] : alone ? [alone] : scenes;
   fit = Math.min(1, width / height * (wide ? 1 / panes.length : panes.length)); // Plotly looks at heights only
   for (const axis of "xyz") aspectratio[axis] *= fit / before;
-  shown = { ...layout, font: { color: getComputedStyle(document.body).color }, annotations: [] };
+  const style = getComputedStyle(document.body), gridcolor = style.getPropertyValue("--line");
+  shown = { ...layout, font: { color: style.color }, annotations: [] };
   for (const scene of scenes) delete shown[scene]; // an empty one would be drawn
   panes.forEach((scene, place) => {
     const [from, to] = [place / panes.length, (place + 1) / panes.length];
     const domain = wide ? { x: [from, to], y: [0, 1] } : { x: [0, 1], y: [1 - to, 1 - from] };
     shown[scene] = structuredClone({ ...layout.scene, camera, aspectratio, domain });
+    for (const axis of "xyz") shown[scene][`${axis}axis`].gridcolor = gridcolor;
     const text = together ? `${sources[0]} see-through, ${sources.slice(1).join(", ")}` : sources[scenes.indexOf(scene)];
     shown.annotations.push({
       text, x: domain.x[0], y: domain.y[1], xshift: 8, yshift: -4, xanchor: "left", yanchor: "top",
@@ -110,7 +110,7 @@ function listen() {
 }
 
 async function start() {
-  Plotly.setPlotConfig({ logging: 0 }); // it warns of zoom steps of its own when the layout changes
+  Plotly.setPlotConfig({ logging: 0 }); // else it warns of its own zoom steps
   if (document.createElement("canvas").getContext("webgl")) await begin().then(listen);
   else document.getElementById("trouble").hidden = false;
   document.body.dataset.ready = "true";

@@ -107,12 +107,14 @@ def _part(geometry: Geometry, box: Box) -> Geometry:
 
 
 def _layouts(sources: Sequence[str]) -> str:
-    """Return the choices; the value of one source alone is its number."""
+    """Return the choice of what is shown, if there is one; the value of a source is its number."""
     several = ["side by side", "one over the other"] if len(sources) > 1 else []
     choices = [(name, name) for name in several] + list(enumerate(sources))
-    return "".join(
+    options = "".join(
         f'<option value="{value}">{html.escape(name)}</option>' for value, name in choices
     )
+    hidden = "" if several else " hidden"
+    return f'<select id="layout" aria-label="layout"{hidden}>{options}</select>'
 
 
 def _row(target: Target, sources: int) -> str:

@@ -108,7 +108,6 @@ def _axis(name: str, low: float, high: float) -> dict[str, Any]:
         "tickvals": [low + aside, *ticks, high - aside],
         "ticktext": [first, *(f"{tick:g}" for tick in ticks), last],
         "title": {"text": ""},
-        "gridcolor": "rgba(128,128,128,0.3)",
         "zeroline": False,
         "showspikes": False,
     }

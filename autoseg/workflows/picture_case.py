@@ -44,8 +44,9 @@ def mesh_case(
 ) -> Path:
     """Write a page that turns the surfaces of a case, by default `<case>-mesh.html`; see `maps_of`.
 
-    Raises UsageError for an `output` that is no page of ours, DataError when no label map has a
-    target or one lies on another grid, ResourceError without scikit-image.
+    Raises UsageError for an `output` that is no page of ours or a flat picture, DataError when no
+    label map has a target or one lies on another grid, ResourceError without scikit-image or
+    Plotly.
     """
     title = _title(view, anonymous)
     path = output or Path(f"{title}-mesh.html")
@@ -55,6 +56,9 @@ def mesh_case(
     if not maps:
         raise UsageError("no label map to show", remedy="--pred FILE, or a case with labels")
     grid = view.image.geometry
+    if 1 in grid.shape:
+        fact, remedy = "a flat picture has no surfaces", "--sheet 1x1 draws its outlines"
+        raise UsageError(fact, place=str(view.source), remedy=remedy)
     layers = {name: read_on(grid, place) for name, place in maps.items()}
     write_meshes(path, title, layers, grid, labels_of(view, maps, layers))
     return path

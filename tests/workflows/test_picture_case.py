@@ -126,6 +126,14 @@ def test_a_flat_picture_has_one_plane_and_does_not_move(tmp_path, monkeypatch, c
     )
 
 
+def test_a_flat_picture_has_no_surfaces(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Picture.fromarray(np.ones((10, 20), np.uint8)).save("flat.png")
+    assert main(["report", "--mesh", "--gt", "flat.png"]) == 2
+    said = capsys.readouterr().err
+    assert "flat.png: a flat picture has no surfaces -> --sheet 1x1 draws its outlines" in said
+
+
 def test_a_picture_needs_a_case(words, capsys):
     assert main([*words, "--sheet", "4x4"]) == 2
     assert "which case? -> name it: --case ID" in capsys.readouterr().err
