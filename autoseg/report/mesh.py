@@ -130,4 +130,4 @@ def _row(target: Target, sources: int) -> str:
 def _millilitres(volume: float) -> str:
     if not volume:
         return "-"
-    return np.format_float_positional(volume, DIGITS, unique=False, fractional=False, trim="-")
+    return np.format_float_positional(volume, DIGITS, unique=False, fractional=False).rstrip(".")
