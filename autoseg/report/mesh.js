@@ -27,7 +27,7 @@ function show() {
   for (const axis of "xyz") aspectratio[axis] *= fit / before;
   const style = getComputedStyle(document.body), gridcolor = style.getPropertyValue("--line");
   shown = { ...layout, font: { color: style.color }, annotations: [] };
-  for (const scene of scenes) delete shown[scene]; // an empty one would be drawn
+  for (const scene of scenes) delete shown[scene]; // an empty one would stay
   panes.forEach((scene, place) => {
     const [from, to] = [place / panes.length, (place + 1) / panes.length];
     const domain = wide ? { x: [from, to], y: [0, 1] } : { x: [0, 1], y: [1 - to, 1 - from] };

@@ -174,6 +174,7 @@ def test_one_over_the_other_is_one_scene_and_the_reference_is_see_through(page, 
     tab.select_option("#layout", label="prediction")
     tab.wait_for_timeout(300)
     assert tab.evaluate("data.map(trace => trace.visible)") == [False, True, True]
+    assert tab.locator("#plot canvas").count() == 1
     assert tab.said == []
 
 
