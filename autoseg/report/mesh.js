@@ -18,7 +18,7 @@ const sources = layout.meta, scenes = Object.keys(layout).filter(key => key.star
 const point = ([x, y, z]) => ({ x, y, z });
 let panes, shown, fit; // the scenes that are drawn, their layout, and how much smaller narrow ones are
 let waiting = false, moving = false;
-function show() {
+async function show() {
   const together = choice.value === "one over the other", alone = scenes[choice.value];
   const { camera, aspectratio } = shown[panes[0]]; // where Plotly keeps what was turned and zoomed
   const { clientWidth: width, clientHeight: height } = plot, wide = width > height, before = fit;
@@ -27,7 +27,7 @@ function show() {
   for (const axis of "xyz") aspectratio[axis] *= fit / before;
   const style = getComputedStyle(document.body), gridcolor = style.getPropertyValue("--line");
   shown = { ...layout, font: { color: style.color }, annotations: [] };
-  for (const scene of scenes) delete shown[scene]; // an empty one would stay
+  for (const scene of scenes) delete shown[scene];
   panes.forEach((scene, place) => {
     const [from, to] = [place / panes.length, (place + 1) / panes.length];
     const domain = wide ? { x: [from, to], y: [0, 1] } : { x: [0, 1], y: [1 - to, 1 - from] };
@@ -42,10 +42,15 @@ function show() {
   for (const trace of data) {
     const [target, source] = trace.meta;
     trace.scene = together ? scenes[0] : scenes[source];
-    trace.visible = switches[target].checked && panes.includes(trace.scene);
+    trace.visible = switches[target].checked;
     trace.opacity = Number(opacity.value) * (together && source === 0 ? GHOST : 1);
   }
-  return Plotly.react(plot, data, shown, { displayModeBar: false, responsive: true, plotGlPixelRatio: devicePixelRatio });
+  // Plotly keeps no scene without a trace, nor lets go of one among others: each has a point that is nowhere.
+  const anchors = panes.map(scene => ({ type: "scatter3d", mode: "markers", x: [null], y: [null], z: [null], scene }));
+  const traces = [...data.filter(trace => panes.includes(trace.scene)), ...anchors], fresh = plot.dataset.panes !== panes.join();
+  if (fresh) { Plotly.purge(plot); plot.dataset.panes = panes.join(); }
+  await Plotly.react(plot, traces, shown, { displayModeBar: false, responsive: true, plotGlPixelRatio: devicePixelRatio });
+  if (fresh) for (const event of ["plotly_relayouting", "plotly_relayout"]) plot.on(event, follow);
 }
 
 function redraw() { // once for all that changes until the next frame
@@ -67,10 +72,7 @@ async function look(camera, but = null) { // from there, in every scene
   moving = false;
 }
 
-function follow(change) { // the scene that was dragged
-  const scene = scenes.find(name => `${name}.camera` in change);
-  if (scene) look(change[`${scene}.camera`], scene);
-}
+const follow = change => scenes.filter(name => `${name}.camera` in change).forEach(name => look(change[`${name}.camera`], name));
 
 // In steps of Plotly's own, which wheels are; a new aspect ratio would build all surfaces anew.
 function zoom(deltaY, but = null) {
@@ -100,11 +102,8 @@ function listen() {
   on("[data-view]", ({ view }) => look({ ...layout.scene.camera, eye: point(VIEWS[view][0]), up: point(VIEWS[view][1]) }));
   on("[data-zoom]", ({ zoom: deltaY }) => zoom(Number(deltaY)));
   on("[data-all]", ({ all }) => { switches.forEach(each => { each.checked = all === "on"; }); redraw(); });
-  plot.addEventListener("keydown", event => {
-    if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
-  });
+  plot.addEventListener("keydown", event => { if (keys[event.key]) { event.preventDefault(); keys[event.key](); } });
   plot.addEventListener("wheel", event => { if (event.isTrusted) zoom(event.deltaY, event.target); }, { passive: true });
-  for (const event of ["plotly_relayouting", "plotly_relayout"]) plot.on(event, follow);
   for (const control of [choice, opacity, ...switches]) control.addEventListener("input", redraw);
   for (const query of ["(prefers-color-scheme: dark)", "(orientation: portrait)"]) matchMedia(query).addEventListener("change", redraw);
 }

@@ -24,7 +24,12 @@ LIGHT = {
     "lighting": {"ambient": 0.5, "diffuse": 0.6, "specular": 0.1, "roughness": 0.7, "fresnel": 0},
     "lightposition": {"x": -3e4, "y": 5e4, "z": -1e5},  # from behind the viewer's left shoulder
 }
-FRAME = {"template": "none", "margin": dict.fromkeys("lrtb", 0), "paper_bgcolor": "rgba(0,0,0,0)"}
+FRAME = {
+    "template": "none",
+    "margin": dict.fromkeys("lrtb", 0),
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "showlegend": False,
+}
 CAMERA = {  # at the beginning: from the front, a little from above and from the right
     "projection": {"type": "orthographic"},
     "eye": {"x": -0.7, "y": -1.8, "z": 0.6},

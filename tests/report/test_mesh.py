@@ -163,18 +163,37 @@ def test_all_scenes_are_seen_from_one_place(page, tab):
     assert len({json.dumps(place) for place in places}) == 4
 
 
+def scenes_of(tab) -> list[str]:
+    tab.wait_for_timeout(500)
+    return tab.evaluate(
+        "[...document.querySelectorAll('#plot canvas')].map(canvas => canvas.parentElement.id)"
+    )
+
+
 def test_one_over_the_other_is_one_scene_and_the_reference_is_see_through(page, tab):
     opened(tab, page)
     tab.select_option("#layout", "one over the other")
-    tab.wait_for_timeout(300)
-    assert tab.locator("#plot canvas").count() == 1
-    assert tab.evaluate("data.map(trace => [trace.scene, trace.opacity])") == [
-        ["scene", 0.35], ["scene", 1], ["scene", 1],
+    assert scenes_of(tab) == ["scene"]
+    assert tab.evaluate("plot.data.map(trace => [trace.scene, trace.opacity ?? null])") == [
+        ["scene", 0.35], ["scene", 1], ["scene", 1], ["scene", None],
     ]  # fmt: skip
-    tab.select_option("#layout", label="prediction")
-    tab.wait_for_timeout(300)
-    assert tab.evaluate("data.map(trace => trace.visible)") == [False, True, True]
-    assert tab.locator("#plot canvas").count() == 1
+    assert tab.said == []
+
+
+def test_scenes_come_and_go_and_none_is_left_behind(page, tab):
+    opened(tab, page)
+    tab.locator("[data-view=left]").click()
+    for choice, scenes in (
+        ("prediction", ["scene2"]),
+        ("reference", ["scene"]),
+        ("side by side", ["scene", "scene2"]),
+    ):
+        tab.select_option("#layout", label=choice)
+        assert scenes_of(tab) == scenes
+        assert cameras(tab)[0][0] == {"x": 2, "y": 0, "z": 0}
+    for everything in ("off", "on"):
+        tab.locator(f"[data-all={everything}]").click()
+        assert scenes_of(tab) == ["scene", "scene2"]
     assert tab.said == []
 
 
