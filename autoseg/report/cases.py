@@ -19,7 +19,9 @@ def about_cases(material: Material) -> Section:
     """Return the chapter of single cases of the model that is shown."""
     model = material.shown
     if model is None or model.summary is None:
-        return not_yet("Cases", "No case has been predicted out of fold yet: run autoseg_train.")
+        return not_yet(
+            "Cases", f"No case has been predicted out of fold yet: run {material.to_train}."
+        )
     best, worst = ends(model.summary)
     doubtful = doubtful_labels(model.summary)
     means = means_where_present(model.summary)

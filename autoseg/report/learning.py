@@ -15,7 +15,7 @@ def about_training(material: Material) -> Section:
     """Return the chapter of the trainings."""
     models = [model for model in material.models if model.runs]
     if not models:
-        return not_yet("Training", "Nothing is trained yet: run autoseg_train 3d_fullres 0.")
+        return not_yet("Training", f"Nothing is trained yet: run {material.to_train}.")
     return Section("Training", "".join(_of_model(model) for model in models))
 
 

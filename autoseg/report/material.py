@@ -70,6 +70,13 @@ class Material:
     unreadable: tuple[Unreadable, ...] = ()
 
     @property
+    def to_train(self) -> str:
+        """The command that trains a first fold: of flat data there is no 3d_fullres."""
+        usual = "3d_fullres"
+        planned = list(self.plan.configurations) if self.plan else [usual]
+        return f"autoseg_train {usual if usual in planned else planned[0]} 0 -d {self.dataset}"
+
+    @property
     def shown(self) -> Model | None:
         """The model whose cases are looked at: the chosen one, else the one of the best Dice."""
         scored = [model for model in self.models if model.summary and model.summary.mean]

@@ -36,7 +36,7 @@ def about_results(material: Material) -> Section:
     """Return the chapter of every model's cross-validation."""
     scored = [model for model in material.models if model.summary]
     if not scored:
-        text = "Nothing has been validated yet: run autoseg_train 3d_fullres 0."
+        text = f"Nothing has been validated yet: run {material.to_train}."
         return not_yet("Results", text)
     return Section("Results", "".join(_of_model(model, material) for model in scored))
 

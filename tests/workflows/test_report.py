@@ -71,7 +71,10 @@ def test_before_any_training_the_page_lies_with_the_prepared_data(tmp_path):
     workspace = make_workspace(tmp_path)
     path = report(workspace)
     assert path == workspace.prepared("BALLS") / "report.html"
-    assert "run autoseg_train" in path.read_text(encoding="utf-8")
+    planned = list(load_plan(workspace.plan("BALLS")).configurations)
+    first = "3d_fullres" if "3d_fullres" in planned else planned[0]
+    page = path.read_text(encoding="utf-8")
+    assert page.count(f"run autoseg_train {first} 0 -d BALLS.") == 3
 
 
 def test_an_anonymous_page_holds_no_case_patient_or_path(workspace, tmp_path):
