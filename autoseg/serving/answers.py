@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +15,24 @@ from autoseg.case_files import ending_of
 from autoseg.serving.multipart import MULTIPART
 
 PIECE = 1 << 20
+NUMBER = re.compile(r"[01](\.\d{0,3})?")
 BINARY = "application/octet-stream"
 MEDIA_TYPES = {".png": "image/png", ".nii.gz": "application/gzip"}
+
+
+def wants_page(accept: str) -> bool:
+    """Tell whether HTML is asked for by name, and JSON not rather, as by browsers.
+
+    >>> wants_page("text/html,*/*;q=0.8"), wants_page("*/*"), wants_page("text/html;q=0")
+    (True, False, False)
+    """
+    wanted = {}
+    for part in accept.split(","):
+        kind, *words = (word.strip().lower() for word in part.split(";"))
+        weights = [word[2:] for word in words if word.startswith("q=")]
+        wanted[kind] = float(weights[0]) if weights and NUMBER.fullmatch(weights[0]) else 1.0
+    page = wanted.get("text/html", 0.0)
+    return page > 0 and page >= wanted.get("application/json", 0.0)
 
 
 def file_of(file: Path) -> StreamingResponse:

@@ -18,7 +18,7 @@ from autoseg.errors import AutosegError
 from autoseg.labels import Labels
 from autoseg.report.viewer import scene_text, viewer_script, viewer_style
 from autoseg.serving import contract, intake, login, monai_label, schema
-from autoseg.serving.answers import file_of
+from autoseg.serving.answers import file_of, wants_page
 from autoseg.serving.job import Job
 from autoseg.serving.leaving import or_gone
 from autoseg.serving.refusal import Refusal
@@ -48,7 +48,7 @@ def make_app(worker: Worker, token: str | None = None) -> FastAPI:
 
     @app.get("/", responses=schema.ROOT)
     async def root(request: Request) -> Response:
-        if "text/html" in request.headers.get("accept", ""):
+        if wants_page(request.headers.get("accept", "")):
             return HTMLResponse(page)
         return JSONResponse({"message": "autoseg is running", "status": "ok", **about()})
 

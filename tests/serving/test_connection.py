@@ -122,6 +122,14 @@ def test_wrong_lengths_are_refused(port, lines, status):
     assert exchange(port, CLOSE + lines + b"\r\n")[0] == status
 
 
+def test_who_asks_whether_to_send_a_body_is_told_to(port):
+    with connect(port) as client:
+        client.sendall(CLOSE + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(99).startswith(b"HTTP/1.1 100 ")
+        client.sendall(b"hello")
+        assert rest(client).endswith(b"\r\n\r\n5")
+
+
 def test_what_has_no_body_needs_no_length(port):
     for method in (b"GET", b"DELETE", b"OPTIONS", b"BREW"):
         assert exchange(port, method + CLOSE.removeprefix(b"POST") + b"\r\n") == (200, b"0")

@@ -242,6 +242,20 @@ def test_wrong_methods_and_paths_are_told_in_json(service, method, path, status)
     assert method == "HEAD" or list(answer.json()) == ["error", "request_id"]
 
 
+@pytest.mark.parametrize(
+    ("accept", "page"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("text/html", True), ("*/*", False), ("", False), ("application/json", False),
+        ("application/json, text/html;q=0.1", False), ("text/html;q=0, */*", False),
+        ("text/html;q=nan", True), ("text/html;q=0.9, application/json;q=0.5", True),
+    ],
+)  # fmt: skip
+def test_the_page_is_for_those_who_prefer_it(service, accept, page):
+    answer = requests.get(service.url, headers={"Accept": accept}, timeout=9)
+    assert answer.headers["content-type"].startswith("text/html" if page else "application/json")
+
+
 @pytest.mark.parametrize("path", ["/", "/api", "/health", "/models", "/openapi.json"])
 def test_head_is_get_without_its_body(service, path):
     whole = requests.get(service.url + path, timeout=9)
