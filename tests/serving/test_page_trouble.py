@@ -140,7 +140,10 @@ def test_a_file_that_could_not_be_sent_can_be_tried_again(visit, service):
     page.wait_for_selector("#seen canvas", timeout=60_000)
 
 
-def test_a_service_that_ends_meanwhile_is_not_waited_for_forever(visit, flat_bundle):
+def test_a_service_that_ends_meanwhile_is_not_waited_for_forever(
+    visit, flat_bundle, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # it cannot remove its files any more
     with served(flat_bundle) as service:
         page = visit(service, 0)
         page.clock.install()
