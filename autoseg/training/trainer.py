@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 FAILURES_IN_A_ROW = 25  # steps with a gradient that is not finite, before a training is given up
 WORTH_SAYING = 0.1  # of the remaining steps: a smaller change of plan is made silently
 CHECKED_EVERY = 25  # steps on a GPU, where looking means waiting
+FORESEEN_S = 60.0  # of training to come: else what follows it is not worth measuring before
 SAID_EVERY_S = 60.0  # an epoch that takes longer has lines of its own
 
 
@@ -173,7 +174,7 @@ def finish_epoch(training: Training, task: Task, pace: Pace) -> None:
     """Read the losses, measure the validation patches, log one line, begin the next epoch."""
     skipped = int(training.skipped)
     loss, dice = measure(training, task)
-    if training.step < training.length.steps:
+    if (seconds_left(training, pace) or 0.0) > FORESEEN_S:
         training.epoch_begun += pace.foresee()  # is no part of the epoch
     now, left = time.monotonic(), seconds_left(training, pace)
     epoch = Epoch(
