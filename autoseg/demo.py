@@ -16,6 +16,7 @@ from autoseg.results import Summary
 from autoseg.workflows.evaluate import evaluate
 from autoseg.workflows.plan import plan
 from autoseg.workflows.predict import predict
+from autoseg.workflows.report import report
 from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 
@@ -58,8 +59,8 @@ def run_demo(
     name: str = "phantoms",
     cases: tuple[int, int] | None = None,
     budget: str | None = None,
-) -> tuple[Summary, Path]:
-    """Run every stage of a show; return the scores of unseen images and the picture of one of them.
+) -> tuple[Summary, Path, Path]:
+    """Run every stage of a show; return scores and a picture of unseen images, and the report.
 
     `cases` are the numbers of images to learn from and of unseen ones. All files stay in `folder`,
     which is a workspace; an interrupted demo is continued.
@@ -75,13 +76,13 @@ def run_demo(
     if min(training, unseen_cases) < 1:
         raise UsageError(f"-n {training} {unseen_cases}", expected="two numbers above zero")
     workspace, unseen, predictions = Workspace(folder), folder / "unseen", folder / "predictions"
-    log.info("demo 1 of 5: %d %s", training + unseen_cases, show.what)
+    log.info("demo 1 of 6: %d %s", training + unseen_cases, show.what)
     if not _is_begun(workspace, show, training):
         show.write(unseen, "images", "labels", range(training, training + unseen_cases))
         show.write_raw(workspace.raw(show.dataset), training)
-    log.info("demo 2 of 5: plan and prepare")
+    log.info("demo 2 of 6: plan and prepare")
     plan(workspace, show.dataset, only=[show.configuration])
-    log.info("demo 3 of 5: train %s for %s", show.configuration, budget)
+    log.info("demo 3 of 6: train %s for %s", show.configuration, budget)
     # train writes result.json last; a finished fold would be refused.
     if not (workspace.run(show.dataset, show.configuration, SIZE, FOLD) / "result.json").exists():
         train(
@@ -89,14 +90,16 @@ def run_demo(
             dataset=show.dataset, size=SIZE, budget=budget,
             settings=["steps_per_epoch=50", *show.settings],
         )  # fmt: skip
-    log.info("demo 4 of 5: predict what is unseen")
+    log.info("demo 4 of 6: predict what is unseen")
     predict(workspace, unseen / "images", predictions, dataset=show.dataset, overwrite=True)
-    log.info("demo 5 of 5: evaluate that")
+    log.info("demo 5 of 6: evaluate that")
     summary = evaluate(
         workspace, predictions=predictions, references=unseen / "labels", dataset=show.dataset
     )
-    _draw(show, unseen, predictions, picture)
-    return summary, picture
+    log.info("demo 6 of 6: report what is there")
+    page = report(workspace, show.dataset)
+    _draw(show, unseen, predictions, picture)  # last: it says that the demo is finished
+    return summary, picture, page
 
 
 def _is_begun(workspace: Workspace, show: Show, training: int) -> bool:

@@ -1,4 +1,4 @@
-"""The demo as a new user runs it: five stages, good scores, one picture, under five minutes."""
+"""The demo as a new user runs it: six stages, good scores, a picture and a report, under five minutes."""
 
 import re
 import time
@@ -20,6 +20,8 @@ def test_the_demo_ends_in_time_with_a_table_and_a_picture(tmp_path, capsys):
     text = capsys.readouterr().out
     assert all(target in text for target in ("liver", "spleen", "lesion"))
     assert (tmp_path / "demo" / "demo.png").exists()
+    assert (tmp_path / "demo" / "models" / "PHANTOM" / "report.html").exists()
+    assert f"the report: {tmp_path}/demo/models/PHANTOM/report.html" in text
 
 
 @pytest.mark.slow

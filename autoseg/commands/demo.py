@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER",
-        help="a new folder for data, model and picture (default: autoseg_demo; toy: autoseg_toy)",
+        help="a new folder for all that is made (default: autoseg_demo; toy: autoseg_toy)",
     )  # fmt: skip
     parser.add_argument(
         "--budget", metavar="LENGTH", help="of the training (default: 150s; toy: 4epochs)"
@@ -34,10 +34,10 @@ def run(options: argparse.Namespace) -> str:
     from autoseg.demo import run_demo
 
     name = options.toy or "phantoms"
-    summary, picture = run_demo(
+    summary, picture, page = run_demo(
         options.output or Path(FOLDERS[name]),
         name,
         None if options.cases is None else (options.cases[0], options.cases[1]),
         options.budget,
     )
-    return f"{table_of(summary)}\nscan, label and prediction: {picture}"
+    return f"{table_of(summary)}\nscan, label and prediction: {picture}\nthe report: {page}"
