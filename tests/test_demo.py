@@ -1,4 +1,4 @@
-"""The demo as a new user runs it: six stages, good scores, a picture and a report, under five minutes."""
+"""The demo as a new user runs it: six stages, good scores, a picture, a report, in five minutes."""
 
 import re
 import time
