@@ -140,7 +140,7 @@ def model_id(
     Folds with the same id may be averaged. `previous` is the `stage_id` of a cascade's first stage.
     """
     settings = to_json(plan.configuration(configuration))
-    for name in ("sizes", "preset", "train"):  # how it came about and how to learn
+    for name in ("sizes", "preset", "recipe", "train"):  # how it came about and how to learn
         settings.pop(name, None)
     # The names once more: the hash sorts keys, but the order of targets is that of the channels.
     names = plan.labels.names

@@ -15,7 +15,7 @@ from autoseg.case_files import PICTURES
 from autoseg.errors import UsageError, suggest
 from autoseg.image import CANONICAL
 from autoseg.labels import Labels
-from autoseg.presets import preset_names
+from autoseg.presets import Preset, preset_names
 from autoseg.records import OPTIONAL
 from autoseg.usual import Usual
 
@@ -137,6 +137,7 @@ class Configuration:
     sizes: Mapping[str, Design]
     previous: str | None = None  # its prediction is an extra input (cascade)
     preset: str = field(default="", metadata=OPTIONAL)  # that this configuration was made by
+    recipe: Preset | None = field(default=None, metadata=OPTIONAL)  # that preset, one of one's own
     # Settings that its trainings begin with.
     train: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
 

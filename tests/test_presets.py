@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, UsageError
 from autoseg.files import write_json
 from autoseg.presets import training_settings
 
@@ -39,3 +40,13 @@ def test_a_file_that_is_no_preset_is_told(
     assert str(path) in str(error.value)
     assert message in str(error.value)
     assert error.value.exit_code == exit_code
+
+
+def test_a_file_that_plans_is_planned_first(tmp_path: Path):
+    path = tmp_path / "mine.json"
+    network = {"name": "plain_unet", "features": [4, 8]}
+    plan = {"base": "2d", "patch_size": [1, 16, 16], "batch_size": 3, "network": network}
+    write_json(path, {"about": "Mine.", "plan": plan})
+    words = f"autoseg_plan --preset {path}, then autoseg_train mine 0"
+    with pytest.raises(UsageError, match=re.escape(words)):
+        training_settings(str(path))

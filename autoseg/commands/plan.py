@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--preset", nargs="+", action="extend", default=[], metavar="NAME",
-        help="plan these recipes as well, each as a configuration of its own",
+        help="plan these recipes as well, each as a configuration of its own; FILE.json: your own",
     )  # fmt: skip
     parser.add_argument(
         "--plan-from",

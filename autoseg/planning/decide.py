@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from autoseg.planning.overrides import apply_settings
 from autoseg.planning.plan_from import adopt_plan
 from autoseg.planning.planner import make_plan
 from autoseg.planning.presets import add_presets, presets_of
+from autoseg.presets import Preset
 from autoseg.records import fingerprint_of, from_json, to_json
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def decide(
     memory_gb: float | None,
     settings: Sequence[str],
     other: Plan | None,
-    presets: Sequence[str],
+    presets: Mapping[str, Preset],
 ) -> Plan:
     """Return the plan: the one edited by hand where there is one, else what the rules say.
 
@@ -46,7 +47,7 @@ def decide(
         memory_gb=memory_gb or _memory_of(old),
     )
     fresh = _follow_other(path.with_name(PLAN_FROM), fresh, fingerprint, other)
-    fresh = add_presets(fresh, fingerprint, [*presets_of(old), *presets])
+    fresh = add_presets(fresh, fingerprint, {**presets_of(old), **presets})
     if old is None:
         return signed(apply_settings(fresh, fingerprint, settings))
     by_rule = _with_former_settings(fresh, fingerprint, old.overrides)

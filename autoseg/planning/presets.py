@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from autoseg.architectures import make_spec
 from autoseg.config import TrainConfig, override, spell_settings
-from autoseg.errors import UsageError
+from autoseg.errors import CorruptError, UsageError, by_hand
 from autoseg.labels import Labels
 from autoseg.plan import PRESET, Configuration, Design, Fingerprint, NetworkSpec, Plan, Triple
+from autoseg.plan_file import check_plan
 from autoseg.planning.spacing import median_resampled_shape, times
 from autoseg.presets import Preset, PresetPlan, load_preset, preset_names
 
@@ -19,35 +20,51 @@ BY_TARGET = ("target_weights", "target_sampling")  # settings that name targets
 BACKGROUND = "background"
 
 
-def presets_of(plan: Plan | None) -> list[str]:
-    """Return the names of the presets that are planned, and still come with autoseg."""
-    planned = [c.preset for c in plan.configurations.values() if c.preset] if plan else []
-    return [name for name in planned if name in preset_names()]
+def presets_of(plan: Plan | None) -> dict[str, Preset]:
+    """Return the presets that are planned by name: those of one's own, and of autoseg's today."""
+    made = [c for c in plan.configurations.values() if c.preset] if plan else []
+    known = [c for c in made if c.recipe is not None or c.preset in preset_names()]
+    return {c.preset: c.recipe or load_preset(c.preset) for c in known}
 
 
-def add_presets(plan: Plan, fingerprint: Fingerprint, names: Iterable[str]) -> Plan:
+def add_presets(plan: Plan, fingerprint: Fingerprint, presets: Mapping[str, Preset]) -> Plan:
     """Return `plan` with a configuration for each of these presets that it does not have yet.
 
-    Raises UsageError for a preset that is unknown, plans nothing, or does not fit the data.
+    One of one's own whose file says something else by now is planned anew. Raises UsageError for a
+    preset that does not fit the data, or has the name of what the rules planned.
     """
-    for name in names:
-        if name not in plan.configurations:
-            plan = _with_preset(plan, fingerprint, name, load_preset(name))
+    for name, preset in presets.items():
+        planned = plan.configurations.get(name)
+        if planned is not None and not planned.preset:
+            remedy = "give the file another name"
+            raise UsageError(f"preset '{name}': the rules plan a '{name}', too", remedy=remedy)
+        if planned is None or planned.recipe != _recipe(name, preset):
+            plan = _with_preset(_without(plan, name), fingerprint, name, preset)
     return plan
+
+
+def _recipe(name: str, preset: Preset) -> Preset | None:
+    """Return what the plan keeps: nothing of a preset that comes with autoseg."""
+    return None if name in preset_names() else preset
+
+
+def _without(plan: Plan, name: str) -> Plan:
+    kept = {key: value for key, value in plan.configurations.items() if key != name}
+    reasons = tuple(reason for reason in plan.reasons if not reason.startswith(f"{name}: "))
+    return replace(plan, configurations=kept, reasons=reasons)
 
 
 def _with_preset(plan: Plan, fingerprint: Fingerprint, name: str, preset: Preset) -> Plan:
     part = preset.plan
-    if part is None:
-        raise UsageError(
-            f"preset '{name}' plans nothing, it holds settings of a training",
-            remedy=f"autoseg_train CONFIG FOLD --preset {name}",
-        )
+    assert part is not None  # or `read_presets` had raised
     if part.base not in plan.configurations:
         known = ", ".join(plan.configurations)
         fact = f"preset '{name}' is based on {part.base}, which is not planned for these data"
         raise UsageError(fact, expected=f"a preset based on one of: {known}")
     base = plan.configurations[part.base]
+    if part.spacing is not None and (part.spacing[0] is None) != base.is_2d:
+        expected = "null first, slices have none" if base.is_2d else "three lengths in mm"
+        raise UsageError(f"preset '{name}': spacing on the base {base.name}", expected=expected)
     spacing, shape, grid = _grid(part, base, plan, fingerprint)
     design = expand(part)
     train, reasons = _settings(preset, plan.labels)
@@ -67,6 +84,7 @@ def _with_preset(plan: Plan, fingerprint: Fingerprint, name: str, preset: Preset
         batch_dice=part.batch_dice,
         sizes={PRESET: design},
         preset=name,
+        recipe=_recipe(name, preset),
         train=train,
     )
     told = [
@@ -77,11 +95,16 @@ def _with_preset(plan: Plan, fingerprint: Fingerprint, name: str, preset: Preset
     ]
     if preset.differences:
         told.append(f"Otherwise than as its authors ran it: {'; '.join(preset.differences)}.")
-    return replace(
+    plan = replace(
         plan,
         configurations={**plan.configurations, name: configuration},
         reasons=(*plan.reasons, *(f"{name}: {sentence}" for sentence in told)),
     )
+    try:
+        check_plan(plan)
+    except CorruptError as error:
+        raise by_hand(error, f"correct preset '{name}'") from error
+    return plan
 
 
 def _describe(configuration: Configuration, design: Design) -> str:

@@ -2,7 +2,7 @@
 
 A file holds a `Preset`. With a `plan` it is one more configuration of a data set, planned by
 `autoseg_plan --preset`, whose trainings begin with `train`; without one it is a set of settings for
-any configuration, `autoseg_train --preset`.
+any configuration, `autoseg_train --preset`. A name that ends with ".json" is a file of one's own.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def load_preset(name: str) -> Preset:
     """Return a preset by name; raise UsageError when there is none."""
     names = preset_names()
     if name not in names:
-        raise UsageError(f"unknown preset '{name}'", remedy=suggest(name, names))
+        remedy = f"{suggest(name, names)} (or your own as FILE.json)"
+        raise UsageError(f"unknown preset '{name}'", remedy=remedy)
     return _read(FOLDER / f"{name}.json")
 
 
@@ -77,7 +78,13 @@ def _read(path: Path) -> Preset:
     return from_json(Preset, read_json(path), str(path))
 
 
-def _read_own(path: Path) -> Preset:
+def is_own(name: str) -> bool:
+    """Tell whether a preset is a file of one's own, such as the `best.json` of a search."""
+    return name.endswith(".json")
+
+
+def read_own_preset(path: Path) -> Preset:
+    """Return the preset in a file; raise UsageError when there is none, DataError for another."""
     if not path.is_file():
         raise UsageError("there is no such preset", place=str(path))
     try:
@@ -87,12 +94,10 @@ def _read_own(path: Path) -> Preset:
 
 
 def training_settings(name: str) -> list[str]:
-    """Return the settings of a preset that fits any configuration as "name=value".
-
-    A name that ends with ".json" is a file, such as the `best.json` of a search.
-    """
-    preset = _read_own(Path(name)) if name.endswith(".json") else load_preset(name)
+    """Return the settings of a preset that fits any configuration as "name=value"."""
+    preset = read_own_preset(Path(name)) if is_own(name) else load_preset(name)
     if preset.plan is not None:
-        remedy = f"autoseg_plan --preset {name}, then autoseg_train {name} 0"
+        configuration = Path(name).stem if is_own(name) else name
+        remedy = f"autoseg_plan --preset {name}, then autoseg_train {configuration} 0"
         raise UsageError(f"preset '{name}' is a configuration of its own", remedy=remedy)
     return spell_settings(preset.train)

@@ -23,9 +23,9 @@ from autoseg.planning.folds import (
     source_of,
 )
 from autoseg.planning.overrides import BY_HAND
+from autoseg.planning.preset_files import read_presets
 from autoseg.preprocessing.manifest import home_of
 from autoseg.preprocessing.spool import spool
-from autoseg.presets import load_preset
 from autoseg.workflows.card import keep_about
 from autoseg.workflows.measure import measure_dataset
 from autoseg.workflows.plan_folds import (
@@ -67,7 +67,7 @@ def plan(
     with one of these tags are validated; both hold until they are said anew. `plan_from` is the
     plan of another data set, or a folder that holds one, whose decisions are taken over, and
     followed from then on. `presets` are recipes to plan as configurations of their own, from then
-    on.
+    on: names, or paths of one's own that end with ".json".
     Raises DataError listing all problems of all files; UsageError for unknown names.
     """
     for setting in settings:
@@ -78,8 +78,7 @@ def plan(
     other = None if plan_from is None else read_other(plan_from)
     if other is not None and memory_gb is not None:
         raise UsageError("--memory-gb and --plan-from both say which sizes there are")
-    for preset in presets:
-        load_preset(preset)  # a slip is told before any file is read
+    recipes = read_presets(presets)  # a slip is told before any scan is read
     name = workspace.find_raw(name)
     folder = workspace.prepared(name)
     with (
@@ -96,7 +95,7 @@ def plan(
         fingerprint, changed = measure_dataset(folder, found, workers, decoded)
         assert dataset is not None  # or measuring had raised
         planned = decide(
-            workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings, other, presets
+            workspace.plan(name), dataset, fingerprint, changed, memory_gb, settings, other, recipes
         )
         names = _to_prepare(planned, only)
         chosen = choose_folds(workspace.folds(name), dataset, changed, own, given is not None, rule)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 
 from autoseg import presets as shelf
 from autoseg.config import TrainConfig, override, spell_settings
-from autoseg.errors import UsageError
+from autoseg.errors import AutosegError, UsageError
 from autoseg.labels import Labels
-from autoseg.plan import PRESET, Fingerprint, IntensityStats
+from autoseg.plan import PRESET, Fingerprint, IntensityStats, Plan
 from autoseg.plan_file import check_plan
+from autoseg.planning import presets as planning
 from autoseg.planning.overrides import apply_settings
 from autoseg.planning.planner import make_plan
-from autoseg.planning.presets import add_presets, expand, presets_of
+from autoseg.planning.presets import expand, presets_of
 from autoseg.preprocessing.intensity import check_normalizers
-from autoseg.presets import PresetNetwork, PresetPlan, load_preset, preset_names
-from autoseg.records import to_json
+from autoseg.presets import Preset, PresetNetwork, PresetPlan, load_preset, preset_names
+from autoseg.records import from_json, to_json
 
 CASES = 10
 DATA = Fingerprint(
@@ -33,6 +35,10 @@ FLAT = dataclasses.replace(DATA, shapes=((1, 512, 400),) * CASES)
 LABELS = Labels({"kidney": (1,), "tumour": (2,)})
 PLAN = make_plan(DATA, LABELS, "X")
 PLANNING = [name for name in preset_names() if load_preset(name).plan]
+
+
+def add_presets(plan: Plan, data: Fingerprint, names: Sequence[str]) -> Plan:
+    return planning.add_presets(plan, data, {name: load_preset(name) for name in names})
 
 
 @pytest.mark.parametrize("name", PLANNING)
@@ -90,15 +96,16 @@ def test_without_such_targets_weights_are_left_out_and_that_is_said():
 def test_planned_twice_is_planned_once():
     plan = add_presets(PLAN, DATA, ["kits-res3d"])
     assert add_presets(plan, DATA, ["kits-res3d"]) == plan
-    assert presets_of(plan) == ["kits-res3d"]
-    assert presets_of(None) == []
+    assert presets_of(plan) == {"kits-res3d": load_preset("kits-res3d")}
+    assert presets_of(None) == {}
+    assert plan.configurations["kits-res3d"].recipe is None
 
 
 def test_a_recipe_that_is_no_more_is_not_planned_again(monkeypatch):
     plan = add_presets(PLAN, DATA, ["kits-res3d", "segthor-enet"])
     kept = [name for name in preset_names() if name != "kits-res3d"]
     monkeypatch.setattr("autoseg.planning.presets.preset_names", lambda: kept)
-    assert presets_of(plan) == ["segthor-enet"]
+    assert list(presets_of(plan)) == ["segthor-enet"]
 
 
 def test_a_recipe_that_is_not_planned_is_answered_with_the_command():
@@ -107,17 +114,10 @@ def test_a_recipe_that_is_not_planned_is_answered_with_the_command():
         PLAN.configuration("kits-res3d")
 
 
-@pytest.mark.parametrize(
-    ("data", "name", "words"),
-    [
-        (FLAT, "kits-res3d", "is based on 3d_fullres, which is not planned for these data, expect"),
-        (DATA, "smoke", "plans nothing.* -> autoseg_train CONFIG FOLD --preset smoke"),
-        (DATA, "kits-res3", "unknown preset 'kits-res3' -> did you mean 'kits-res3d'"),
-    ],
-)
-def test_what_does_not_fit_is_answered(data, name, words):
+def test_what_does_not_fit_is_answered():
+    words = "is based on 3d_fullres, which is not planned for these data, expect"
     with pytest.raises(UsageError, match=words):
-        add_presets(make_plan(data, LABELS, "X"), data, [name])
+        add_presets(make_plan(FLAT, LABELS, "X"), FLAT, ["kits-res3d"])
 
 
 def test_settings_by_hand_go_before_the_recipe_and_leave_it_its_network():
@@ -131,10 +131,49 @@ def test_settings_by_hand_go_before_the_recipe_and_leave_it_its_network():
         apply_settings(plan, DATA, ["kits-res3d.preset.patch_size=16x32x40"])
 
 
+SHORT = PresetPlan("2d", (1, 64, 64), 3, PresetNetwork("plain_unet", features=(8, 16)))
+MINE = Preset("Mine.", plan=SHORT, train={"steps": 20})
+
+
+def test_one_of_ones_own_is_in_the_plan_and_stays():
+    plan = planning.add_presets(PLAN, DATA, {"mine": MINE})
+    configuration = plan.configurations["mine"]
+    assert (configuration.preset, configuration.recipe) == ("mine", MINE)
+    as_read = from_json(Plan, to_json(plan))
+    assert as_read.configurations["mine"].recipe == MINE
+    assert presets_of(as_read) == {"mine": MINE}
+    assert planning.add_presets(plan, DATA, {"mine": MINE}) == plan
+
+
+def test_one_of_ones_own_that_says_something_else_is_planned_anew():
+    plan = planning.add_presets(PLAN, DATA, {"mine": MINE})
+    other = Preset("Mine, larger.", plan=dataclasses.replace(SHORT, batch_size=5))
+    again = planning.add_presets(plan, DATA, {"mine": other})
+    assert again == planning.add_presets(PLAN, DATA, {"mine": other})
+    assert "mine: Mine, larger." in again.reasons
+    assert "mine: Mine." not in again.reasons
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("2d", {}, "preset '2d': the rules plan a '2d', too -> give the file another name"),
+        ("mine", {"spacing": (2.0, 1.0, 1.0)}, "spacing on the base 2d, expected null first"),
+        ("mine", {"base": "3d_fullres", "spacing": (None, 1.0, 1.0)}, "expected three lengths"),
+        ("mine", {"spacing": (None, 1.0, -1.0)}, "None, 1.0, -1.0.*-> correct preset 'mine'"),
+        ("mine", {"patch_size": (8, 64, 64)}, r"patch_size\[0\] = 8.*mine learns slices"),
+    ],
+)
+def test_what_the_data_say_against_it_is_told(name, changes, words):
+    preset = dataclasses.replace(MINE, plan=dataclasses.replace(SHORT, **changes))
+    with pytest.raises(AutosegError, match=words):
+        planning.add_presets(PLAN, DATA, {name: preset})
+
+
 def test_another_spacing_of_the_data_keeps_the_recipes():
     plan = add_presets(PLAN, DATA, ["totalseg-2d-bce", "kits-res3d"])
     anew = apply_settings(plan, DATA, ["3d_fullres.spacing=3,2,2"])
-    assert presets_of(anew) == ["totalseg-2d-bce", "kits-res3d"]
+    assert list(presets_of(anew)) == ["totalseg-2d-bce", "kits-res3d"]
     assert anew.configurations["kits-res3d"].spacing == (3.22, 1.62, 1.62)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from autoseg.workflows.train import train
 from autoseg.workspace import Workspace
 from tests.synthetic import DATASET, make_workspace, write_unseen
 
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "about": "A toy.",
     "plan": {
         "base": "2d",
@@ -110,6 +111,39 @@ def test_what_the_plan_says_of_trainings_may_be_edited_and_goes_before_the_defau
     workspace.plan(DATASET).write_text(json.dumps(edited))
     with pytest.raises(UsageError, match="unknown setting 'los' -> did you mean 'loss'"):
         read_orders(workspace, "2d", "0", device="cpu")
+
+
+def test_a_file_of_ones_own_is_planned_and_the_plan_no_longer_needs_it(
+    workspace: Workspace, tmp_path: Path
+):
+    path = tmp_path / "mine.json"
+    write_json(path, RECIPE)
+    first = plan(workspace, DATASET, presets=[str(path)], prepare=False)
+    assert first.configurations["mine"].sizes["preset"].batch_size == 3
+    assert str(tmp_path) not in workspace.plan(DATASET).read_text()
+    path.unlink()
+    assert plan(workspace, DATASET, prepare=False) == first
+    larger = plan(workspace, DATASET, memory_gb=8, prepare=False)  # made anew by the rules
+    assert larger.configurations["mine"] == first.configurations["mine"]
+    write_json(path, {**RECIPE, "plan": {**RECIPE["plan"], "batch_size": 5}})
+    changed = plan(workspace, DATASET, presets=[str(path)], prepare=False)
+    assert changed.configurations["mine"].sizes["preset"].batch_size == 5
+    assert load_plan(workspace.plan(DATASET)) == changed
+
+
+def test_a_file_that_says_something_else_replaces_it_in_an_edited_plan_too(
+    workspace: Workspace, tmp_path: Path
+):
+    path = tmp_path / "mine.json"
+    write_json(path, RECIPE)
+    plan(workspace, DATASET, presets=[str(path)], prepare=False)
+    edited = read_json(workspace.plan(DATASET))
+    edited["configurations"]["2d"]["sizes"]["S"]["batch_size"] = 7
+    workspace.plan(DATASET).write_text(json.dumps(edited))
+    write_json(path, {**RECIPE, "plan": {**RECIPE["plan"], "batch_size": 5}})
+    planned = plan(workspace, DATASET, presets=[str(path)], prepare=False)
+    assert planned.configurations["2d"].sizes["S"].batch_size == 7
+    assert planned.configurations["mine"].sizes["preset"].batch_size == 5
 
 
 def test_a_misspelled_recipe_is_told_before_anything_is_read(workspace: Workspace):
