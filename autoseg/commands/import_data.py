@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     meaning.add_argument(
         "--classes", nargs="+", default=[], metavar="NAME",
-        help="for 1, 2, ...; or kidney=1,2; or a file that lists them",
+        help="for 1, 2, ...; or kidney=1,2; or a file of them; official: TotalSegmentator's",
     )  # fmt: skip
     meaning.add_argument(
         "--label-map", nargs="+", default=[], metavar="FROM:TO", help="values to change, e.g. 255:1"

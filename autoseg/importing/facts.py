@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +27,22 @@ def read_facts(path: Path, key: str) -> dict[str, dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) and key in row for row in rows):
         raise DataError("is no list of cases", place=str(path), expected=f"'{key}' in each record")
     return {str(row[key]): {name: row[name] for name in row if name != key} for row in rows}
+
+
+def other_spacing(
+    facts: Mapping[str, Any], fields: Sequence[str], spacing: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the voxel size in mm that a record has in `fields`, () where it is that of the image.
+
+    Records do not say which axis is which, so lengths are compared from the shortest on, to 0.1 %.
+    A record that lacks one of them says nothing.
+    """
+    said = [facts.get(field) for field in fields]
+    if not said or not all(isinstance(length, int | float) for length in said):
+        return ()
+    lengths = sorted(float(length) for length in said if length is not None)
+    alike = all(
+        math.isclose(one, other, rel_tol=1e-3)
+        for one, other in zip(lengths, sorted(spacing), strict=True)
+    )
+    return () if alike else tuple(lengths)

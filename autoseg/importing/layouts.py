@@ -30,6 +30,7 @@ class Layout:
     tags: tuple[str, ...] = ()  # of every case with labels
     records: str = ""  # a JSON or CSV file with one record per case: its `meta`
     record_key: str = ""  # the field with the name of the case
+    record_spacing: tuple[str, ...] = ()  # the fields with the lengths of a voxel, in any order
     spacings: str = ""  # a file with the voxel sizes that slices were cut with
     original: tuple[int, int] = (0, 0)  # their (y, x) pixels then; (0, 0): as many as now
     repaired: str = ""  # a label file that may lie beside, and be the better one
@@ -75,6 +76,11 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
             classes=("kidney=1,2", "tumour=2"),
             records="kits.json",
             record_key="case_id",
+            record_spacing=(
+                "captured_slice_thickness",
+                "captured_pixel_width",
+                "captured_pixel_width",
+            ),
         ),
     ),
     "totalsegmentator": (

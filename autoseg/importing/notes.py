@@ -16,7 +16,7 @@ Records = Mapping[str, Mapping[str, Any]]  # case -> what was recorded of it
 
 
 def notes_of(sources: Sequence[Source], records: Records) -> list[str]:
-    """Return sentences about masks, overlaps and grids, most telling first."""
+    """Return sentences about masks, overlaps, grids and voxel sizes, most telling first."""
     notes = []
     masked = [source.case for source in sources if isinstance(source.labels, Masks)]
     if masked:
@@ -33,6 +33,14 @@ def notes_of(sources: Sequence[Source], records: Records) -> list[str]:
         largest = max(gaps.values())
         count = number_of(len(gaps), "label file")
         notes.append(f"{count} off the grid of the image by up to {largest:.2g} mm: put on it")
+    said = [case for case, record in records.items() if "spacing_said_mm" in record]
+    if said:
+        first = records[said[0]]
+        image, table = (_lengths(first[key]) for key in ("spacing_mm", "spacing_said_mm"))
+        notes.append(
+            f"{number_of(len(said), 'image')} with other voxels than its record says, such as "
+            f"{said[0]}: {image} mm, and {table} there; the image counts"
+        )
     return notes
 
 
@@ -70,3 +78,7 @@ def _empty(records: Records) -> list[str]:
     where = "every case" if len(empty) > 1 else "the case"
     are = "is" if len(always) == 1 else "are"
     return [f"{len(always)} structures {are} empty in {where}: {some(always)}"]
+
+
+def _lengths(lengths: Sequence[float]) -> str:
+    return "x".join(f"{length:.4g}" for length in lengths)

@@ -41,6 +41,7 @@ class Manner:
     one_channel: bool = False  # colour pictures are stored with one channel, or refused
     split: bool = False  # images with several channels become one file per channel
     trusted: bool = False  # labels get the grid of their image whatever their own header says
+    record_spacing: tuple[str, ...] = ()  # what a case's `meta` calls the lengths of a voxel
     absent: tuple[str, ...] = ()  # classes that are not annotated where they do not occur
 
     @property

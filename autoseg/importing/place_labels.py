@@ -14,6 +14,7 @@ from autoseg.errors import DataError, Problem
 from autoseg.image import Geometry
 from autoseg.importing.arguments import written
 from autoseg.importing.bring import bring
+from autoseg.importing.facts import other_spacing
 from autoseg.importing.gather import Source, paths_of
 from autoseg.importing.grids import check_grid
 from autoseg.importing.label_values import count_values, spread_to_greys
@@ -37,6 +38,8 @@ def place_case(source: Source, folder: Path, manner: Manner) -> Placed:
         place_empty(source, labels, grid, manner.names)
     placed = _place_labels(source, labels, grid, manner)
     record = {**checksums(source), **placed.record}
+    said = other_spacing(source.about.get("meta", {}), manner.record_spacing, grid.spacing)
+    record |= {"spacing_mm": sorted(grid.spacing), "spacing_said_mm": list(said)} if said else {}
     return Placed(placed.problems, placed.annotated, record)
 
 

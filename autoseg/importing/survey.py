@@ -15,6 +15,7 @@ from autoseg.importing.facts import read_facts
 from autoseg.importing.gather import Source, gather
 from autoseg.importing.layouts import Layout
 from autoseg.importing.masks import Masks
+from autoseg.importing.numbering import OFFICIAL, official_values
 from autoseg.importing.spacings import read_grids
 from autoseg.importing.stacks import SlicedGrid, Stack
 from autoseg.labels import Labels
@@ -100,8 +101,11 @@ def _check_grids(sources: Sequence[Source], cases: Collection[str], place: Path)
 def _of_masks(classes: Sequence[str], found: set[str]) -> dict[str, int | list[int]]:
     """Return structure -> value(s): those of `classes`, or all that were `found`, by name.
 
+    The class `official` stands for all of them by TotalSegmentator's own numbers.
     Of several values ("kidney=1,2", the second for what is also a tumour) a file has the first.
     """
+    if tuple(classes) == (OFFICIAL,) and OFFICIAL not in found:
+        return dict(official_values(found))
     values = parse_classes(classes or sorted(found))
     for name in values:
         if name not in found:

@@ -127,7 +127,7 @@ def _make_window(numbers: Numbers) -> Normalizer:
         low, high = numbers["low"], numbers["high"]
     to_low, to_high = numbers.get("to_low", 0.0), numbers.get("to_high", 1.0)
     gamma = numbers.get("gamma", 1.0)
-    _require(low < high and to_low < to_high and gamma > 0)
+    _require(low < high and to_low != to_high and gamma > 0)
 
     def window(
         array: np.ndarray, stats: IntensityStats, inside: np.ndarray | None = None

@@ -121,6 +121,7 @@ def import_data(
         names=declared_names(found.labels),
         grids=found.grids,
         one_channel=where.one_channel,
+        record_spacing=where.record_spacing,
         split=where.declared,
         trusted=fix_geometry,
         absent=known_classes(absent, targets),

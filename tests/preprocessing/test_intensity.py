@@ -54,6 +54,11 @@ def test_a_window_with_its_range_for_kidneys(scan):
     assert np.abs(normalised("window:-200,500,-1,1", scan) - slices).max() < 1e-5
 
 
+def test_a_window_may_turn_dark_into_bright(scan):
+    expected = voxelwise(scan, lambda v: 1 - (between(v, -79, 304) + 79) / 383)
+    assert np.abs(normalised("window:-79,304,1,0", scan) - expected).max() < 1e-5
+
+
 def test_clipping_with_a_mean_and_a_deviation(scan):
     expected = voxelwise(scan, lambda v: (between(v, -79, 304) - 101) / 76.9)
     assert np.abs(normalised("ct_clip:-79,304,101,76.9", scan) - expected).max() < 1e-5
@@ -91,6 +96,7 @@ def test_a_constant_scan_stays_finite(name):
     [
         ("window", "normaliser 'window', expected window:LOW,HIGH or"),
         ("window:", "normaliser 'window:', expected"),
+        ("window:0,255,1,1", "normaliser 'window:0,255,1,1', expected"),
         ("window:400,-400", "normaliser 'window:400,-400', expected"),
         ("window:level=30", "normaliser 'window:level=30', expected"),
         ("window:1,2,level=3,width=4", "expected"),

@@ -86,6 +86,35 @@ def test_kits19_with_regions_records_and_unlabelled_cases(tmp_path):
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not on this machine")
+def test_voxels_are_compared_with_those_of_kits_json(tmp_path, caplog):
+    said = {"case_00004": 1.0, "case_00160": 2.5}  # mm from slice to slice
+    pixel = {"case_00004": 0.0, "case_00160": 0.451171875}
+    for name in said:
+        case = tmp_path / "data" / name
+        case.mkdir(parents=True)
+        for file in ("imaging.nii.gz", "segmentation.nii.gz"):  # of the images there are none
+            (case / file).symlink_to(DATA / "kits_masks" / name / "segmentation.nii.gz")
+    grid = read_header(tmp_path / "data" / "case_00004" / "imaging.nii.gz").geometry
+    said["case_00004"], pixel["case_00004"] = max(grid.spacing), min(grid.spacing)
+    records = [
+        {"case_id": n, "captured_slice_thickness": said[n], "captured_pixel_width": pixel[n]}
+        for n in said
+    ]
+    (tmp_path / "data" / "kits.json").write_text(json.dumps(records))
+    caplog.set_level("INFO")
+    brought(tmp_path, "kits19", tmp_path / "data", link=True)
+    words = (
+        "1 image with other voxels than its record says, such as case_00160: 0.4512x0.4512x1 mm, "
+        "and 0.4512x0.4512x2.5 there; the image counts"
+    )
+    assert words in caplog.text
+    record = read_json(tmp_path / "raw" / "D" / "conversion.json")
+    assert words in record["warnings"]
+    assert record["cases"]["case_00160"]["spacing_said_mm"] == [0.451171875, 0.451171875, 2.5]
+    assert "spacing_said_mm" not in record["cases"]["case_00004"]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not on this machine")
 def test_the_real_kidney_masks_keep_their_grids(tmp_path):
     for folder in (DATA / "kits_masks").iterdir():
         case = tmp_path / "data" / folder.name

@@ -120,6 +120,17 @@ def test_the_totalsegmentator_example_is_one_label_map(tmp_path):
         assert np.array_equal(labels == value, read_image(path).array[0] > 0.5), path.name
 
 
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not on this machine")
+def test_its_own_numbers_are_one_word_away(tmp_path):
+    dataset = brought(tmp_path, "totalsegmentator", DATA / "totalsegmentator", classes=["official"])
+    assert dataset.labels.targets["spleen"] == (1,)
+    assert dataset.labels.targets["urinary_bladder"] == (104,)
+    labels = read_labels(dataset.cases[0].labels).array[0]
+    mask = DATA / "totalsegmentator" / "s0000" / "segmentations" / "urinary_bladder.nii.gz"
+    assert np.array_equal(labels == 104, read_image(mask).array[0] > 0.5)
+    assert read_json(tmp_path / "raw" / "D" / "label_map.json")["urinary_bladder.nii.gz"] == 103
+
+
 def test_a_whole_and_its_part_are_regions(tmp_path):
     for case, kidney in (("a", (1, 2)), ("b", (2,))):  # all of it a tumour
         write_scan(tmp_path / case / "ct.nii.gz")
