@@ -71,7 +71,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="NAME", help="of --curves, such as 3d_fullres-M (default: trained last)"
     )
-    one.add_argument("--plane", choices=PLANES, help="of --sheet (default: axial)")
+    one.add_argument(
+        "--plane", choices=PLANES, help="of --sheet (default: axial, or that of a flat picture)"
+    )
 
 
 def run(options: argparse.Namespace) -> str:
@@ -158,7 +160,7 @@ def _view(options: argparse.Namespace) -> Path:
     if options.gif:
         return gif_case(view, options.gif, *rest)
     if options.sheet:
-        return sheet_case(view, options.plane or PLANES[0], options.sheet, *rest)
+        return sheet_case(view, options.plane, options.sheet, *rest)
     return view_case(view, *rest)
 
 

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import UsageError
-from autoseg.image import canonical_orientation, reorient
+from autoseg.image import Geometry, canonical_orientation, reorient
 from autoseg.report.figures import WINDOW_PERCENTILES
 from autoseg.report.mesh import write_meshes
 from autoseg.report.scene import CT_WINDOWS
 from autoseg.report.slices import PLANES, Scan, write_gif, write_sheet
-from autoseg.workflows.overlay import read_on
 from autoseg.workflows.report_place import refuse_foreign
 from autoseg.workflows.view import View, find_dataset, in_hounsfield
-from autoseg.workflows.view_case import labels_of, maps_of
+from autoseg.workflows.view_case import labels_of, layers_of, maps_of
 from autoseg.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -57,9 +56,9 @@ def mesh_case(
         raise UsageError("no label map to show", remedy="--pred FILE, or a case with labels")
     grid = view.image.geometry
     if 1 in grid.shape:
-        fact, remedy = "a flat picture has no surfaces", "--sheet 1x1 draws its outlines"
+        fact, remedy = "a flat picture has no surfaces", "--sheet 1x1 draws outlines on its scan"
         raise UsageError(fact, place=str(view.source), remedy=remedy)
-    layers = {name: read_on(grid, place) for name, place in maps.items()}
+    layers = layers_of(grid, maps)
     write_meshes(path, title, layers, grid, labels_of(view, maps, layers))
     return path
 
@@ -87,15 +86,20 @@ def gif_case(
 
 def sheet_case(
     view: View,
-    plane: str,
+    plane: str | None,
     form: str,
     predictions: Sequence[Path] = (),
     output: Path | None = None,
     anonymous: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Write a sheet of `form` ("4x4": rows, columns) slices, by default `<case>-<plane>.png`."""
+    """Write a sheet of `form` ("4x4": rows, columns) slices, by default `<case>-<plane>.png`.
+
+    `plane` None: the axial one, or that in which a flat picture lies; see `_draw`.
+    """
     rows, columns = _parse_form(form)
+    shape = _shape(view.image.geometry)
+    plane = plane or next((name for name, axis in PLANES.items() if shape[axis] == 1), "axial")
     path = output or Path(f"{_title(view, anonymous)}-{plane}.png")
     maps = maps_of(view, predictions, anonymous)
 
@@ -135,15 +139,20 @@ def _draw(
         raise UsageError(fact, expected=expected, remedy="one picture for each prediction")
     grid, channel = view.image.geometry, view.image.array[0]
     turn = canonical_orientation(grid.direction_matrix)
-    _refuse_edge(turn.apply(channel).shape, plane, view.source)
-    layers = {name: turn.apply(read_on(grid, place)) for name, place in maps.items()}
+    _refuse_edge(_shape(grid), plane, view.source)
+    layers = {name: turn.apply(each) for name, each in layers_of(grid, maps).items()}
     window = CT_WINDOWS["soft tissue"]
     if not in_hounsfield(view):
-        low, high = np.percentile(channel[np.isfinite(channel)], WINDOW_PERCENTILES)
+        low, high = np.percentile(channel, WINDOW_PERCENTILES)
         window = float(low), float(high)
     spacing = reorient(grid, turn).spacing
     write(Scan(turn.apply(channel), spacing, layers, labels_of(view, maps, layers), window))
     return path
+
+
+def _shape(grid: Geometry) -> tuple[int, int, int]:
+    """Return the shape in canonical orientation."""
+    return reorient(grid, canonical_orientation(grid.direction_matrix)).shape
 
 
 def _refuse_edge(shape: tuple[int, ...], plane: str, source: Path) -> None:

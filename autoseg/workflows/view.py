@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from autoseg.case_files import some, stem_of
 from autoseg.dataset import Dataset, load_dataset
-from autoseg.errors import UsageError, suggest
+from autoseg.errors import UsageError, number_of, suggest
 from autoseg.image import Image
 from autoseg.io import read_case, read_image
 from autoseg.labels import Labels
@@ -58,7 +60,7 @@ def view_of_case(
         raise UsageError(f"no case '{case_id}'", place=str(data.folder), remedy=remedy)
     first = choose_channel(data.channels, channel)
     order = [first, *(index for index in range(len(data.channels)) if index != first)]
-    image = read_case(case, len(data.channels))
+    image = _finite(read_case(case, len(data.channels)), case_id)
     return View(
         case_id,
         Image(image.array[order], image.geometry),
@@ -75,13 +77,32 @@ def view_of_files(image: Path, reference: Path | None = None, labels: Labels | N
     if not image.exists():
         raise UsageError("not found", place=str(image), expected="an image")
     maps = {} if reference is None else {REFERENCE: existing(reference)}
-    read = read_image(image)
+    read = _finite(read_image(image), str(image))
     count = len(read.array)
     if count > MOST_CHANNELS:
         log.info("%s: shown are the first %d of %d channels", image, MOST_CHANNELS, count)
     shown = Image(read.array[:MOST_CHANNELS], read.geometry)
     names = tuple(f"channel {number}" for number in range(1, len(shown.array) + 1))
     return View(stem_of(image), shown, names if count > 1 else ("",), image, maps, labels)
+
+
+def _finite(image: Image, place: str) -> Image:
+    """Return the image with a number in every voxel; where there was none, that is told.
+
+    It is the lowest of its channel, the highest instead of an infinite one, 0 where all are none.
+    """
+    there = np.isfinite(image.array)
+    missing = there.size - int(there.sum())
+    if not missing:
+        return image
+    voxels = number_of(missing, "voxel")
+    log.warning("%s: %s without a finite value: shown as the lowest", place, voxels)
+    channels = []
+    for channel, finite in zip(image.array, there, strict=True):
+        known = channel[finite] if finite.any() else np.zeros(1)
+        low, high = known.min(), known.max()
+        channels.append(np.nan_to_num(channel, nan=low, posinf=high, neginf=low))
+    return replace(image, array=np.stack(channels))
 
 
 def find_dataset(workspace: Workspace, name: str | None) -> Dataset:

@@ -84,7 +84,7 @@ def scene_of(view: View, maps: Mapping[str, Path], title: str) -> Scene:
     """Return what a viewer shows; DataError for a label map that is none, or on another grid."""
     grid = view.image.geometry
     orientation = canonical_orientation(grid.direction_matrix)
-    layers = {name: orientation.apply(_label_map(grid, path)) for name, path in maps.items()}
+    layers = {name: orientation.apply(each) for name, each in layers_of(grid, maps).items()}
     named = dict(zip(view.channels, view.image.array, strict=True))
     return make_scene(
         title,
@@ -95,6 +95,11 @@ def scene_of(view: View, maps: Mapping[str, Path], title: str) -> Scene:
         hounsfield=[name for index, name in enumerate(named) if in_hounsfield(view, index)],
         patient=ending_of(view.source) not in PICTURES,
     )
+
+
+def layers_of(grid: Geometry, maps: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    """Return label maps (Z, Y, X) by name; DataError for one that is none, or on another grid."""
+    return {name: _label_map(grid, path) for name, path in maps.items()}
 
 
 def _label_map(grid: Geometry, path: Path) -> np.ndarray:

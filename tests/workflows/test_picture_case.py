@@ -11,8 +11,8 @@ from PIL import Image as Picture
 
 from autoseg.cli import main
 from autoseg.dataset import load_dataset
-from autoseg.image import Geometry
-from autoseg.io import write_labels
+from autoseg.image import Geometry, Image
+from autoseg.io import write_image, write_labels
 from tests.synthetic import DATASET, make_workspace
 
 GRID = Geometry((6, 8, 10), (2.0, 1.0, 1.0))
@@ -126,12 +126,48 @@ def test_a_flat_picture_has_one_plane_and_does_not_move(tmp_path, monkeypatch, c
     )
 
 
+def test_a_sheet_of_a_flat_scan_is_in_the_plane_it_lies_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = np.arange(24, dtype=np.float32).reshape(1, 4, 1, 6)
+    write_image(tmp_path / "front.nii.gz", Image(image, Geometry((4, 1, 6))))
+    assert main(["report", "--image", "front.nii.gz", "--sheet", "2x2"]) == 0
+    assert (tmp_path / "front-coronal.png").exists()
+
+
+@pytest.mark.parametrize("what", [["--gif", "sagittal"], ["--sheet", "2x2"], ["--mesh"]])
+def test_what_is_no_label_map_is_told_in_every_picture(tmp_path, monkeypatch, capsys, what):
+    pytest.importorskip("plotly", reason="Plotly turns surfaces")
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "scan.nii.gz", Image(np.zeros((1, *GRID.shape), np.int16), GRID))
+    for value in (-1, 70_000):
+        write_labels(tmp_path / "other.nii.gz", np.full(GRID.shape, value, np.int32), GRID)
+        assert main(["report", "--image", "scan.nii.gz", "--pred", "other.nii.gz", *what]) == 3
+        said = capsys.readouterr().err
+        assert f"values from {value} to {value}, expected a label map, 0 to 65535" in said
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("what", [["--gif", "sagittal"], ["--sheet", "2x2"], []])
+def test_voxels_without_a_number_are_told_and_drawn(
+    tmp_path, monkeypatch, capsys, recwarn, what, known
+):
+    monkeypatch.chdir(tmp_path)
+    array = np.arange(480, dtype=np.float32).reshape(1, *GRID.shape) if known else np.nan
+    image = np.broadcast_to(array, (1, *GRID.shape)).copy()
+    image[0, 0, 0, :2] = np.nan, np.inf
+    write_image(tmp_path / "scan.nii.gz", Image(image, GRID))
+    assert main(["report", "--image", "scan.nii.gz", *what]) == 0
+    told = f"{2 if known else 480} voxels without a finite value: shown as the lowest"
+    assert told in capsys.readouterr().err
+    assert not recwarn.list
+
+
 def test_a_flat_picture_has_no_surfaces(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Picture.fromarray(np.ones((10, 20), np.uint8)).save("flat.png")
     assert main(["report", "--mesh", "--gt", "flat.png"]) == 2
     said = capsys.readouterr().err
-    assert "flat.png: a flat picture has no surfaces -> --sheet 1x1 draws its outlines" in said
+    assert "flat.png: a flat picture has no surfaces -> --sheet 1x1 draws outlines on its" in said
 
 
 def test_a_picture_needs_a_case(words, capsys):
