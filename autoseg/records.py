@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -62,7 +63,9 @@ def _build(kind: Any, value: Any, place: str) -> Any:
         return {key: _build(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(kind):
         return _build_record(kind, value, place)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) <= sys.float_info.max:  # or NaN: JSON has neither, and we write none
+            raise _wrong(place, value, "a finite number")
         return float(value)
     if isinstance(kind, type) and (
         not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)

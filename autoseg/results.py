@@ -201,7 +201,7 @@ class DatasetStatistics:
     channels: tuple[str, ...]
     labels: Mapping[str, tuple[int, ...]]
     cases: tuple[CaseStatistics, ...]
-    shape: tuple[Range | None, ...]  # (Z, Y, X)
-    spacing: tuple[Range | None, ...]
+    shape: tuple[Range | None, Range | None, Range | None]  # (Z, Y, X)
+    spacing: tuple[Range | None, Range | None, Range | None]
     slices: Range | None
     targets: Mapping[str, TargetStatistics]

@@ -10,8 +10,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
     0: "architectures network_options image labels case_files dataset dataset_json"
-    " declared_labels plan plan_file card config presets results workspace files records"
-    " locks errors registry rules stopping progress dicom_files members usual colours label_table",
+    " declared_labels plan plan_file fingerprint_file card config presets results workspace"
+    " files records locks errors registry rules stopping progress dicom_files members usual"
+    " colours label_table",
     1: "io itk nifti nifti_header palette grey_alpha pictures sniff tiff parallel relay"
     " hardware device networks dicom dicom_slices pipes probabilities children",
     2: "preprocessing postprocess masks bundle bundle_reader bundle_writer card_text phantom"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,13 +92,37 @@ def read_summary(path: Path) -> Summary:
     try:
         rest = {name: record[name] for name in _COPIED if name in record}
         cases = tuple(read_case(entry) for entry in record["metric_per_case"])
-        return replace(from_json(Summary, {**rest, "cases": []}, str(path)), cases=cases)
+        summary = replace(from_json(Summary, {**rest, "cases": []}, str(path)), cases=cases)
     except (KeyError, TypeError, AttributeError) as error:
-        raise CorruptError(
-            f"is not a summary of autoseg ({error!r})",
-            place=str(path),
-            remedy="remove the folder and evaluate again",
-        ) from error
+        raise _no_summary(repr(error), path) from error
+    for lacking in _lacking(summary):
+        raise _no_summary(lacking, path)
+    return summary
+
+
+def _no_summary(why: str, path: Path) -> CorruptError:
+    remedy = "remove the folder and evaluate again"
+    return CorruptError(f"is not a summary of autoseg ({why})", place=str(path), remedy=remedy)
+
+
+def _lacking(summary: Summary) -> Iterator[str]:
+    """Yield what is not there though every reader of a summary counts on it."""
+    means = {f"mean.{target}": found for target, found in summary.mean.items()}
+    if summary.mean:
+        means["foreground_mean"] = summary.foreground_mean
+    if summary.case_mean:
+        means["case_mean"] = summary.case_mean
+    for tag, targets in summary.by_tag.items():
+        means |= {f"by_tag.{tag}.{t}": targets.get(t, {}) for t in summary.mean}
+    yield from (f"{place} lacks dice" for place, found in means.items() if "dice" not in found)
+    for case in summary.cases:
+        for target in summary.mean:
+            missing = [name for name in _ALWAYS if name not in case.metrics.get(target, {})]
+            if missing:
+                yield f"{case.case} lacks {', '.join(missing)} of {target}"
+
+
+_ALWAYS = ("dice", "n_ref", "vol_ref_ml", "vol_pred_ml")  # metrics of every target in every case
 
 
 _COPIED = (
@@ -123,6 +148,8 @@ def read_case(entry: Mapping[str, Any]) -> CaseScores:
 
 
 def _read_value(value: Any, status: Any) -> Value:
-    if not isinstance(value, int | float | None) or not isinstance(status, str):
+    # What is larger is none of ours, and NaN is larger than nothing.
+    known = value is None or (isinstance(value, int | float) and abs(value) <= sys.float_info.max)
+    if not known or not isinstance(status, str):
         raise TypeError(f"{value!r} with status {status!r} is not a value")
     return Value(value, status)

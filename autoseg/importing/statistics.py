@@ -147,14 +147,21 @@ def summarise(measured: Iterable[Measured], dataset: Dataset) -> DatasetStatisti
         dataset.channels,
         dataset.labels.targets,
         cases,
-        tuple(_range([case.shape[axis] for case in cases]) for axis in range(3)),
-        tuple(_range([case.spacing[axis] for case in cases]) for axis in range(3)),
+        _of_axes([case.shape for case in cases]),
+        _of_axes([case.spacing for case in cases]),
         _range([case.slices for case in cases]),
         {
             name: _over_cases(name, cases, _by_channel(dataset.channels, together.get(name, ())))
             for name in dataset.labels.names
         },
     )
+
+
+def _of_axes(
+    edges: Sequence[tuple[float, float, float]],
+) -> tuple[Range | None, Range | None, Range | None]:
+    z, y, x = ([edge[axis] for edge in edges] for axis in range(3))
+    return _range(z), _range(y), _range(x)
 
 
 def _over_cases(

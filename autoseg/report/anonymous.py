@@ -8,6 +8,7 @@ from dataclasses import replace
 from random import SystemRandom
 
 from autoseg.errors import Problem
+from autoseg.plan import Fingerprint
 from autoseg.report.material import Material, Model, Run
 from autoseg.results import CaseScores, DatasetStatistics, Mean, Summary
 
@@ -26,7 +27,8 @@ def anonymise(material: Material) -> Material:
     """
     names = _numbered(material)
     secret = _secrets(material, names)
-    statistics, plan, choice = material.statistics, material.plan, material.choice
+    statistics, measured = material.statistics, material.fingerprint
+    plan, choice = material.plan, material.choice
     if plan is not None:
         plan = replace(
             plan,
@@ -38,6 +40,7 @@ def anonymise(material: Material) -> Material:
     return replace(
         material,
         statistics=None if statistics is None else _statistics(statistics, names),
+        fingerprint=None if measured is None else _fingerprint(measured, names),
         checked=None if material.checked is None else replace(material.checked, quoted=False),
         plan=plan,
         choice=choice,
@@ -70,6 +73,7 @@ def scrub(text: str, secret: frozenset[str]) -> str:
 def _numbered(material: Material) -> dict[str, str]:
     cases = {case for fold in material.folds for case in fold}
     cases |= {case.case for case in material.statistics.cases} if material.statistics else set()
+    cases |= set(material.fingerprint.cases) if material.fingerprint else set()
     for model in material.models:
         cases |= set(model.fold_of)
     for summary in (*(model.summary for model in material.models), material.chosen):
@@ -94,6 +98,10 @@ def _secrets(material: Material, names: Mapping[str, str]) -> frozenset[str]:
 def _statistics(found: DatasetStatistics, names: Mapping[str, str]) -> DatasetStatistics:
     cases = [replace(case, case=names[case.case], group=None, tags=()) for case in found.cases]
     return replace(found, cases=tuple(cases))
+
+
+def _fingerprint(found: Fingerprint, names: Mapping[str, str]) -> Fingerprint:
+    return replace(found, cases=tuple(names[case] for case in found.cases), warnings=())
 
 
 def _model(model: Model, names: Mapping[str, str], secret: frozenset[str]) -> Model:

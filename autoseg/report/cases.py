@@ -7,6 +7,7 @@ from autoseg.report.html import Section, folded, heading, hint, not_yet, paragra
 from autoseg.report.material import Material
 from autoseg.report.means import dice_in, means_where_present, number
 from autoseg.report.odd import LISTED, doubtful_labels, false_alarms, odd_cases
+from autoseg.report.sizes import sizes_of
 from autoseg.report.viewer import viewer_fragment
 from autoseg.results import IN_WORDS, OK, Summary
 
@@ -122,6 +123,7 @@ def to_draw(material: Material) -> list[str]:
         best, worst = ends(model.summary)
         cases += [*worst, *best, *list(false_alarms(model.summary))[:FALSE]]
         cases += [odd.case for odd in doubtful_labels(model.summary)[:DOUBTFUL]]
-    if material.statistics is not None:
-        cases += [odd.case for odd in odd_cases(material.statistics)[:UNUSUAL]]
+    sizes = sizes_of(material)
+    if sizes is not None:
+        cases += [odd.case for odd in odd_cases(sizes)[:UNUSUAL]]
     return list(dict.fromkeys(cases))

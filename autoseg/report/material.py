@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from autoseg.errors import Problem
-from autoseg.plan import Plan
+from autoseg.plan import Fingerprint, Plan
 from autoseg.report.scene import Scene
 from autoseg.results import Choice, DatasetStatistics, Summary
 
@@ -58,6 +58,7 @@ class Material:
 
     dataset: str
     statistics: DatasetStatistics | None = None
+    fingerprint: Fingerprint | None = None  # what the plan was made from
     checked: Checked | None = None
     plan: Plan | None = None
     folds: tuple[tuple[str, ...], ...] = ()  # validation cases of each fold

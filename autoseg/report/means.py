@@ -66,7 +66,9 @@ def success_table(summary: Summary) -> str:
         shares = [sum(dice >= least for dice in found.values()) for least in SUCCESS]
         rows.append([target, str(len(found)), *(share(count, len(found)) for count in shares)])
     head = ("target", "n", *(f"Dice ≥ {least:g}" for least in SUCCESS))
-    return table(head, rows, "Cases that reach a Dice; a missed target counts as 0.")
+    return table(
+        head, rows, "Cases that reach a Dice; a missed or falsely found target counts as 0."
+    )
 
 
 def case_means(summary: Summary) -> dict[str, float]:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from autoseg.results import REF_EMPTY, SKIPPED, CaseScores, DatasetStatistics, Summary
+from autoseg.report.sizes import AXES, Sizes
+from autoseg.results import REF_EMPTY, SKIPPED, CaseScores, Summary
 
 FAR = 3.5  # robust standard deviations (Iglewicz and Hoaglin's limit for outliers)
 FEWEST = 8  # values that say what is usual
@@ -29,18 +30,14 @@ class Odd:
     distance: float
 
 
-def odd_cases(found: DatasetStatistics) -> list[Odd]:
+def odd_cases(found: Sizes) -> list[Odd]:
     """Return the scans whose spacing, size or target volume lies far from the others'."""
     odd: list[Odd] = []
-    for k, axis in enumerate("ZYX"):
-        odd += _outliers({c.case: c.spacing[k] for c in found.cases}, f"spacing {axis}", "mm")
-        odd += _outliers({c.case: float(c.shape[k]) for c in found.cases}, f"size {axis}", "voxels")
-    for name in found.targets:
-        volumes = {
-            c.case: c.targets[name].volume_ml
-            for c in found.cases
-            if name in c.targets and c.targets[name].voxels
-        }
+    for k, axis in enumerate(AXES):
+        odd += _outliers({c: mm[k] for c, mm in found.spacings.items()}, f"spacing {axis}", "mm")
+        shapes = {case: float(shape[k]) for case, shape in found.shapes.items()}
+        odd += _outliers(shapes, f"size {axis}", "voxels")
+    for name, volumes in found.volumes.items():
         odd += _outliers(volumes, f"volume of {name}", "ml")
     return _one_a_case(odd)
 

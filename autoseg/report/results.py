@@ -53,18 +53,30 @@ def _of_model(model: Model, material: Material) -> str:
         failed = f"{len(summary.failed)} cases could not be scored: there are no means."
         return "".join([*parts, paragraph(failed, "warn")])
     parts += [means_table(summary), tags_table(summary), success_table(summary)]
-    parts += [side_by_side(_charts(summary))]
+    parts += [side_by_side(row) for row in (_by_target(summary), _scatters(summary)) if row]
     return "".join([*parts, _folds(model, summary)])
 
 
-def _charts(summary: Summary) -> list[str]:
+def _by_target(summary: Summary) -> list[str]:
+    """Return charts with a row for each target; of many the distributions stand in two halves."""
     shown = present(summary)
     dice = {target: dice_by_case(summary, target) for target in shown}
     lowest = min((value for found in dice.values() for value in found.values()), default=0.0)
     text = "Dice of each case; the box from p25 to p75, median and n at the right."
-    charts = [figure(distributions(dice, "Dice", (floor(lowest * 10) / 10, 1.0)), text)]
-    if len(shown) > 1:
-        charts += _rankings(shown)
+    targets = list(dice)
+    half = (len(targets) + 1) // 2 if len(targets) > 2 * ENDS else max(len(targets), 1)
+    charts = [
+        figure(distributions(part, "Dice", (floor(lowest * 10) / 10, 1.0)), text)
+        for part in (
+            {target: dice[target] for target in targets[start : start + half]}
+            for start in range(0, len(targets), half)
+        )
+    ]
+    return charts + _rankings(shown) if len(shown) > 1 else charts
+
+
+def _scatters(summary: Summary) -> list[str]:
+    shown, charts = present(summary), []
     for metric, across, limits in (("iou", "IoU", (0.0, 1.0)), ("hd95", "HD95 mm", None)):
         points = _pairs(summary, list(shown), metric)
         if points:

@@ -19,15 +19,15 @@ from autoseg.errors import AutosegError, CorruptError, DataError
 from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.trained import finished_folds
 from autoseg.files import read_json, write_json
+from autoseg.fingerprint_file import FINGERPRINT, load_fingerprint
 from autoseg.labels import Labels
-from autoseg.plan import Fingerprint
 from autoseg.records import from_json
 from autoseg.results import Summary
 
 log = logging.getLogger(__name__)
 
 Rules = Mapping[str, tuple[Any, ...]]  # as JSON: `postprocess.rules_json`
-ABOUT, FINGERPRINT = "about.json", "fingerprint.json"
+ABOUT = "about.json"
 NOT_KEPT = "the model card was not brought up to date"
 
 
@@ -42,9 +42,7 @@ def begin_card(prepared: Path) -> ModelCard:
     if (prepared / ABOUT).is_file():
         about = from_json(About, read_json(prepared / ABOUT), str(prepared / ABOUT))
     try:
-        measured = read_json(prepared / FINGERPRINT)
-        known = {key: measured[key] for key in measured if key not in ("format", "inputs")}
-        data = training_data(from_json(Fingerprint, known))
+        data = training_data(load_fingerprint(prepared / FINGERPRINT)[0])
     except (DataError, CorruptError) as error:  # prepared data travel without it
         log.debug("no training data in the model card: %s", error)
     return ModelCard(about, data)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from autoseg.dataset import Case, Dataset, Found
 from autoseg.errors import CorruptError, DataError, number_of
-from autoseg.files import read_json, write_json
+from autoseg.fingerprint_file import FINGERPRINT, FORMAT, load_fingerprint, save_fingerprint
 from autoseg.importing.check import Inspected, conclude, inspect_case
 from autoseg.parallel import map_cases
 from autoseg.plan import Fingerprint
 from autoseg.planning.fingerprint import CaseMeasure, combine, measure_case, quantile_count
 from autoseg.preprocessing.spool import put
 from autoseg.preprocessing.store import sources_of
-from autoseg.records import fingerprint_of, from_json, to_json
+from autoseg.records import fingerprint_of, to_json
 from autoseg.workflows.check import inspect_incomplete, save_report
 from autoseg.workflows.resources import (
     bytes_to_check,
@@ -29,8 +29,6 @@ from autoseg.workflows.resources import (
 
 log = logging.getLogger(__name__)
 
-FORMAT = "autoseg-fingerprint-1"
-
 
 def measure_dataset(
     folder: Path, found: Found, workers: int | None, spool: Path | None = None
@@ -40,7 +38,7 @@ def measure_dataset(
     What is read stays in `spool`, if given and if there is room, to be prepared. Writes
     `check.json` and `fingerprint.json`. Raises DataError listing every problem found.
     """
-    path = folder / "fingerprint.json"
+    path = folder / FINGERPRINT
     known = _read_fingerprint(path, _inputs_of(found.dataset)) if not found.problems else None
     if known is not None:
         return known, False
@@ -60,8 +58,7 @@ def measure_dataset(
         )
     assert found.dataset is not None
     fingerprint = combine(measures, found.dataset.channels, found.dataset.labels)
-    stamp = {"format": FORMAT, "inputs": _inputs_of(found.dataset)}
-    write_json(path, {**stamp, **to_json(fingerprint)})
+    save_fingerprint(path, fingerprint, _inputs_of(found.dataset))
     return fingerprint, True
 
 
@@ -112,9 +109,7 @@ def _inputs_of(dataset: Dataset | None) -> str:
 
 def _read_fingerprint(path: Path, inputs: str) -> Fingerprint | None:
     try:
-        data = read_json(path)
-        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
-            return None
-        return from_json(Fingerprint, data) if data.pop("inputs", None) == inputs else None
+        known, of = load_fingerprint(path)
     except (DataError, CorruptError):
         return None  # it is measured anew
+    return known if of == inputs else None

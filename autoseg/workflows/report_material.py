@@ -15,9 +15,10 @@ from autoseg.evaluation.select import pool_folds
 from autoseg.evaluation.tables import SUMMARY, read_summary
 from autoseg.evaluation.trained import fold_summaries
 from autoseg.files import read_json
+from autoseg.fingerprint_file import FINGERPRINT, load_fingerprint
 from autoseg.importing.statistics_tables import STATISTICS
 from autoseg.members import is_member
-from autoseg.plan import Plan
+from autoseg.plan import Fingerprint, Plan
 from autoseg.plan_file import load_plan
 from autoseg.planning.folds import load_folds
 from autoseg.records import from_json
@@ -41,6 +42,7 @@ def collect(workspace: Workspace, name: str) -> Material:
     return Material(
         dataset=name,
         statistics=_read("Data", prepared / STATISTICS, partial(_record, DatasetStatistics), lost),
+        fingerprint=_read("Data", prepared / FINGERPRINT, _fingerprint, lost),
         checked=_read("Data", prepared / CHECKED, _checked, lost),
         plan=plan,
         folds=tuple(tuple(fold.validation) for fold in folds),
@@ -78,6 +80,10 @@ def _read(
 
 def _record(kind: type[Found], path: Path) -> Found:
     return from_json(kind, read_json(path), str(path))
+
+
+def _fingerprint(path: Path) -> Fingerprint:
+    return load_fingerprint(path)[0]
 
 
 def _object(path: Path) -> dict[str, Any]:

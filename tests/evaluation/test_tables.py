@@ -70,6 +70,37 @@ def test_a_foreign_json_is_not_taken_for_a_summary(tmp_path, text):
         read_summary(tmp_path / "summary.json")
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (("mean", "a", "dice"), None, r"mean\.a lacks dice"),
+        (("foreground_mean", "dice"), None, "foreground_mean lacks dice"),
+        (("case_mean", "dice"), None, "case_mean lacks dice"),
+        (("by_tag", "control", "b"), None, r"by_tag\.control\.b lacks dice"),
+        (("metric_per_case", 1, "metrics", "b"), None, "patient 2 lacks dice, n_ref, vol_ref_ml"),
+        (("metric_per_case", 0, "metrics", "a", "vol_ref_ml"), None, "lacks vol_ref_ml of a"),
+        (("metric_per_case", 0, "metrics", "a", "dice"), float("nan"), "nan with status"),
+        (("metric_per_case", 0, "metrics", "a", "dice"), 10**400, "is not a value"),
+        (("mean", "a", "dice", "mean"), float("inf"), "expected a finite number"),
+    ],
+)
+def test_a_summary_that_lacks_what_its_readers_need_is_refused(tmp_path, place, value, told):
+    write_summary(tmp_path, example())
+    path = tmp_path / "summary.json"
+    record = json.loads(path.read_text())
+    *above, last = place
+    part = record
+    for name in above:
+        part = part[name]
+    if value is None:
+        del part[last]
+    else:
+        part[last] = value
+    path.write_text(json.dumps(record))
+    with pytest.raises(CorruptError, match=told):
+        read_summary(path)
+
+
 def test_the_worst_cases_are_named_with_their_files(tmp_path):
     dices = {f"p{i}": 0.9 - i / 100 for i in range(7)}
     cases = [replace(case(n, a=d), prediction_file=f"pred/{n}.nii.gz") for n, d in dices.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoseg.report.odd import doubtful_labels, false_alarms, odd_cases
+from autoseg.report.sizes import measured_sizes
 from autoseg.results import (
     OK,
     REF_EMPTY,
@@ -60,9 +61,9 @@ def measured(case: str, z: float = 2.0, volume: float = 100.0) -> CaseStatistics
 
 def test_a_scan_unlike_the_others_is_told_with_all_that_is_odd_about_it():
     cases = [measured(f"c{n}", volume=100 + n) for n in range(9)] + [measured("x", 5.0, 3.0)]
-    statistics = DatasetStatistics("D", ("CT",), {"liver": (1,)}, tuple(cases), (), (), None,
-                                   {"liver": None})  # fmt: skip
-    (odd,) = odd_cases(statistics)
+    statistics = DatasetStatistics("D", ("CT",), {"liver": (1,)}, tuple(cases), (None,) * 3,
+                                   (None,) * 3, None, {"liver": None})  # fmt: skip
+    (odd,) = odd_cases(measured_sizes(statistics))
     assert odd.case == "x"
     assert "spacing Z 5 mm (median 2)" in odd.why
     assert "volume of liver 3 ml (median 103.5)" in odd.why

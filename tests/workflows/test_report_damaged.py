@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from autoseg.files import write_json
+from autoseg.fingerprint_file import save_fingerprint
 from autoseg.results import CaseStatistics, DatasetStatistics
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.report import report
 from autoseg.workspace import Workspace
+from tests.test_fingerprint_file import FOUND
 from tests.workflows.prepared import make_workspace
 from tests.workflows.test_crossvalidate import A, B, validate
 
@@ -21,6 +25,7 @@ FILES = {  # and the chapter that says so
     "prepared/BALLS/folds.json": "Plan",
     "prepared/BALLS/statistics.json": "Data",
     "prepared/BALLS/check.json": "Data",
+    "prepared/BALLS/fingerprint.json": "Data",
     "models/BALLS/best.json": "Choice",
     f"models/BALLS/ensembles/{A}+{B}/summary.json": "Choice",
     f"{RUN}/validation/summary.json": "Results",
@@ -46,6 +51,7 @@ def workspace(tmp_path_factory) -> Workspace:
     write_json(
         workspace.prepared("BALLS") / "check.json", {"cases": 10, "problems": [], "warnings": []}
     )
+    save_fingerprint(workspace.prepared("BALLS") / "fingerprint.json", FOUND, "")
     write_json(workspace.root / RUN / "result.json", {"seed": 0, "seconds": 60.0})
     (workspace.root / RUN / "history.csv").write_text("epoch,train_loss\n1,2.5\n2,1.5\n")
     for name in ("card.json", "train.json"):
@@ -57,6 +63,7 @@ def workspace(tmp_path_factory) -> Workspace:
 
 def chapters(workspace: Workspace, tmp_path: Path) -> dict[str, str]:
     page = report(workspace, "BALLS", output=tmp_path / "r.html").read_text(encoding="utf-8")
+    page = re.sub(r"\d\d:\d\d UTC", "", page)  # a minute may pass between two pages
     return {part[: part.index("<")]: part for part in page.split("<h2>")[1:]}
 
 
@@ -83,6 +90,39 @@ def test_a_damaged_file_is_told_in_its_chapter_and_the_rest_stands(workspace, tm
     assert list(after) == list(before)
     others = {"Training", "Manifest", "Data"} - {FILES[file]}
     assert all(after[name] == before[name] for name in others)
+
+
+@pytest.mark.parametrize(
+    ("file", "place", "value", "told"),
+    [
+        ("prepared/BALLS/statistics.json", ("shape",), [None], "expected 3 entries"),
+        ("prepared/BALLS/statistics.json", ("cases", 0, "spacing", 0), float("inf"), "finite"),
+        (f"{RUN}/validation/summary.json", ("metric_per_case", 0, "metrics", "core", "vol_ref_ml"),
+         None, "is not a summary"),
+    ],
+)  # fmt: skip
+def test_a_single_value_that_cannot_be_is_told_in_its_chapter(
+    workspace, tmp_path, file, place, value, told
+):
+    path = workspace.root / file
+    whole, times = path.read_bytes(), path.stat()
+    record = part = json.loads(whole)
+    *above, last = place
+    for name in above:
+        part = part[name]
+    if value is None:
+        del part[last]
+    else:
+        part[last] = value
+    path.write_text(json.dumps(record))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    try:
+        chapter = chapters(workspace, tmp_path)[FILES[file]]
+    finally:
+        path.write_bytes(whole)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert "Damaged" in chapter
+    assert told in chapter
 
 
 def test_without_a_plan_the_pooled_scores_that_are_there_are_shown(workspace, tmp_path):
