@@ -6,6 +6,7 @@ The page undoes it with the browser's own inflate (`viewer_volume.js`).
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ BITS_PER_VOXEL = 5.2  # 512x512x100 voxels are 23 MB of base64
 SMALL = 1 << 21  # bytes that any image may take
 TAILS = (0.1, 99.9)  # percentiles; beyond them one span more is told apart
 SAMPLED_SLICES = 8  # to guess the size
+TINIEST = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def pack_image(image: np.ndarray, hounsfield: bool, bits: float = BITS_PER_VOXEL
     data, planes = _deflated(level_of, scale, image)
     counts = np.bincount(level_of)
     centres = np.bincount(level_of, np.arange(scale.positions)) / counts
-    values = tuple(round(scale.low + scale.unit * float(centre), 6) for centre in centres)
+    digits = 3 - math.floor(math.log10(scale.unit))  # a thousandth of a step
+    values = tuple(round(scale.low + scale.unit * float(centre), digits) for centre in centres)
     return Packed(values, planes, base64.b64encode(data).decode(), scale.beyond(image))
 
 
@@ -94,13 +97,15 @@ def _scale_of(image: np.ndarray, hounsfield: bool) -> _Scale:
     if finite.size == 0:
         return _Scale(0.0, 1.0, 1)
     lowest, highest = float(finite.min()), float(finite.max())
+    if lowest == highest:
+        return _Scale(lowest, abs(lowest) / 100 or 1.0, 1)
     if image.dtype.kind in "uib" and highest - lowest < POSITIONS:
         return _Scale(lowest, 1.0, int(highest - lowest) + 1)
     first, last = np.percentile(finite.reshape(-1)[:: max(1, finite.size >> 20)], TAILS)
     # A single hot voxel must not take the levels of everything else.
     low = max(lowest, float(2 * first - last)) if last > first else lowest
     high = min(highest, float(2 * last - first)) if last > first else highest
-    return _Scale(low, max((high - low) / (POSITIONS - 1), 1e-12), POSITIONS)
+    return _Scale(low, max((high - low) / (POSITIONS - 1), TINIEST), POSITIONS)
 
 
 def _levellings(scale: _Scale, hounsfield: bool) -> Iterator[np.ndarray]:

@@ -16,7 +16,7 @@ function packedColour(hex) {
 }
 
 function greysOf(values, low, high) {
-  const scale = 255 / Math.max(high - low, 1e-9);
+  const scale = 255 / Math.max(high - low, NARROWEST);
   return Uint32Array.from(values, (value) => {
     const grey = Math.max(0, Math.min(255, Math.round((value - low) * scale)));
     return (0xff000000 | (grey << 16) | (grey << 8) | grey) >>> 0;

@@ -9,9 +9,10 @@ function tell({images, readout, scene, state, volumes}, voxel) {
     return make(i === state.channel ? "b" : "span", {textContent: text});
   });
   const [z, y, x] = voxel.map((v, axis) => v * scene.steps[axis]);
+  const digits = Math.max(1, -Math.floor(Math.log10(Math.min(...scene.spacing)))); // of a millimetre
   const place = scene.patient
     ? positionOf(scene, voxel).map((mm, axis) =>
-        `${LETTERS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(1)}`).reverse().join(" · ") + " mm"
+        `${LETTERS[axis][mm < 0 ? 0 : 1]} ${Math.abs(mm).toFixed(digits)}`).reverse().join(" · ") + " mm"
     : `x ${x} · y ${y}` + (shape[0] > 1 ? ` · z ${z}` : "");
   const named = layers.map((layer, i) => {
     const value = volumes[i].values[indexAt(volumes[i], shape, voxel)];
@@ -25,12 +26,19 @@ function tell({images, readout, scene, state, volumes}, voxel) {
 function valueAt(image, shape, voxel) {
   const index = indexAt(image, shape, voxel), {beyond, values} = image;
   const near = index + 1 < values.length ? index + 1 : index - 1;
-  const coarse = near < 0 ? 0 : Math.abs(values[near] - values[index]);
-  // As many decimals as the levels tell apart.
-  const digits = Number.isInteger(values[index]) || !coarse ? 0 : Math.max(0, Math.ceil(-Math.log10(coarse)));
+  const apart = near < 0 ? 0 : Math.abs(values[near] - values[index]);
   const word = beyond[0] && index === 0 ? "at most "
-    : beyond[1] && index === values.length - 1 ? "at least " : coarse > 1 ? "about " : "";
-  return word + values[index].toFixed(digits);
+    : beyond[1] && index === values.length - 1 ? "at least " : apart > 1 ? "about " : "";
+  return word + rounded(values[index], apart);
+}
+
+// As many digits as values that lie so far apart tell, and one more of hundreds and above.
+function rounded(value, apart) {
+  const digits = apart ? -Math.floor(Math.log10(apart)) : 0; // behind the point
+  if (!apart || (Number.isInteger(value) && digits >= -1)) return String(value);
+  if (digits >= -1) return value.toFixed(Math.max(0, Math.min(100, digits)));
+  const before = 1 + Math.floor(Math.log10(Math.abs(value)));
+  return String(Number(value.toPrecision(Math.max(1, before + digits + 1))));
 }
 
 function amountsOf(scene, {amounts}) {

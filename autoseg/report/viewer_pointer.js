@@ -59,9 +59,9 @@ function listenToMouse(viewer, pane) {
     if (held) {
       hold(viewer, pane, state.zoom, held, event);
     } else if (windowed) {
-      const unit = Math.max(windowed.high - windowed.low, 1e-6) / 200;
-      const half = (windowed.high - windowed.low) / 2 * Math.exp((event.clientX - windowed.x) / 200);
-      const level = (windowed.low + windowed.high) / 2 + (event.clientY - windowed.y) * unit;
+      const width = Math.max(windowed.high - windowed.low, NARROWEST);
+      const half = width / 2 * Math.exp((event.clientX - windowed.x) / 200);
+      const level = (windowed.low + windowed.high) / 2 + (event.clientY - windowed.y) * width / 200;
       setWindow(viewer, {low: level - half, high: level + half});
     } else if (event.buttons & 1) {
       goTo(viewer, voxelUnder(viewer, pane, event));

@@ -2,6 +2,7 @@
 
 const STYLES = ["fill", "outline", "fill and outline", "hidden"];
 const OVERLAID = "overlaid", BESIDE = "side by side", DIFFERENT = "differences";
+const NARROWEST = 1e-12; // width of a window
 const ZOOMS = [1, 2, 4, 8]; // of the list; fingers and wheel stop in between, too
 
 function newState(scene, present) {
@@ -89,7 +90,7 @@ function setChannel(viewer, channel) {
 // Of the channel that is shown.
 function setWindow(viewer, {low, high}) {
   const {controls, scene, state} = viewer;
-  state.windows[state.channel] = {low, high: Math.max(high, low + 1e-6)};
+  state.windows[state.channel] = {low, high};
   controls.level.value = Number(((low + high) / 2).toPrecision(4));
   controls.width.value = Number((high - low).toPrecision(4));
   const chosen = scene.channels[state.channel].windows.findIndex((w) => w.low === low && w.high === high);

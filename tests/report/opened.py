@@ -10,6 +10,13 @@ from typing import Any
 from autoseg.report.scene import Scene
 from autoseg.report.viewer import viewer_page
 
+# Pixels are read from a copy: Chromium complains about reading a canvas that is drawn on.
+PIXELS = """
+  const copy = new OffscreenCanvas(canvas.width, canvas.height);
+  const context = copy.getContext("2d", {willReadFrequently: true});
+  context.drawImage(canvas, 0, 0);
+  const d = context.getImageData(0, 0, canvas.width, canvas.height).data;
+"""
 SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -44,3 +51,9 @@ def captions(page: Any) -> list[str]:
     """Return what is said above each picture."""
     page.evaluate(SETTLED)
     return list(page.locator("figcaption").all_inner_texts())
+
+
+def contents(page: Any, script: str) -> list[Any]:
+    """Return what `script`, made of PIXELS, finds in each picture."""
+    page.evaluate(SETTLED)
+    return [canvas.evaluate(script) for canvas in page.query_selector_all("canvas")]
