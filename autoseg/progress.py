@@ -15,7 +15,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
+
+from autoseg.terminal import LOCK, Screen, can_draw
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +27,9 @@ Describe = Callable[[], Sequence[str]]  # the same said at length and in brief, 
 DRAWN_EVERY_S = 1.0
 SAID_EVERY_S = 30.0
 MEASURABLE_S = 1.0  # processes hand their first cases over in a burst
-# The cursor waits at the beginning of the line: where a narrower window breaks the line in two,
-# clearing from there to the end of the screen takes all of it away.
-CLEAR = "\x1b[J"
 
-_lock = threading.RLock()
 _lines: list[Describe] = []  # the innermost one is last, and is shown
-_screen: _Screen | None = None
+_screen: Screen | None = None
 
 
 @contextlib.contextmanager
@@ -42,7 +40,7 @@ def live_line(describe: Describe, said: bool = True) -> Iterator[None]:
     logged; otherwise nothing is.
     """
     ended = threading.Event()
-    with _lock:
+    with LOCK:
         _lines.append(describe)
         if len(_lines) == 1:
             _begin()
@@ -51,7 +49,7 @@ def live_line(describe: Describe, said: bool = True) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        with _lock:
+        with LOCK:
             _lines.remove(describe)
             if not _lines:
                 _end()
@@ -60,7 +58,7 @@ def live_line(describe: Describe, said: bool = True) -> Iterator[None]:
 def _follow(describe: Describe, said: bool, ended: threading.Event) -> None:
     last = time.monotonic()
     while not ended.wait(DRAWN_EVERY_S):
-        with _lock:
+        with LOCK:
             if ended.is_set() or _lines[-1] is not describe:
                 continue
             if _screen is not None:
@@ -73,7 +71,7 @@ def _follow(describe: Describe, said: bool, ended: threading.Event) -> None:
 
 def clear() -> None:
     """Take the live line away at once: this process is about to end."""
-    with _lock:
+    with LOCK:
         if _screen is not None:
             _screen.draw(())
 
@@ -158,60 +156,10 @@ def say_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-# --- the terminal --------------------------------------------------------------------------------
-
-
-class _Screen:
-    """Stands for stderr while there is a live line, which is below whatever is written to it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self._line = ""  # stands there, or will again when the row is free
-        self._free = True  # nothing else stands in the row of the cursor
-
-    def write(self, text: str) -> int:
-        if not text:
-            return 0
-        with _lock:
-            before = CLEAR if self._line and self._free else ""
-            self._free = text.endswith("\n")
-            after = f"{self._line}\r" if self._line and self._free else ""
-            self.stream.write(f"{before}{text}{after}")
-            self.stream.flush()
-        return len(text)
-
-    def draw(self, texts: Sequence[str]) -> None:
-        """Draw the first of `texts` that fits, or take the line away when there is none."""
-        if not self._free or not self._in_front():
-            return
-        room = self._columns() - 1  # in the last column some terminals begin a new row
-        cut = texts[-1][:room] if texts else ""
-        line = next((text for text in texts if len(text) <= room), cut)
-        if line or self._line:
-            os.write(self.stream.fileno(), f"{line}{CLEAR}\r".encode("ascii", "replace"))
-        self._line = line
-
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self.stream.fileno()).columns or 80
-        except OSError:
-            return 80
-
-    def _in_front(self) -> bool:
-        """Tell whether the terminal is ours now, or at least not another command's."""
-        try:
-            return os.tcgetpgrp(self.stream.fileno()) == os.getpgrp()
-        except OSError:  # it is not the terminal that controls this process
-            return True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-
 def _begin() -> None:
     global _screen
-    if _has_live_line(sys.stderr):
-        _screen = _Screen(sys.stderr)
+    if can_draw(sys.stderr):
+        _screen = Screen(sys.stderr)
         sys.stderr = _screen
         _on_termination(signal.SIG_DFL, _end_by)
 
@@ -224,12 +172,6 @@ def _end() -> None:
             sys.stderr = _screen.stream
         _screen = None
         _on_termination(_end_by, signal.SIG_DFL)
-
-
-def _has_live_line(stream: TextIO | None) -> bool:
-    if stream is None or os.name == "nt" or os.environ.get("TERM", "dumb") == "dumb":
-        return False
-    return stream.isatty()
 
 
 def _on_termination(before: Any, after: Any) -> None:

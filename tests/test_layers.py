@@ -11,10 +11,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FLOORS = {
     0: "architectures network_options image labels case_files dataset dataset_json"
     " declared_labels plan plan_file fingerprint_file card config presets results workspace"
-    " files records locks errors registry rules stopping progress dicom_files members usual"
-    " colours label_table",
-    1: "io itk nifti nifti_header palette grey_alpha pictures sniff tiff parallel relay"
-    " hardware device networks dicom dicom_slices pipes probabilities children",
+    " files records locks errors registry rules stopping progress terminal dicom_files"
+    " members usual colours label_table",
+    1: "io itk nifti nifti_header palette grey_alpha pictures sniff tiff relay outcomes"
+    " executors parallel overlapping hardware device networks dicom dicom_slices pipes probabilities children",
     2: "preprocessing postprocess masks bundle bundle_reader bundle_writer card_text phantom"
     " contours",
     3: "importing planning training inference evaluation report sharing",
@@ -206,7 +206,7 @@ def calls_and_handlers(tree):
         ("print", {"autoseg.cli"}),
         ("eval", set()),
         ("exec", set()),
-        ("environ", {"autoseg.training.launch", "autoseg.progress"}),  # TERM: what a terminal can
+        ("environ", {"autoseg.training.launch", "autoseg.terminal"}),  # TERM: what a terminal can
         ("getenv", set()),
         ("getcwd", set()),
         ("bare except", set()),

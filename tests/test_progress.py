@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from autoseg.progress import CLEAR, Count, say_duration
+from autoseg.progress import Count, say_duration
+from autoseg.terminal import CLEAR
 
 pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
 

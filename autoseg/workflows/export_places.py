@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from autoseg.errors import DataError, Problem, UsageError
-from autoseg.parallel import Item, Outcome, Result
+from autoseg.outcomes import Item, Outcome, Result
 
 
 def refuse_existing(output: Path, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:

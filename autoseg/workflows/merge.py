@@ -44,7 +44,8 @@ from autoseg.importing.merge_entries import (
 from autoseg.importing.record import RECORD
 from autoseg.label_table import declared_names
 from autoseg.locks import building, locked
-from autoseg.parallel import Outcome, map_cases
+from autoseg.outcomes import Outcome
+from autoseg.parallel import map_cases
 from autoseg.workflows.merge_decide import Union, decide, stamp_of
 from autoseg.workflows.raw_folder import check_name, is_done, move_in, refuse_foreign, write_names
 from autoseg.workspace import Workspace

@@ -26,7 +26,8 @@ from autoseg.inference.probabilities import (
 )
 from autoseg.io import write_labels
 from autoseg.label_table import value_names
-from autoseg.parallel import Outcome, overlapped
+from autoseg.outcomes import Outcome
+from autoseg.overlapping import overlapped
 from autoseg.postprocess import apply_rules
 from autoseg.preprocessing.crop import Box
 from autoseg.preprocessing.prepare import Frame

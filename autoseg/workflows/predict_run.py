@@ -21,7 +21,7 @@ from autoseg.errors import (
 from autoseg.files import check_writable
 from autoseg.label_table import TABLES, value_names, write_tables
 from autoseg.locks import locked
-from autoseg.parallel import Outcome
+from autoseg.outcomes import Outcome
 from autoseg.stopping import StopRequest
 from autoseg.workflows.predict_guard import Unlike
 from autoseg.workflows.predict_parts import (

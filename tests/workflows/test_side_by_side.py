@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from autoseg.errors import AutosegError, DataError, PartlyDone, ResourceError, Stopped, UsageError
-from autoseg.parallel import Outcome
+from autoseg.outcomes import Outcome
 from autoseg.stopping import StopRequest
 from autoseg.training.budget import Budget, share
 from autoseg.workflows import side_by_side
