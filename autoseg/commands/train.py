@@ -115,7 +115,7 @@ def _hand_in(workspace: Workspace, options: argparse.Namespace, settings: list[s
     """Write a job for each fold, and hand it in; return what was written."""
     from autoseg.plan_file import load_plan
     from autoseg.workflows.jobs import make_jobs
-    from autoseg.workflows.order import check_settings
+    from autoseg.workflows.train_settings import check_settings
 
     dataset = workspace.find_planned(options.dataset)
     plan = load_plan(workspace.plan(dataset))

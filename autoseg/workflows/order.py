@@ -11,19 +11,19 @@ import torch
 
 from autoseg.architectures import with_network
 from autoseg.bundle import BundleInfo, model_id, stage_id, trained_design
-from autoseg.config import TrainConfig, override, spell_settings
+from autoseg.config import TrainConfig, override
 from autoseg.device import pick_device
 from autoseg.errors import DataError, UsageError
 from autoseg.members import FULL, member_name, split_member
-from autoseg.plan import PRESET, Configuration, Design, Plan
+from autoseg.plan import Configuration, Design, Plan
 from autoseg.plan_file import load_plan
 from autoseg.planning.folds import Fold, choose_folds, load_folds
 from autoseg.preprocessing.manifest import home_of, read_manifest, recipe_of
-from autoseg.training.budget import LENGTHS, Budget, parse_budget, refuse_two_lengths
-from autoseg.training.settings import LARGEST_SEED
+from autoseg.training.budget import Budget, parse_budget, refuse_two_lengths
 from autoseg.workflows.initial_weights import Source, find_source
-from autoseg.workflows.method import check_method, check_words
+from autoseg.workflows.method import check_method
 from autoseg.workflows.previous import PreviousStage, find_previous
+from autoseg.workflows.train_settings import begun_with, choose_size, configure, refuse_twice
 from autoseg.workspace import Workspace
 
 
@@ -118,7 +118,7 @@ def read_orders(
     plan, size = with_network(plan, configuration, size, config.network, config.network_options)
     chosen = plan.configuration(configuration)
     initial = None if weights is None else find_source(weights, chosen.design(size).network)
-    config = _begun_with(config, initial)
+    config = begun_with(config, initial)
     check_method(plan, configuration, size, config, where)
     folder = workspace.prepared(name)
     wanted, seed = split_member(fold)
@@ -158,63 +158,6 @@ def _with_trained_size(bundle: Path, plan: Plan, configuration: str, size: str) 
     sizes = {**known.sizes, size: trained.configuration(configuration).design(size)}
     changed = dataclasses.replace(known, sizes=sizes)
     return dataclasses.replace(plan, configurations={**plan.configurations, configuration: changed})
-
-
-def _begun_with(config: TrainConfig, initial: Source | None) -> TrainConfig:
-    """Return `config` with the hash of the weights to begin with, which no setting can name."""
-    if config.weights is not None:
-        raise UsageError("--set weights=...", remedy="--weights BUNDLE")
-    if config.freeze_encoder and initial is None:
-        fact = f"freeze_encoder={config.freeze_encoder} without weights to begin with"
-        raise UsageError(fact, remedy="add --weights BUNDLE, or leave it out")
-    return dataclasses.replace(config, weights=initial.sha256 if initial else None)
-
-
-def refuse_twice(seed: int, further: Sequence[int]) -> None:
-    """Raise UsageError when a seed stands twice in a list, or can be none."""
-    seeds = [seed, *further]
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
-        told = " ".join(map(str, seeds))
-        expected = f"different numbers from 0 to {LARGEST_SEED:,}"
-        raise UsageError(f"--seed {told}", expected=expected)
-
-
-def check_settings(
-    plan: Plan, configuration: str, settings: Sequence[str], budget: str | None
-) -> None:
-    """Raise UsageError for settings that mean nothing, wherever the training will run."""
-    chosen = plan.configuration(configuration)
-    config = configure(chosen, settings, budget)
-    size = next(iter(chosen.sizes))
-    with_network(plan, configuration, size, config.network, config.network_options)
-    check_words(plan, config)
-
-
-def configure(
-    configuration: Configuration, settings: Sequence[str], budget: str | None
-) -> TrainConfig:
-    """Return what the plan says about trainings of `configuration`, then `settings` on top.
-
-    A length that the user names, by a budget or a setting, replaces the plan's.
-    """
-    asked = override(TrainConfig(), settings)
-    planned = dict(configuration.train)
-    if budget is not None or asked.steps is not None or asked.epochs is not None:
-        planned = {name: value for name, value in planned.items() if name not in LENGTHS}
-    return override(TrainConfig(), [*spell_settings(planned), *settings])
-
-
-def choose_size(
-    size: str | None, configuration: Configuration, device: torch.device
-) -> tuple[str, str]:
-    """Return the size to train and why: M on a GPU, S without one."""
-    if size is not None:
-        return size, "as asked"
-    if configuration.preset:
-        return PRESET, f"as preset {configuration.preset} has it"
-    if device.type == "cuda":
-        return "M", "the default on a GPU"
-    return "S", f"the default on a {'CPU' if device.type == 'cpu' else 'small GPU'}"
 
 
 def _prepared_cases(folder: Path, plan: Plan, configuration: Configuration) -> tuple[str, ...]:
