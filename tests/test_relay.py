@@ -20,7 +20,10 @@ def talk(number: int) -> int:
     return number * number
 
 
-def test_lines_and_warnings_of_workers_are_said_here_with_their_case(caplog, capfd):
+def test_lines_and_warnings_of_workers_are_said_here_with_their_case(caplog, capfd, monkeypatch):
+    log = logging.getLogger("autoseg")  # as it is before a command has run
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "propagate", True)
     outcomes = map_cases(talk, range(4), workers=2)
     with caplog.at_level(logging.INFO, logger="autoseg"):
         assert next(outcomes).value == 0
