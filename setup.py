@@ -67,6 +67,7 @@ setup(
             "fastapi",
             "h11",
             "requests",
+            "schemathesis",  # and hypothesis with it: requests made up from the description
             "playwright",  # its package only: it drives Debian's Chromium
         ],
     },

@@ -11,13 +11,12 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
-from autoseg.case_files import ending_of
 from autoseg.serving.multipart import MULTIPART
 
 PIECE = 1 << 20
 NUMBER = re.compile(r"[01](\.\d{0,3})?")
 BINARY = "application/octet-stream"
-MEDIA_TYPES = {".png": "image/png", ".nii.gz": "application/gzip"}
+MEDIA_TYPES = {".png": "image/png", ".nii.gz": "application/gzip", ".json": "application/json"}
 
 
 def wants_page(accept: str) -> bool:
@@ -37,8 +36,9 @@ def wants_page(accept: str) -> bool:
 
 def file_of(file: Path) -> StreamingResponse:
     """Return an answer with the contents of `file`, which may be removed after this returns."""
+    kinds = (kind for ending, kind in MEDIA_TYPES.items() if file.name.endswith(ending))
     headers = {
-        "content-type": MEDIA_TYPES.get(ending_of(file), BINARY),
+        "content-type": next(kinds, BINARY),
         "content-disposition": f'attachment; filename="{file.name}"',
     }
     return _answer(b"", file, b"", headers)

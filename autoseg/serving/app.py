@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from autoseg import __version__
 from autoseg.errors import AutosegError
@@ -21,12 +18,11 @@ from autoseg.serving import contract, intake, login, monai_label, schema
 from autoseg.serving.answers import file_of, wants_page
 from autoseg.serving.job import Job
 from autoseg.serving.leaving import or_gone
+from autoseg.serving.mistakes import tell_mistakes
 from autoseg.serving.refusal import Refusal
 from autoseg.serving.worker import Worker
 from autoseg.workflows.view import view_of_files
 from autoseg.workflows.view_case import scene_of
-
-log = logging.getLogger(__name__)
 
 SERVICE = "autoseg"
 PAGE = ("index.html", "page.css", "service.js", "page.js")
@@ -117,8 +113,9 @@ def make_app(worker: Worker, token: str | None = None) -> FastAPI:
     async def scene(job_id: str) -> Response:
         async with one_scene:  # it takes several times the memory of the scan
             job = _done(worker, job_id)
-            text = await asyncio.to_thread(_scene, job, worker.model.labels)
-        return Response(text, media_type="application/json")
+            if not job.scene.exists():
+                await asyncio.to_thread(_write_scene, job, worker.model.labels)
+        return file_of(job.scene)
 
     @app.delete("/jobs/{job_id}", status_code=204)
     async def forget(job_id: str) -> Response:
@@ -128,24 +125,7 @@ def make_app(worker: Worker, token: str | None = None) -> FastAPI:
     app.include_router(monai_label.paths(worker))
     app.include_router(login.paths(token, bodies))
 
-    @app.exception_handler(Refusal)
-    async def refused(request: Request, refusal: Refusal) -> JSONResponse:
-        return _error(request, refusal.status, refusal.fact, refusal.headers)
-
-    @app.exception_handler(HTTPException)
-    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        facts = {404: "there is nothing at this path", 405: "not with this method"}
-        fact = facts.get(error.status_code, str(error.detail))
-        return _error(request, error.status_code, fact, error.headers)
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
-        return _error(request, 400, "the client has gone")
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        return _error(request, 500, "internal error")
-
+    tell_mistakes(app)
     return app
 
 
@@ -164,11 +144,13 @@ def _done(worker: Worker, job_id: str) -> Job:
     return job
 
 
-def _scene(job: Job, labels: Labels) -> str:
+def _write_scene(job: Job, labels: Labels) -> None:
     try:
         view = view_of_files(job.image, None, labels)
-        return scene_text(scene_of(view, {"labels": job.labels}, view.name))
+        text = scene_text(scene_of(view, {"labels": job.labels}, view.name))
+        job.scene.write_text(text, encoding="utf-8")
     except (OSError, AutosegError) as error:
+        job.scene.unlink(missing_ok=True)
         if job.image.exists():
             raise
         raise Refusal(404, "there is no such job, or its time is over") from error
@@ -182,11 +164,6 @@ def _page() -> str:
     page = page.replace("/* script of the viewer */", viewer_script())
     script = f"(() => {{\n'use strict';\n{read['service.js']}{read['page.js']}}})();"
     return page.replace("/* script of the page */", script)
-
-
-def _error(request: Request, status: int, fact: str, headers: Any = None) -> JSONResponse:
-    number = request.scope.get("state", {}).get("request_id", "")
-    return JSONResponse({"error": fact, "request_id": number}, status, headers)
 
 
 def _clock(seconds: float) -> str:

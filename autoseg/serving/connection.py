@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 
 from autoseg.serving.exchange import Exchange
-from autoseg.serving.refusal import Refusal
+from autoseg.serving.refusal import Refusal, busy
 
 if TYPE_CHECKING:
     from autoseg.serving.server import Server
@@ -70,6 +70,10 @@ class Connection:
             await self._server.app(exchange.scope(self._writer), exchange.receive, exchange.send)
         except Refusal as refusal:  # found while the body was read
             await self._refuse(refusal)
+        except asyncio.CancelledError:
+            if not self.stopping or exchange.started:
+                raise
+            await self._refuse(busy("the service is stopping", 30))
         except Exception:
             log.exception("the application failed")
             if not exchange.started:

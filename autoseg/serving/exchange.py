@@ -60,6 +60,9 @@ class Exchange:
             event = await asyncio.wait_for(self._connection.event(), max(0.0, left_s))
         except asyncio.TimeoutError:
             raise Refusal(408, "the body of the request came too slowly") from None
+        except ConnectionError:  # reset by the client; as an OSError it would look like a full disk
+            self._gone = True
+            return {"type": "http.disconnect"}
         if isinstance(event, h11.Data):
             self._received += len(event.data)
             return {"type": "http.request", "body": bytes(event.data), "more_body": True}

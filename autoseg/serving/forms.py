@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from autoseg.serving.intake import IMAGE_BYTES, check_encoding, check_length, too_long
 from autoseg.serving.multipart import Multipart
-from autoseg.serving.refusal import Refusal, busy
+from autoseg.serving.refusal import Refusal
 
 WORDS_BYTES = 64 << 10  # of all fields that are no file together
 
@@ -33,29 +33,26 @@ async def save_form(request: Request, reader: Multipart, name: str, path: Path) 
     """
     words: dict[str, bytearray] = {}
     taken = spoken = received = 0
-    try:
-        with path.open("wb") as stream:
-            async for data in request.stream():
-                received += len(data)
-                if received > IMAGE_BYTES + WORDS_BYTES:
-                    raise too_long(IMAGE_BYTES)
-                for part, piece in reader.feed(data):
-                    if part.name == name:
-                        taken += not piece
-                        stream.write(piece)
-                    elif part.file:
-                        raise Refusal(422, f"the form has another file than {name}")
-                    elif not piece and part.name in words:
-                        raise Refusal(422, "the form says something twice")
-                    else:
-                        words.setdefault(part.name, bytearray()).extend(piece)
-                        spoken += len(piece)
-                    if spoken > WORDS_BYTES:
-                        raise too_long(WORDS_BYTES)
-                    if taken > 1:
-                        raise Refusal(422, "the form has more than one file, expected one image")
-    except OSError as error:
-        raise busy("there is no room for this image", 30) from error
+    with path.open("wb") as stream:
+        async for data in request.stream():
+            received += len(data)
+            if received > IMAGE_BYTES + WORDS_BYTES:
+                raise too_long(IMAGE_BYTES)
+            for part, piece in reader.feed(data):
+                if part.name == name:
+                    taken += not piece
+                    stream.write(piece)
+                elif part.file:
+                    raise Refusal(422, f"the form has another file than {name}")
+                elif not piece and part.name in words:
+                    raise Refusal(422, "the form says something twice")
+                else:
+                    words.setdefault(part.name, bytearray()).extend(piece)
+                    spoken += len(piece)
+                if spoken > WORDS_BYTES:
+                    raise too_long(WORDS_BYTES)
+                if taken > 1:
+                    raise Refusal(422, "the form has more than one file, expected one image")
     reader.finish()
     if not taken:
         path.unlink()

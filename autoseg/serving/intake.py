@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from autoseg.errors import DataError, spoken_of
 from autoseg.nifti import read_nifti_header
@@ -56,17 +56,12 @@ async def save(request: Request, path: Path, most: int = IMAGE_BYTES) -> None:
     """Write a body of at most `most` bytes to `path`; raise Refusal."""
     check_length(request, most)
     size = 0
-    try:
-        with path.open("wb") as stream:
-            async for piece in request.stream():
-                size += len(piece)
-                if size > most:
-                    raise too_long(most)
-                stream.write(piece)
-    except ClientDisconnect:
-        raise
-    except OSError as error:
-        raise busy("there is no room for this image", 30) from error
+    with path.open("wb") as stream:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > most:
+                raise too_long(most)
+            stream.write(piece)
     if size == 0:
         raise Refusal(422, "the body is empty, expected an image")
 

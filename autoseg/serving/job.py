@@ -19,6 +19,7 @@ class Job:
         """Keep files in `folder`, be done by `deadline` (on the monotonic clock)."""
         self.id = secrets.token_urlsafe(16)
         self.image, self.labels = folder / f"image{ending}", folder / f"labels{ending}"
+        self.scene = folder / "scene.json"  # both as the viewer wants them, once that was asked for
         self.deadline = deadline
         self.state = "new"  # then "waiting", "running", and "done" or "failed"
         self.warnings: tuple[str, ...] = ()

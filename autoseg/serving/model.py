@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.bundle import BundleInfo
+from autoseg.case_files import PICTURES, ending_of
 from autoseg.config import PredictConfig, override
 from autoseg.dataset import Case
 from autoseg.device import release_memory
-from autoseg.errors import spoken_of
+from autoseg.errors import number_of, spoken_of
 from autoseg.inference.speed import settle
 from autoseg.io import read_header
 from autoseg.labels import Labels
@@ -68,7 +69,7 @@ class Model:
         self.watch.look = look
         try:
             with spoken_of(image.name, IMAGE), spoken_of(str(image), IMAGE):
-                self._check_size(image)
+                self._check_header(image)
                 task = replace(self.task, output=output, one_file=True)
                 case = Case(IMAGE, (image,))
                 return tuple(predict_case(case, self.engine, task, begin).warnings)
@@ -79,9 +80,17 @@ class Model:
         """Give back what an image that needed too much memory left behind."""
         release_memory(self.engine.device)
 
-    def _check_size(self, image: Path) -> None:
-        """Raise Refusal before a small file of large voxels becomes a huge array of small ones."""
-        grid = read_header(image).geometry
+    def _check_header(self, image: Path) -> None:
+        """Raise Refusal before a small file of large voxels becomes a huge array of small ones.
+
+        And when a volume has not the model's channels, in words for who sends and not for files.
+        """
+        header = read_header(image)
+        grid, names = header.geometry, self.engine.plan.channels
+        if header.channels != len(names) and ending_of(image) not in PICTURES:
+            fact = f"{IMAGE} holds {number_of(header.channels, 'channel')}"
+            remedy = " -> send one 4-D NIfTI file, in this order" if len(names) > 1 else ""
+            raise Refusal(422, f"{fact}, expected {len(names)}: {', '.join(names)}{remedy}")
         for stage in (stage for bundle in self.engine.bundles for stage in bundle.stages):
             shape = largest_shape(grid, stage.plan, stage.settings)
             if math.prod(shape) > MAX_VOXELS:

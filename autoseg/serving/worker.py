@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from autoseg.errors import DataError, ResourceError
+from autoseg.serving.home import Home
 from autoseg.serving.job import Job
 from autoseg.serving.model import Model
 from autoseg.serving.refusal import Refusal, busy
@@ -34,7 +33,7 @@ class Worker:
         self._unfinished: list[Job] = []
         self._without_memory = 0
         self._thread = ThreadPoolExecutor(1, "segment")
-        self._home = Path(tempfile.mkdtemp(prefix="autoseg_serve_"))
+        self._home = Home()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -46,7 +45,7 @@ class Worker:
         """Return a folder that only this user can read; raise Refusal at the end."""
         if self.stopping:
             raise busy("the service is stopping", 30)
-        return Path(tempfile.mkdtemp(dir=self._home))
+        return self._home.new_folder()
 
     def new_job(self, ending: str) -> Job:
         """Return a job in a folder of its own; raise Refusal at the end."""
@@ -112,7 +111,7 @@ class Worker:
 
     def remove_files(self) -> None:
         """Remove all images and label maps."""
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._home.remove()
 
     async def _work(self, job: Job) -> None:
         loop = asyncio.get_running_loop()

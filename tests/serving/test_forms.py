@@ -1,17 +1,13 @@
-"""A form whose file cannot be kept."""
+"""A form's file and its words."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
-import pytest
 from starlette.requests import Request
 
 from autoseg.serving.forms import check_form, save_form
-from autoseg.serving.refusal import Refusal
 
-FULL = Path("/dev/full")
 BODY = b"--x\r\nContent-Disposition: form-data; name=file\r\n\r\n" + b"a" * 99_999 + b"\r\n--x--"
 
 
@@ -21,14 +17,6 @@ def request_of(body: bytes) -> Request:
 
     headers = [(b"content-type", b"multipart/form-data; boundary=x")]
     return Request({"type": "http", "method": "PUT", "headers": headers}, receive)
-
-
-@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
-def test_a_full_disk_is_told_with_503_and_a_time():
-    request = request_of(BODY)
-    with pytest.raises(Refusal, match="there is no room for this image") as caught:
-        asyncio.run(save_form(request, check_form(request), "file", FULL))
-    assert (caught.value.status, caught.value.headers) == (503, {"retry-after": "30"})
 
 
 def test_the_file_and_the_words_come_apart(tmp_path):

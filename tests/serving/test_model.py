@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,31 @@ def test_small_files_of_large_voxels_are_refused_before_they_are_resampled(tmp_p
     write_image(tmp_path / "image.nii.gz", Image(np.ones((1, 60, 60, 60), np.int16), grid))
     with pytest.raises(Refusal, match=r"the image has .* at the model's voxel size, at most 500,"):
         load(tmp_path, bundle).segment(tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("channels", "sent", "fact"),
+    [
+        (("CT",), 2, "the image holds 2 channels, expected 1: CT"),
+        (("T1", "T2"), 1, "the image holds 1 channel, expected 2: T1, T2 -> send one 4-D NIfTI fi"),
+    ],
+)
+def test_a_volume_has_the_channels_of_the_model(tmp_path, channels, sent, fact):
+    one, many = make_plan(), len(channels)
+    configuration = replace(
+        one.configurations["3d_fullres"], normalizers=("zscore",) * many,
+        mask_normalization=(False,) * many,
+    )  # fmt: skip
+    plan = replace(
+        one, channels=channels, intensities=one.intensities * many,
+        configurations={"3d_fullres": configuration},
+    )  # fmt: skip
+    bundle = make_bundle(tmp_path / "bundle", plan=plan)
+    array = np.random.default_rng(0).normal(0, 100, (sent, 9, 9, 9)).astype(np.float32)
+    write_image(tmp_path / "image.nii", Image(array, Geometry((9, 9, 9))))
+    with pytest.raises(Refusal) as caught:
+        load(tmp_path, bundle).segment(tmp_path / "image.nii", tmp_path / "labels.nii")
+    assert (caught.value.status, caught.value.fact[: len(fact)]) == (422, fact)
 
 
 def test_errors_do_not_say_where_files_lie(tmp_path):

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image as Pillow
 from autoseg.image import Geometry
 from autoseg.io import read_image, read_labels, write_labels
 from tests.serving.browsing import drop
-from tests.serving.flat import ROOT, one_thread, picture
+from tests.serving.flat import ROOT, one_thread, picture, served
 
 
 def predicted(bundle: Path, image: Path, output: Path) -> Path:
@@ -162,3 +163,27 @@ def test_a_scene_is_that_of_a_job_that_is_done(service, tmp_path):
     assert [layer["name"] for layer in scene["layers"]] == ["labels"]
     assert requests.delete(place, timeout=9).status_code == 204
     assert requests.get(f"{place}/scene", timeout=9).status_code == 404
+
+
+COUNTED = """
+import sys
+from autoseg.serving import app
+make = app._write_scene
+app._write_scene = lambda *words: (print("a scene is made", file=sys.stderr), make(*words))
+"""
+
+
+def test_a_scene_is_made_once_for_all_who_ask(flat_bundle):
+    kind = {"Content-Type": "image/png", "Prefer": "respond-async"}
+    with served(flat_bundle, before=COUNTED) as service:
+        answer = requests.post(f"{service.url}/segment", picture(), headers=kind, timeout=30)
+        place = service.url + answer.headers["location"]
+        while requests.get(place, timeout=9).json()["state"] != "done":
+            time.sleep(0.05)
+        with ThreadPoolExecutor(20) as clients:
+            ask = lambda _: requests.get(f"{place}/scene", timeout=30)  # noqa: E731
+            answers = list(clients.map(ask, range(100)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
+        assert answers[0].headers["content-type"] == "application/json"
+        assert service.log.read_text().count("a scene is made") == 1

@@ -54,7 +54,7 @@ def run(scenario, model=None, places=2, deadline_s=30.0):
     finally:
         worker.model.gate.set()
         worker.close()
-        assert not worker._home.exists()
+        assert not worker._home.path.exists()
 
 
 async def refusal_of(worker, job):

@@ -1,0 +1,46 @@
+"""What goes wrong before or beside the segmentation is told as it is."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+import requests
+
+from autoseg.pictures import png_bytes
+from tests.serving.flat import picture, served
+
+SMALL = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"  # bytes
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/jobs/x", "GET, HEAD, DELETE"), ("/session/x", "GET, HEAD, DELETE"),
+        ("/session/", "PUT"), ("/predict", "POST"), ("/", "GET, HEAD"),
+    ],
+)  # fmt: skip
+def test_another_method_is_answered_with_those_that_there_are(service, path, methods):
+    answer = requests.patch(service.url + path, timeout=9)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
+def test_where_no_room_is_left_for_an_image_there_may_be_later(flat_bundle):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
+    png = png_bytes(noise)
+    with served(flat_bundle, before=SMALL) as service:
+        kind = {"Content-Type": "image/png"}
+        body = {"img": base64.b64encode(png).decode()}
+        for answer in (
+            requests.post(f"{service.url}/segment", png, headers=kind, timeout=30),
+            requests.post(f"{service.url}/predict", json=body, timeout=30),
+            requests.put(f"{service.url}/session/", files={"files": ("a", png)}, timeout=30),
+        ):
+            assert answer.status_code == 503
+            assert answer.json()["error"] == "there is no room for this image"
+            assert answer.headers["retry-after"] == "30"
+        answer = requests.post(f"{service.url}/segment", picture(), headers=kind, timeout=30)
+        assert answer.status_code == 200
+        assert "no room for an image: File too large" in service.log.read_text()
+        assert "Traceback" not in service.log.read_text()
