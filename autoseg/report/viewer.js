@@ -12,6 +12,7 @@ async function autosegViewer(root, scene) {
     throw error;
   }
   const viewer = makeViewer(scene, images, volumes);
+  viewer.alone = root.parentElement.matches(".autoseg-viewer-page"); // nothing else is on the page
   const tools = make("div", {className: "tools"});
   viewer.controls = makeControls(viewer, tools);
   const body = make("div", {className: scene.layers.length ? "body" : "body bare"}, viewer.stage);
@@ -23,8 +24,7 @@ async function autosegViewer(root, scene) {
   setZoom(viewer, viewer.state.zoom, viewer.state.centre);
   setChannel(viewer, viewer.state.channel);
   arrange(viewer);
-  // Where there is nothing else on the page, keys work at once.
-  if (root.parentElement.matches(".autoseg-viewer-page")) viewer.panes[0].canvas.focus({preventScroll: true});
+  if (viewer.alone) viewer.panes[0].canvas.focus({preventScroll: true});
   new ResizeObserver(() => fit(viewer)).observe(viewer.box);
 }
 

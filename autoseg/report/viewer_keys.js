@@ -14,6 +14,7 @@ const HELP = [
   ["+, -", "opacity"],
   ["a name of the legend", "go to that target"],
   ["?", "this list"],
+  ["Escape", "wheel and keys are the page's again, until a click in a picture"],
 ];
 
 function makeHelp() {
@@ -54,6 +55,7 @@ function listenToKeys(viewer) {
     const window_ = scene.channels[state.channel].windows[Number(key) - 1];
     if (window_) setWindow(viewer, window_);
     else if (key === "?") explain(viewer);
+    else if (key === "escape") event.target.blur();
     else if (key === "c") setChannel(viewer, (state.channel + 1) % scene.channels.length);
     else if (key === "l" && scene.layers.length) toggle(viewer, "labels");
     else if (key === "x") toggle(viewer, "cross");

@@ -37,10 +37,11 @@ function listenToMouse(viewer, pane) {
     if (event.button === 1) event.preventDefault(); // the page would scroll by itself
   });
   canvas.addEventListener("pointerenter", () => {
-    // Keys and wheel belong to the pane under the pointer, unless something is being typed.
-    if (!document.activeElement?.matches("select, input[type=number], input[type=search]")) {
-      canvas.focus({preventScroll: true});
-    }
+    // Keys and wheel belong to the pane under the pointer, unless something is being typed. Where there is
+    // more on the page, that scrolls under the pointer: first somebody must have begun with this viewer.
+    const at = document.activeElement;
+    if (!viewer.alone && !viewer.box.contains(at)) return;
+    if (!at?.matches("select, input[type=number], input[type=search]")) canvas.focus({preventScroll: true});
   });
   canvas.addEventListener("pointerdown", (event) => {
     canvas.focus({preventScroll: true});

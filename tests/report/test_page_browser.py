@@ -55,3 +55,31 @@ def test_a_page_fits_the_screen_and_is_quiet(chromium, tmp_path, width):
     page.close()
     assert complaints == []
     assert requests == [path.as_uri()]
+
+
+def test_the_wheel_is_the_pages_until_a_picture_is_clicked_and_after_escape(chromium, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(build_page(material()), encoding="utf-8")
+    page = chromium.new_page(viewport={"width": 1200, "height": 800})
+    page.goto(path.as_uri())
+    page.locator("summary", has_text="case_99").first.click()
+    picture, told = page.locator("canvas").first, page.locator(".stage figcaption").first
+    picture.scroll_into_view_if_needed()
+    picture.hover()
+
+    def rolled():
+        """Return how far the page scrolls, and whether the slice is another."""
+        place, slice_ = page.evaluate("scrollY"), told.inner_text()
+        page.mouse.wheel(0, -100)
+        page.wait_for_timeout(400)
+        return place - page.evaluate("scrollY"), told.inner_text() != slice_
+
+    assert rolled() == (100, False)
+    picture.click()
+    assert rolled() == (0, True)
+    page.locator("canvas").nth(1).hover()
+    page.locator("canvas").first.hover()
+    assert rolled() == (0, True)  # also when the pointer was elsewhere in the viewer
+    page.keyboard.press("Escape")
+    assert rolled() == (100, False)
+    page.close()
