@@ -14,7 +14,8 @@ FLOORS = {
     " files records locks errors registry rules stopping progress terminal dicom_files"
     " members usual colours label_table",
     1: "io itk nifti nifti_header palette grey_alpha pictures sniff tiff relay outcomes"
-    " executors parallel overlapping hardware device networks dicom dicom_slices pipes probabilities children",
+    " executors parallel overlapping hardware device networks dicom dicom_slices pipes"
+    " probabilities children",
     2: "preprocessing postprocess masks bundle bundle_reader bundle_writer card_text phantom"
     " contours",
     3: "importing planning training inference evaluation report sharing",
