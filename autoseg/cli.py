@@ -8,17 +8,19 @@ traceback and exits 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import logging
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from autoseg import __version__
 from autoseg.commands import COMMANDS
-from autoseg.errors import AutosegError, ResourceError, UsageError, suggest
+from autoseg.errors import AutosegError, ResourceError, Stopped, UsageError, suggest
 from autoseg.registry import blame
 
 INTERNAL_ERROR, INTERRUPTED, BROKEN_PIPE = 1, 130, 141  # the last two: 128 + the signal's number
@@ -106,11 +108,38 @@ def _start_logging(level: int) -> None:
     logger.propagate = False
 
 
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the process at once and say so, while modules are loaded as at any time.
+
+    Every file is written atomically, so this is safe; what can save more looks for a request
+    itself (`stopping.py`).
+    """
+
+    def end(number: int, frame: object) -> None:
+        if "autoseg.progress" in sys.modules:  # else there is no live line
+            sys.modules["autoseg.progress"].clear()
+        told = Stopped("stopped by SIGTERM", remedy="run the same command again to continue")
+        os.write(2, f"autoseg: error: {told}\n".encode())  # stderr may be at work just now
+        os._exit(told.exit_code)
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread, which alone is told of signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _guarded(run: Callable[[], None], debug: bool) -> int:
     """Return the exit code of `run()`, after telling on stderr what went wrong."""
     try:
-        run()
-        sys.stdout.flush()
+        with _ended_by_sigterm():
+            run()
+            sys.stdout.flush()
     except SystemExit as end:  # argparse, after printing help
         return int(end.code or 0)
     except BrokenPipeError:

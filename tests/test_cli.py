@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -229,6 +230,31 @@ def test_an_interruption_exits_130_without_traceback(verb, capsys):
     verb(raiser(KeyboardInterrupt()))
     assert main(["check"]) == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+def test_sigterm_while_nothing_looks_for_it_exits_75_at_once():
+    code = (
+        "import sys, time; from autoseg import cli, commands\n"
+        "def deed(options): print('begun', flush=True); time.sleep(60)\n"
+        "commands.COMMANDS['check'] = commands.Command('', commands.check.add_options, deed)\n"
+        "sys.exit(cli.main(['check']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout.readline() == b"begun\n"
+        process.terminate()
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert told.startswith(b"autoseg: error: stopped by SIGTERM -> run the same command again")
+
+
+def test_sigterm_means_what_it_meant_before_once_a_command_is_done(verb):
+    before = signal.getsignal(signal.SIGTERM)
+    verb(lambda: "the table")
+    assert main(["check"]) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
