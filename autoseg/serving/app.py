@@ -19,6 +19,8 @@ from autoseg.serving.answers import file_of, wants_page
 from autoseg.serving.job import Job
 from autoseg.serving.leaving import or_gone
 from autoseg.serving.mistakes import tell_mistakes
+from autoseg.serving.model import IMAGE
+from autoseg.serving.overheard import overheard
 from autoseg.serving.refusal import Refusal
 from autoseg.serving.worker import Worker
 from autoseg.workflows.view import view_of_files
@@ -146,8 +148,10 @@ def _done(worker: Worker, job_id: str) -> Job:
 
 def _write_scene(job: Job, labels: Labels) -> None:
     try:
-        view = view_of_files(job.image, None, labels)
-        text = scene_text(scene_of(view, {"labels": job.labels}, view.name))
+        image, made = (str(job.image), IMAGE, False), (str(job.labels), "the labels", False)
+        with overheard(*image), overheard(*made):
+            view = view_of_files(job.image, None, labels)
+            text = scene_text(scene_of(view, {"labels": job.labels}, view.name))
         job.scene.write_text(text, encoding="utf-8")
     except (OSError, AutosegError) as error:
         job.scene.unlink(missing_ok=True)

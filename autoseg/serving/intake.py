@@ -12,6 +12,7 @@ from autoseg.nifti import read_nifti_header
 from autoseg.nifti_header import FIELDS, TooManyVoxels
 from autoseg.pipes import GZIP
 from autoseg.serving.model import IMAGE, MAX_VOXELS
+from autoseg.serving.overheard import overheard
 from autoseg.serving.png import SIGNATURE, checked_png
 from autoseg.serving.refusal import Refusal, busy
 
@@ -111,7 +112,7 @@ def check_image(path: Path) -> None:
         path.write_bytes(checked_png(path.read_bytes()))
         return
     try:
-        with spoken_of(str(path), IMAGE):
+        with spoken_of(str(path), IMAGE), overheard(str(path), IMAGE, aloud=False):
             read_nifti_header(path, MAX_VOXELS)
     except DataError as error:
         status = 413 if isinstance(error, TooManyVoxels) else 422

@@ -19,6 +19,7 @@ from autoseg.io import read_header
 from autoseg.labels import Labels
 from autoseg.preprocessing.prepare import largest_shape
 from autoseg.rules import describe_rules
+from autoseg.serving.overheard import overheard
 from autoseg.serving.refusal import Refusal
 from autoseg.workflows.predict_cases import predict_case
 from autoseg.workflows.predict_choice import choose_models, with_rules
@@ -67,12 +68,14 @@ class Model:
         too large at the model's voxel size, and what `look` raises.
         """
         self.watch.look = look
+        spoken = (spoken_of(image.name, IMAGE), spoken_of(str(image), IMAGE))
         try:
-            with spoken_of(image.name, IMAGE), spoken_of(str(image), IMAGE):
+            with spoken[0], spoken[1], overheard(str(image), IMAGE) as said:
                 self._check_header(image)
                 task = replace(self.task, output=output, one_file=True)
                 case = Case(IMAGE, (image,))
-                return tuple(predict_case(case, self.engine, task, begin).warnings)
+                warnings = predict_case(case, self.engine, task, begin).warnings
+                return tuple(dict.fromkeys((*said, *warnings)))
         finally:
             self.watch.look = lambda: None
 
