@@ -24,7 +24,6 @@ from autoseg.report.mesh_figure import Target, plotly_figure, plotly_script
 from autoseg.report.surface import MOST_TRIANGLES, Surface, surface_of
 
 TRIANGLES = 600_000  # of all surfaces together: turned without a graphics card
-DIGITS = 3  # of a volume
 
 HERE = Path(__file__).parent
 
@@ -128,6 +127,7 @@ def _row(target: Target, sources: int) -> str:
 
 
 def _millilitres(volume: float) -> str:
+    """Return three digits of a volume, of a large one all before the point, as the viewer does."""
     if not volume:
         return "-"
-    return np.format_float_positional(volume, DIGITS, unique=False, fractional=False).rstrip(".")
+    return f"{volume:.0f}" if volume >= 999 else f"{volume:#.3g}".rstrip(".")

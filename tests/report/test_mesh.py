@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from autoseg.errors import DataError, ResourceError
+from autoseg.image import Geometry
 from autoseg.labels import Labels
 from autoseg.report.mesh import write_meshes
 from tests.report.test_surface import CENTRE, TURNED, ball
@@ -80,6 +81,17 @@ def test_the_table_tells_volumes_counted_in_voxels(page):
     assert float(first[0]) == pytest.approx(4 / 3 * np.pi * 15**3 / 1000, rel=0.02)
     assert len(first[0]) == len("14.1")  # three digits
     assert second[0] == "-"  # the reference has none
+
+
+@pytest.mark.parametrize(
+    ("edge_mm", "told"), [(1.0, "0.150"), (10.0, "150"), (20.38, "1270"), (0.02, "1.20e-06")]
+)
+def test_volumes_have_three_digits_and_all_before_the_point(tmp_path, edge_mm, told):
+    box = np.zeros((8, 10, 9), np.uint8)
+    box[2:7, 3:8, 1:7] = 1  # 150 voxels
+    grid = Geometry(box.shape, (edge_mm,) * 3)
+    write_meshes(tmp_path / "m.html", "box", {"reference": box}, grid, LABELS)
+    assert f"</td><td>{told}</td></tr>" in (tmp_path / "m.html").read_text()
 
 
 def test_without_plotly_the_extra_is_named(tmp_path, monkeypatch):
