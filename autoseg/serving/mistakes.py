@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from autoseg.serving.refusal import Refusal, busy
+from autoseg.serving.refusal import Refusal, no_room
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def tell_mistakes(app: FastAPI) -> None:
         if error.errno not in FULL:
             raise error
         log.error("no room for an image: %s", error.strerror)
-        return await refused(request, busy("there is no room for this image", 30))
+        return await refused(request, no_room())
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:

@@ -17,3 +17,8 @@ class Refusal(Exception):
 def busy(fact: str, seconds: int = 5) -> Refusal:
     """Return the refusal of a request that may be sent again after a while."""
     return Refusal(503, fact, {"retry-after": str(seconds)})
+
+
+def no_room() -> Refusal:
+    """Return the refusal of an image for which the disk has no room."""
+    return busy("there is no room for this image", 30)

@@ -12,7 +12,7 @@ from autoseg.errors import DataError, ResourceError
 from autoseg.serving.home import Home
 from autoseg.serving.job import Job
 from autoseg.serving.model import Model
-from autoseg.serving.refusal import Refusal, busy
+from autoseg.serving.refusal import Refusal, busy, no_room
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,8 @@ class Worker:
         try:
             job.warnings = await loop.run_in_executor(self._thread, self._segment, job)
         except Exception as error:
-            refusal, without_memory = _refusal_of(error), isinstance(error, ResourceError)
+            refusal = _refusal_of(error)
+            without_memory = isinstance(error, ResourceError) and not _is_of_disk(error)
         self._unfinished.remove(job)
         if without_memory:
             await loop.run_in_executor(self._thread, self.model.release)
@@ -138,6 +139,11 @@ class Worker:
             self.exhausted.set()
 
 
+def _is_of_disk(error: ResourceError) -> bool:
+    """Tell whether a file could not be written, which a fresh process would not do better."""
+    return isinstance(error.__cause__, OSError)
+
+
 def _refusal_of(error: Exception) -> Refusal:
     """Return what a client is told; what it cannot mend goes to the log.
 
@@ -149,6 +155,10 @@ def _refusal_of(error: Exception) -> Refusal:
         return Refusal(422, str(error))
     if isinstance(error, ResourceError):
         log.error("%s", str(error))  # the error itself would stay in the record
-        return busy("the machine has not enough memory for this image", 30)
+        return (
+            no_room()
+            if _is_of_disk(error)
+            else busy("the machine has not enough memory for this image", 30)
+        )
     log.error("an image failed", exc_info=error)
     return Refusal(500, "internal error")

@@ -90,14 +90,7 @@ def test_small_files_of_large_voxels_are_refused_before_they_are_resampled(tmp_p
         load(tmp_path, bundle).segment(tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz")
 
 
-@pytest.mark.parametrize(
-    ("channels", "sent", "fact"),
-    [
-        (("CT",), 2, "the image holds 2 channels, expected 1: CT"),
-        (("T1", "T2"), 1, "the image holds 1 channel, expected 2: T1, T2 -> send one 4-D NIfTI fi"),
-    ],
-)
-def test_a_volume_has_the_channels_of_the_model(tmp_path, channels, sent, fact):
+def bundle_of(folder, channels):
     one, many = make_plan(), len(channels)
     configuration = replace(
         one.configurations["3d_fullres"], normalizers=("zscore",) * many,
@@ -107,7 +100,34 @@ def test_a_volume_has_the_channels_of_the_model(tmp_path, channels, sent, fact):
         one, channels=channels, intensities=one.intensities * many,
         configurations={"3d_fullres": configuration},
     )  # fmt: skip
-    bundle = make_bundle(tmp_path / "bundle", plan=plan)
+    return make_bundle(folder, ("0", "1"), plan)
+
+
+def test_channels_of_one_file_are_those_of_several(tmp_path):
+    bundle, grid = bundle_of(tmp_path / "bundle", ("T1", "T2")), Geometry((22, 27, 18))
+    array = np.random.default_rng(0).normal(0, 100, (2, *grid.shape)).astype(np.float32)
+    write_image(tmp_path / "image.nii.gz", Image(array, grid))
+    several = [tmp_path / f"case_{n:04}.nii.gz" for n in range(2)]
+    for n, file in enumerate(several):
+        write_image(file, Image(array[n : n + 1], grid))
+    load(tmp_path, bundle).segment(tmp_path / "image.nii.gz", tmp_path / "served.nii.gz")
+    predict(
+        Workspace(tmp_path), several, tmp_path / "predicted.nii.gz", bundles=[bundle], device="cpu"
+    )
+    served, predicted = (tmp_path / f"{name}.nii.gz" for name in ("served", "predicted"))
+    assert len(np.unique(read_labels(served).array)) == 3
+    assert served.read_bytes() == predicted.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("channels", "sent", "fact"),
+    [
+        (("CT",), 2, "the image holds 2 channels, expected 1: CT"),
+        (("T1", "T2"), 1, "the image holds 1 channel, expected 2: T1, T2 -> send one 4-D NIfTI fi"),
+    ],
+)
+def test_a_volume_has_the_channels_of_the_model(tmp_path, channels, sent, fact):
+    bundle = bundle_of(tmp_path / "bundle", channels)
     array = np.random.default_rng(0).normal(0, 100, (sent, 9, 9, 9)).astype(np.float32)
     write_image(tmp_path / "image.nii", Image(array, Geometry((9, 9, 9))))
     with pytest.raises(Refusal) as caught:

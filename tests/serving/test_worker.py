@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from autoseg.errors import DataError, ResourceError
+from autoseg.files import write_atomically
 from autoseg.serving import worker as worker_module
 from autoseg.serving.refusal import Refusal
 from autoseg.serving.worker import EXHAUSTED, Worker
@@ -173,6 +174,23 @@ def test_memory_that_fails_again_and_again_ends_the_service():
     model = Pretender(ResourceError("out of memory"))
     assert run(scenario, model) == [False] * EXHAUSTED + [True]
     assert model.released == EXHAUSTED
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_no_lack_of_memory():
+    class Full(Pretender):
+        def segment(self, image, output, look, begin):
+            write_atomically(output, lambda stream: Path("/dev/full").write_text("labels"))
+
+    async def scenario(worker):
+        for _ in range(EXHAUSTED):
+            job = new_job(worker)
+            worker.submit(job)
+            refusal = await refusal_of(worker, job)
+            assert (refusal.status, refusal.fact) == (503, "there is no room for this image")
+        return worker.exhausted.is_set(), worker.model.released
+
+    assert run(scenario, Full()) == (False, 0)
 
 
 @pytest.mark.parametrize("fail", [lambda: Refusal(504, "late"), lambda: ResourceError("full")])
