@@ -1,14 +1,17 @@
 """Words on pictures of palette indices: a line of text, and targets' names beside their colours.
 
 Names stand in columns below the picture; beside it where there are so many that they would be
-higher than a quarter of it. Pillow, which matplotlib brings, writes them.
+higher than a quarter of it. Pillow, which matplotlib brings, writes them in matplotlib's own font:
+Pillow's has no letters with accents.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -32,7 +35,10 @@ def text_line(text: str, width: int) -> np.ndarray:
 def with_legend(
     pictures: Sequence[np.ndarray], entries: Sequence[tuple[int, str]], line: str
 ) -> list[np.ndarray]:
-    """Return pictures of one size with colours and names, and below these a line of text."""
+    """Return pictures of one size with colours and names, and below these a line of text.
+
+    `entries` are indices of the palette and names.
+    """
     if not (entries or line):
         return list(pictures)
     height, width = pictures[0].shape
@@ -69,5 +75,5 @@ def _length(text: str) -> float:
     return float(_font().getlength(text))
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(TEXT)
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", TEXT)

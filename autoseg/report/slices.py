@@ -73,7 +73,7 @@ def write_sheet(path: Path, scan: Scan, plane: str, rows: int, columns: int) -> 
 
 
 def _numbers(scan: Scan, plane: str, most: int) -> list[int]:
-    """Return the slices to draw, evenly spread over those with labels, or over all."""
+    """Return the slices to draw: the middles of equal parts of those with labels, or of all."""
     axis = PLANES[plane]
     others = tuple(other for other in range(3) if other != axis)
     labelled = np.zeros(scan.image.shape[axis], bool)
@@ -83,8 +83,9 @@ def _numbers(scan: Scan, plane: str, most: int) -> list[int]:
     first, last = (int(found[0]), int(found[-1])) if len(found) else (0, len(labelled) - 1)
     margin = math.ceil(MARGIN * (last - first))
     first, last = max(0, first - margin), min(len(labelled) - 1, last + margin)
-    count = min(most, last - first + 1)
-    numbers = np.rint(np.linspace(first, last, count)).astype(int).tolist()
+    slices = last - first + 1
+    count = min(most, slices)
+    numbers = [first + (2 * part + 1) * slices // (2 * count) for part in range(count)]
     return numbers[::-1] if plane == "axial" else numbers  # from the head to the feet
 
 

@@ -143,3 +143,13 @@ def test_a_name_wider_than_the_picture_is_written_whole(tmp_path):
     picture = pixels(tmp_path / "s.png")
     assert picture.shape[1] > 350
     assert (picture[300 + STRIP : 300 + 2 * STRIP, 300:] == 255).any()
+
+
+@pytest.mark.parametrize("form", [(1, 1), (1, 2), (2, 2)])
+def test_few_slices_are_in_the_midst_of_what_is_labelled(tmp_path, form):
+    label_map = np.zeros(SHAPE, np.uint8)
+    label_map[1:9, 5:25, 5:15] = 1
+    write_sheet(tmp_path / "s.png", scan({"r": label_map}), "axial", *form)
+    for row in np.array_split(pixels(tmp_path / "s.png")[: 300 * form[0]], form[0]):
+        for slice_ in np.array_split(row, form[1], axis=1):
+            assert len(where(slice_, FIRST[0])) > 50
