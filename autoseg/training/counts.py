@@ -8,6 +8,8 @@ from torch import Tensor
 
 from autoseg.labels import Labels
 
+MANY = 20  # targets, whose every second voxel would take 3 % of a step
+
 
 @torch.no_grad()
 def hard_counts(
@@ -35,9 +37,10 @@ def hard_counts(
 
 
 def thinned_counts(scores: Tensor, target: Tensor, labels: Labels, annotated: Tensor) -> Tensor:
-    """Return the `hard_counts` of every second voxel along each axis.
+    """Return the `hard_counts` of every second voxel along each axis, of many targets every fourth.
 
-    An eighth of the work; over the patches of an epoch their Dice is that of all voxels.
+    An eighth of the work, or less; over the patches of an epoch their Dice is that of all voxels.
     """
-    thinned, truth = scores[..., ::2, ::2, ::2], target[..., ::2, ::2, ::2]
-    return hard_counts(thinned, truth, labels, annotated)
+    every = slice(None, None, 2 if len(labels.names) < MANY else 4)
+    thin = (..., every, every, every)
+    return hard_counts(scores[thin], target[thin], labels, annotated)

@@ -28,6 +28,7 @@ from autoseg.results import Choice, DatasetStatistics, Summary
 from autoseg.workflows.report_history import read_history
 from autoseg.workspace import Workspace
 
+LONGEST = 1e9  # seconds of a training that are believed: 32 years
 CHECKED, DRAWN = "check.json", 12  # pictures of misplaced targets on the page
 Found = TypeVar("Found")
 
@@ -154,7 +155,7 @@ def _run(folder: Path, lost: list[Unreadable]) -> Run:
     shown = ("seed", "steps", "precision")
     facts: dict[str, str] = {name: str(record[name]) for name in shown if name in record}
     seconds, reasons = record.get("seconds"), record.get("reasons")
-    if isinstance(seconds, int | float):
+    if isinstance(seconds, int | float) and 0 <= seconds <= LONGEST:
         facts["minutes"] = f"{seconds / 60:.1f}"
     history = _read("Training", folder / "history.csv", read_history, lost) or ()
     return Run(history, facts, tuple(map(str, reasons)) if isinstance(reasons, list) else ())

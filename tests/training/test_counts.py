@@ -2,7 +2,8 @@
 
 import torch
 
-from autoseg.training.counts import hard_counts, thinned_counts
+from autoseg.labels import Labels
+from autoseg.training.counts import MANY, hard_counts, thinned_counts
 from tests.training.test_losses import ORGANS, REGIONS
 
 
@@ -20,6 +21,16 @@ def test_counts_of_overlapping_targets_see_a_voxel_more_than_once() -> None:
     target = torch.tensor([0, 1, 2, 2], dtype=torch.uint8).view(1, 1, 1, 4)
     scores = torch.tensor([[1.0, 1, 1, -1], [-1, 1, 1, -1]]).view(1, 2, 1, 1, 4)
     assert hard_counts(scores, target, REGIONS).tolist() == [[2, 1, 1], [1, 1, 1]]
+
+
+def test_of_many_targets_every_fourth_voxel_is_counted() -> None:
+    labels = Labels({f"t{k}": (k,) for k in range(1, MANY + 1)})
+    scores = torch.randn(1, MANY + 1, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    target, known = scores.argmax(1).to(torch.uint8), torch.ones(1, MANY, dtype=torch.bool)
+    found = thinned_counts(scores, target, labels, known)
+    fourth = target[:, [0, 4]][:, :, [0, 4]][..., [0, 4]]
+    assert found[:, 0].tolist() == [(fourth == k).sum() for k in range(1, MANY + 1)]
+    assert not found[:, 1:].any()
 
 
 def test_thinned_counts_are_those_of_every_second_voxel() -> None:

@@ -125,6 +125,18 @@ def test_a_single_value_that_cannot_be_is_told_in_its_chapter(
     assert told in chapter
 
 
+@pytest.mark.parametrize("seconds", ["1e999", "NaN", "1" + "0" * 400, "-1", '"long"'])
+def test_a_time_that_no_training_takes_is_not_told(workspace, tmp_path, seconds):
+    path = workspace.root / RUN / "result.json"
+    whole = path.read_bytes()
+    assert ">minutes</th>" in chapters(workspace, tmp_path)["Training"]
+    path.write_text(f'{{"seed": 0, "seconds": {seconds}}}')
+    told = chapters(workspace, tmp_path)["Training"]
+    path.write_bytes(whole)
+    assert "minutes" not in told
+    assert "<th>seed</th>" in told
+
+
 def test_without_a_plan_the_pooled_scores_that_are_there_are_shown(workspace, tmp_path):
     plan = workspace.plan("BALLS")
     whole, before = plan.read_bytes(), chapters(workspace, tmp_path)
