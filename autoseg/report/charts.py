@@ -7,15 +7,17 @@ on light and dark paper. What a mark is, is told by its `<title>` when the point
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
+from unicodedata import east_asian_width
 
 from autoseg.report.axes import WIDTH, Axis, frame, padded, svg, vertical_grid
 
 COLOURS = 8  # classes of the style sheet
-LETTER = 7.0  # width of an average letter
+LETTER, WIDE = 7.0, 12.5  # width of an average letter, and of one that is as wide as high
 ROW = 26  # height of a target's row
+CROWD = 100  # points of a row, beyond which they are faint: the box is to be seen
 
 
 def line_chart(
@@ -26,11 +28,11 @@ def line_chart(
 ) -> str:
     """Return curves of (x, y), each named at its end; `limits` of y, by default what there is."""
     curves = {name: points for name, points in curves.items() if points}
-    height, right = 260, WIDTH - 12 - LETTER * max((len(name) for name in curves), default=0)
+    height, right = 260, max(WIDTH - 12 - widest(curves), WIDTH / 2)
     xs = [x for points in curves.values() for x, _ in points]
     ys = [y for points in curves.values() for _, y in points]
     whole = all(float(x).is_integer() for x in xs)
-    x_axis = Axis(min(xs, default=0), max(xs, default=1), 52, max(right, WIDTH / 2), whole=whole)
+    x_axis = Axis(min(xs, default=0), max(xs, default=1), 52, right, whole=whole)
     y_axis = Axis(*(limits or padded(ys)), height - 40, 24)
     lasts = [y_axis.place(points[-1][1]) for points in curves.values()]
     marks, ends = [], spread(lasts, 14, y_axis.start - 6)
@@ -44,7 +46,7 @@ def line_chart(
             f'<polyline class="line" points="{path}"/>'
             f'<circle class="dot" cx="{places[-1][0]:.1f}" cy="{places[-1][1]:.1f}" r="3"/>'
             f'<text class="named" x="{places[-1][0] + 7:.1f}" y="{ends[number] + 4:.1f}">'
-            f"{escape(name)}</text></g>"
+            f"{escape(shortened(name, WIDTH - 7 - right))}</text></g>"
         )
     return svg(height, frame(x_axis, y_axis, across, up) + "".join(marks))
 
@@ -83,7 +85,7 @@ def distributions(
         for row, values in rows.items()
     }
     everything = [value for values in shown.values() for value in values.values()]
-    left = min(24 + LETTER * max((len(row) for row in shown), default=0), 170)
+    left = min(24 + widest(shown), 170)
     low, high = limits or padded(everything, log)
     axis = Axis(low, high, left, WIDTH - 96, log)
     height = 18 + ROW * len(shown) + 40
@@ -95,7 +97,8 @@ def distributions(
 
 def _distribution(row: str, values: Mapping[str, float], axis: Axis, y: float, number: int) -> str:
     ordered = sorted(values.values())
-    label = f'<text x="4" y="{y + 4:.1f}">{escape(shortened(row, axis.start - 12))}</text>'
+    name = escape(shortened(row, axis.start - 12))
+    label = f'<text x="4" y="{y + 4:.1f}"><title>{escape(row)}</title>{name}</text>'
     if not ordered:
         return f'<g>{label}<text class="soft" x="{axis.start:.0f}" y="{y + 4:.1f}">none</text></g>'
     p25, median, p75 = (quantile(ordered, share) for share in (0.25, 0.5, 0.75))
@@ -104,12 +107,14 @@ def _distribution(row: str, values: Mapping[str, float], axis: Axis, y: float, n
         f"<title>{escape(name)}: {value:.4g}</title></circle>"
         for k, (name, value) in enumerate(sorted(values.items()))
     )
+    if len(ordered) > CROWD:
+        dots = f'<g class="faint">{dots}</g>'
     start, middle, end = axis.place(p25), axis.place(median), axis.place(p75)
     return (
         f'<g class="c{number % COLOURS}">{label}'
         f'<rect class="box" x="{start:.1f}" y="{y - 8:.1f}" width="{max(end - start, 1):.1f}" '
         f'height="16"><title>{escape(row)}: p25 {p25:.4g}, p75 {p75:.4g}</title></rect>{dots}'
-        f'<path class="whisker" d="M{middle:.1f} {y - 9:.1f}v18"/>'
+        f'<path class="median" d="M{middle:.1f} {y - 9:.1f}v18"/>'
         f'<text x="{WIDTH - 88}" y="{y + 4:.1f}">{median:.3g}'
         f'<tspan class="soft"> n {len(ordered)}</tspan></text></g>'
     )
@@ -121,7 +126,7 @@ def ranking(
     limits: tuple[float, float],
 ) -> str:
     """Return rows (name, value, interval, n) as points with whiskers, in the order given."""
-    left = min(24 + LETTER * max((len(row[0]) for row in rows), default=0), 210)
+    left = min(24 + widest(row[0] for row in rows), 210)
     axis = Axis(*limits, left, WIDTH - 96)
     height = 18 + 20 * len(rows) + 40
     parts = [vertical_grid(axis, 18, height - 40, across)]
@@ -177,6 +182,21 @@ def jitter(number: int) -> float:
 
 
 def shortened(text: str, room: float) -> str:
-    """Return what fits into `room`."""
-    letters = max(int(room / LETTER), 3)
-    return text if len(text) <= letters else text[: letters - 1] + "…"
+    """Return what fits into `room`: both ends of a long name, as many differ at the very end."""
+    if width_of(text) <= room:
+        return text
+    keep = len(text)
+    while keep > 2 and width_of(text[:keep]) + LETTER > room:
+        keep -= 1
+    end = keep // 2
+    return f"{text[: keep - end]}…{text[-end:]}"
+
+
+def width_of(text: str) -> float:
+    """Return about how wide a text is; Chinese, Japanese and Korean letters are wide."""
+    return sum(WIDE if east_asian_width(letter) in "WF" else LETTER for letter in text)
+
+
+def widest(names: Iterable[str]) -> float:
+    """Return the width of the widest name."""
+    return max(map(width_of, names), default=0.0)

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from statistics import median
 
 from autoseg.plan import Fingerprint
-from autoseg.report.charts import distributions
-from autoseg.report.html import figure, heading, paragraph, side_by_side, table
+from autoseg.report.html import heading, paragraph, side_by_side, table
 from autoseg.report.material import Material
+from autoseg.report.panels import distribution_figures
 from autoseg.report.sizes import AXES, Sizes
 from autoseg.results import DatasetStatistics
 
@@ -34,8 +34,8 @@ def about_sizes(material: Material, sizes: Sizes) -> str:
     spacings = {a: {c: mm[k] for c, mm in sizes.spacings.items()} for k, a in enumerate(AXES)}
     shapes = {a: {c: float(n[k]) for c, n in sizes.shapes.items()} for k, a in enumerate(AXES)}
     charts = [
-        figure(distributions(spacings, "mm per voxel"), f"Spacing of each scan, {stored}."),
-        figure(distributions(shapes, "voxels"), f"Size of each scan, {stored}."),
+        *distribution_figures(spacings, "mm per voxel", f"Spacing of each scan, {stored}."),
+        *distribution_figures(shapes, "voxels", f"Size of each scan, {stored}."),
     ]
     return "".join(
         [
@@ -44,7 +44,7 @@ def about_sizes(material: Material, sizes: Sizes) -> str:
             side_by_side(charts),
             heading("Targets"),
             _target_table(statistics) if statistics else _volume_table(sizes),
-            side_by_side([_volume_chart(sizes), *_intensity_charts(statistics)]),
+            *_by_target(sizes, statistics),
         ]
     )
 
@@ -59,16 +59,16 @@ def about_intensities(material: Material) -> str:
     return "".join(parts)
 
 
-def _volume_chart(sizes: Sizes) -> str:
+def _by_target(sizes: Sizes, statistics: DatasetStatistics | None) -> list[str]:
     text = "Volume of each target in the cases that hold it; median and n at the right."
-    return figure(distributions(sizes.volumes, "ml (logarithmic)", log=True), text)
+    volumes = distribution_figures(sizes.volumes, "ml (logarithmic)", text, log=True)
+    known = [_intensities(statistics, c) for c in statistics.channels] if statistics else []
+    if len(volumes) == 1:  # beside each other; else each of them has rows of its own
+        return [side_by_side([*volumes, *(chart for of in known for chart in of)])]
+    return [side_by_side(charts) for charts in (volumes, *known)]
 
 
-def _intensity_charts(found: DatasetStatistics | None) -> list[str]:
-    return [] if found is None else [_intensity_chart(found, c) for c in found.channels]
-
-
-def _intensity_chart(found: DatasetStatistics, channel: str) -> str:
+def _intensities(found: DatasetStatistics, channel: str) -> list[str]:
     rows = {
         name: {
             case.case: case.targets[name].intensities[channel].median
@@ -81,7 +81,7 @@ def _intensity_chart(found: DatasetStatistics, channel: str) -> str:
     wide = bool(medians) and min(medians) > 0 and max(medians) > WIDE * min(medians)
     across = f"{channel}, units of the files{' (logarithmic)' * wide}"
     text = f"Median intensity of each target in each case, {channel}."
-    return figure(distributions(rows, across, log=wide), text)
+    return distribution_figures(rows, across, text, log=wide)
 
 
 def _volume_table(sizes: Sizes) -> str:

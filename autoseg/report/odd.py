@@ -7,7 +7,7 @@ Both are told from the middle of all cases: distances from the median in robust 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -18,7 +18,7 @@ FAR = 3.5  # robust standard deviations (Iglewicz and Hoaglin's limit for outlie
 FEWEST = 8  # values that say what is usual
 LEAST_SPREAD = 0.02  # of Dice: among near-perfect cases a hundredth is no outlier
 LISTED = 20
-MOST = 3  # targets that are named for a case
+MOST = 3  # things that are told of a case
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,8 @@ def false_alarms(summary: Summary) -> dict[str, str]:
                 )
     ordered = sorted(found, key=lambda case: (-sum(ml for ml, _ in found[case]), case))
     return {
-        case: ", ".join(
-            f"{target} {ml:.3g} ml" for ml, target in sorted(found[case], reverse=True)[:MOST]
-        )
-        for case in ordered
+        case: _first([f"{target} {ml:.3g} ml" for ml, target in sorted(of, reverse=True)], ", ")
+        for case, of in ((case, found[case]) for case in ordered)
     }
 
 
@@ -125,12 +123,20 @@ def _middle(values: Iterable[float]) -> tuple[float, float]:
 
 
 def _one_a_case(odd: Iterable[Odd]) -> list[Odd]:
-    """Return one entry for each case, the oddest first, with everything that is odd about it."""
+    """Return one entry for each case, the oddest first, with what is oddest about it."""
     found: dict[str, list[Odd]] = {}
     for one in sorted(odd, key=lambda o: -o.distance):
         found.setdefault(one.case, []).append(one)
-    joined = [Odd(case, "; ".join(o.why for o in of), of[0].distance) for case, of in found.items()]
+    joined = [
+        Odd(case, _first([o.why for o in of], "; "), of[0].distance) for case, of in found.items()
+    ]
     return joined[:LISTED]
+
+
+def _first(told: Sequence[str], sign: str) -> str:
+    """Return the first `MOST` of some phrases, and how many more there are."""
+    more = len(told) - MOST
+    return sign.join([*told[:MOST], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _value(case: CaseScores, target: str, metric: str) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import floor, sqrt
 from statistics import mean, variance
 
-from autoseg.report.charts import distributions, ranking, scatter
+from autoseg.report.charts import ranking, scatter
 from autoseg.report.html import (
     Section,
     figure,
@@ -26,6 +26,7 @@ from autoseg.report.means import (
     success_table,
     tags_table,
 )  # fmt: skip
+from autoseg.report.panels import distribution_figures
 from autoseg.results import Mean, Summary
 
 ENDS = 20  # targets at each end of the ranking
@@ -58,20 +59,12 @@ def _of_model(model: Model, material: Material) -> str:
 
 
 def _by_target(summary: Summary) -> list[str]:
-    """Return charts with a row for each target; of many the distributions stand in two halves."""
+    """Return charts with a row for each target."""
     shown = present(summary)
     dice = {target: dice_by_case(summary, target) for target in shown}
     lowest = min((value for found in dice.values() for value in found.values()), default=0.0)
     text = "Dice of each case; the box from p25 to p75, median and n at the right."
-    targets = list(dice)
-    half = (len(targets) + 1) // 2 if len(targets) > 2 * ENDS else max(len(targets), 1)
-    charts = [
-        figure(distributions(part, "Dice", (floor(lowest * 10) / 10, 1.0)), text)
-        for part in (
-            {target: dice[target] for target in targets[start : start + half]}
-            for start in range(0, len(targets), half)
-        )
-    ]
+    charts = distribution_figures(dice, "Dice", text, (floor(lowest * 10) / 10, 1.0))
     return charts + _rankings(shown) if len(shown) > 1 else charts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from autoseg.case_files import PICTURES, ending_of
+from autoseg.case_files import PICTURES, ending_of, some
 from autoseg.errors import AutosegError
 from autoseg.image import canonical_orientation, reorient
 from autoseg.progress import Count, counted
@@ -27,12 +27,15 @@ def make_scenes(workspace: Workspace, material: Material, cases: Sequence[str]) 
     """Return a scene of each case whose scan is in `raw/`; one that cannot be read is left out."""
     if not (workspace.raw(material.dataset) / "dataset.json").is_file():
         return {}
-    scenes = {}
+    scenes: dict[str, Scene] = {}
+    lost: dict[str, list[str]] = {}  # why -> cases: what ails the dataset, ails all of them
     for case in counted(cases, Count("scans", len(cases))):
         try:
             scenes[case] = _scene(workspace, material, case)
         except AutosegError as error:
-            log.warning("no viewer of %s: %s", case, error)
+            lost.setdefault(str(error.as_problem(case)), []).append(case)
+    for why, cases_lost in lost.items():
+        log.warning("no viewer of %s: %s", some(cases_lost), why)
     return scenes
 
 

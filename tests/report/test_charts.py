@@ -14,6 +14,7 @@ from autoseg.report.charts import (
     quantile,
     ranking,
     scatter,
+    shortened,
     spread,
 )
 
@@ -72,3 +73,19 @@ def test_a_row_tells_median_and_n_and_each_point_its_name():
     assert "n 3" in chart
     assert "<title>c: 6</title>" in chart
     assert "p25 1.5, p75 4" in chart
+
+
+def test_a_long_name_keeps_both_ends_and_wide_letters_take_their_room():
+    assert shortened("liver", 60) == "liver"
+    assert shortened("vertebrae_of_the_neck_012", 90) == "verteb…k_012"
+    assert shortened("肝臓の腫瘍転移性", 60) == "肝臓…移性"
+    curves = {"vertebrae_of_the_neck_and_back_right_012": [(0.0, 1.0), (1.0, 2.0)]}
+    drawn = line_chart(curves, "epoch", "Dice")
+    assert ">vertebrae_of_the…d_back_right_012</text>" in drawn
+    assert "<title>vertebrae_of_the_neck_and_back_right_012: 2" in drawn
+
+
+def test_points_of_many_cases_leave_their_box_to_be_seen():
+    few, many = ({f"c{n}": n / 200 for n in range(count)} for count in (100, 101))
+    assert "faint" not in distributions({"a": few}, "Dice")
+    assert '<g class="faint"><circle' in distributions({"a": many}, "Dice")

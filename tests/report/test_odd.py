@@ -69,6 +69,22 @@ def test_a_scan_unlike_the_others_is_told_with_all_that_is_odd_about_it():
     assert "volume of liver 3 ml (median 103.5)" in odd.why
 
 
+def test_of_a_case_that_is_odd_in_many_ways_the_oddest_are_told():
+    target = TargetInCase(5, 100.0, 1, {})
+    cases = [measured(f"c{n}") for n in range(9)] + [
+        CaseStatistics("x", (90, 60, 20), (9.0, 4, 1), 10, 4000, {}, {"liver": target})
+    ]
+    none = (None,) * 3
+    statistics = DatasetStatistics(
+        "D", ("CT",), {}, tuple(cases), none, none, None, {"liver": None}
+    )
+    (odd,) = odd_cases(measured_sizes(statistics))
+    assert odd.why == (
+        "size Z 90 voxels (median 10); spacing Z 9 mm (median 2); spacing Y 4 mm (median 1); "
+        "and 1 more"
+    )
+
+
 def test_what_is_found_in_vain_is_listed_the_largest_first():
     found = false_alarms(summary(*usual(), scored("a", 0.0, 0, 2), scored("b", 0.0, 0, 30)))
     assert found == {"b": "liver 30 ml", "a": "liver 2 ml"}

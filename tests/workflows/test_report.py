@@ -201,3 +201,17 @@ def test_data_that_are_measured_and_not_planned_have_a_report(tmp_path):
 def test_an_unknown_dataset_is_refused(tmp_path):
     with pytest.raises(UsageError, match="unknown dataset 'BALS'"):
         report(make_workspace(tmp_path), "BALS")
+
+
+def test_what_ails_all_scans_is_told_once(workspace, caplog):
+    folder = workspace.raw("BALLS")
+    (folder / "labelsTr").mkdir(parents=True)
+    for n in range(10):
+        (folder / "labelsTr" / f"ball_{n}.nii.gz").touch()
+    labels = {"background": 0, "core": 1}
+    told = {"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz"}
+    write_json(folder / "dataset.json", told)
+    with caplog.at_level("WARNING"):
+        report(workspace, "BALLS")
+    (line,) = [line for line in caplog.messages if line.startswith("no viewer of")]
+    assert re.fullmatch(r"no viewer of ball_.*, ball_\d: .*BALLS: \d+ problems .*", line)
