@@ -73,7 +73,7 @@ def make_app(worker: Worker, token: str | None = None) -> FastAPI:
             png = await asyncio.to_thread(contract.png_of, bytes(body))
         finally:
             bodies.release(body)
-        job = worker.new_job(".png")
+        job = worker.new_job(".png", request.state.request_id)
         try:
             job.image.write_bytes(png)
             worker.submit(job)
@@ -87,7 +87,7 @@ def make_app(worker: Worker, token: str | None = None) -> FastAPI:
     async def segment(request: Request) -> Response:
         intake.check_type(request, *intake.IMAGE_TYPES)
         worker.check_room()
-        job = worker.new_job("")
+        job = worker.new_job("", request.state.request_id)
         try:
             await intake.save(request, job.image)
             job.be(await asyncio.to_thread(intake.ending_of_body, job.image))

@@ -15,12 +15,15 @@ from autoseg.serving.refusal import Refusal, busy
 class Job:
     """An image on its way to labels, in a folder of its own that goes with it."""
 
-    def __init__(self, folder: Path, ending: str, deadline: float) -> None:
-        """Keep files in `folder`, be done by `deadline` (on the monotonic clock)."""
+    def __init__(self, folder: Path, ending: str, deadline: float, number: str = "") -> None:
+        """Keep files in `folder`, be done by `deadline` (on the monotonic clock).
+
+        `number` is that of the request, under which the log speaks of it: the id is a secret.
+        """
         self.id = secrets.token_urlsafe(16)
         self.image, self.labels = folder / f"image{ending}", folder / f"labels{ending}"
         self.scene = folder / "scene.json"  # both as the viewer wants them, once that was asked for
-        self.deadline = deadline
+        self.deadline, self.number = deadline, number
         self.state = "new"  # then "waiting", "running", and "done" or "failed"
         self.warnings: tuple[str, ...] = ()
         self.refusal: Refusal | None = None

@@ -79,7 +79,7 @@ def paths(worker: Worker) -> APIRouter:
             raise Refusal(422, f"expected output {', '.join(OUTPUTS)}")
         reader = check_form(request)
         worker.check_room()
-        job = worker.new_job("")
+        job = worker.new_job("", request.state.request_id)
         try:
             words = await save_form(request, reader, "file", job.image)
             if session_id:

@@ -47,9 +47,9 @@ class Worker:
             raise busy("the service is stopping", 30)
         return self._home.new_folder()
 
-    def new_job(self, ending: str) -> Job:
-        """Return a job in a folder of its own; raise Refusal at the end."""
-        return Job(self.new_folder(), ending, time.monotonic() + self.deadline_s)
+    def new_job(self, ending: str, number: str = "") -> Job:
+        """Return a job of request `number` in a folder of its own; raise Refusal at the end."""
+        return Job(self.new_folder(), ending, time.monotonic() + self.deadline_s, number)
 
     def check_room(self) -> None:
         """Raise Refusal when all places are taken."""
@@ -120,7 +120,7 @@ class Worker:
         try:
             job.warnings = await loop.run_in_executor(self._thread, self._segment, job)
         except Exception as error:
-            refusal = _refusal_of(error)
+            refusal = _refusal_of(error, job.number)
             without_memory = isinstance(error, ResourceError) and not _is_of_disk(error)
         self._unfinished.remove(job)
         if without_memory:
@@ -144,7 +144,7 @@ def _is_of_disk(error: ResourceError) -> bool:
     return isinstance(error.__cause__, OSError)
 
 
-def _refusal_of(error: Exception) -> Refusal:
+def _refusal_of(error: Exception, number: str) -> Refusal:
     """Return what a client is told; what it cannot mend goes to the log.
 
     Without the error itself: a result is kept for a while, and a traceback keeps every array.
@@ -154,11 +154,11 @@ def _refusal_of(error: Exception) -> Refusal:
     if isinstance(error, DataError):
         return Refusal(422, str(error))
     if isinstance(error, ResourceError):
-        log.error("%s", str(error))  # the error itself would stay in the record
+        log.error("%s %s", number, str(error))  # the error itself would stay in the record
         return (
             no_room()
             if _is_of_disk(error)
             else busy("the machine has not enough memory for this image", 30)
         )
-    log.error("an image failed", exc_info=error)
+    log.error("%s an image failed", number, exc_info=error)
     return Refusal(500, "internal error")
