@@ -24,6 +24,7 @@ from autoseg.report.mesh_figure import Target, plotly_figure, plotly_script
 from autoseg.report.surface import MOST_TRIANGLES, Surface, surface_of
 
 TRIANGLES = 600_000  # of all surfaces together: turned without a graphics card
+MOST_TARGETS = 1000  # each takes hundredths of a second, and a line of the table
 
 HERE = Path(__file__).parent
 
@@ -41,7 +42,7 @@ def write_meshes(
 
     `sources` are called "reference", "prediction" and so on; every target that one of them has gets
     a switch. Millilitres in the page are counted in voxels, not in triangles. Raises DataError when
-    there is nothing to show, ResourceError without scikit-image or Plotly.
+    there is nothing to show or too much, ResourceError without scikit-image or Plotly.
     """
     plotly = plotly_script()  # first: what is not installed is told at once
     boxes = [_boxes(label_map) for label_map in sources.values()]
@@ -53,6 +54,9 @@ def write_meshes(
     ]
     if not shown:
         fact, expected = f"no target in {' or '.join(sources)}", ", ".join(labels.names)
+        raise DataError(fact, place=title, expected=expected)
+    if len(shown) > MOST_TARGETS:
+        fact, expected = f"surfaces of {len(shown):,} targets", f"{MOST_TARGETS:,} at most"
         raise DataError(fact, place=title, expected=expected)
     most = min(MOST_TRIANGLES, TRIANGLES // (len(shown) * len(sources)))
     voxel_ml = math.prod(geometry.spacing) / 1000

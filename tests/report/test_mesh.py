@@ -102,10 +102,14 @@ def test_without_plotly_the_extra_is_named(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_to_show_is_an_error(tmp_path):
+def test_nothing_to_show_or_too_much_is_an_error(tmp_path):
     nothing = {"reference": np.zeros(TURNED.shape, np.uint8)}
     with pytest.raises(DataError, match=r"case: no target in reference, expected ball"):
         write_meshes(tmp_path / "mesh.html", "case", nothing, TURNED, LABELS)
+    cells = {"cells": np.arange(1, 1303, dtype=np.uint16).reshape(3, 7, 62)}
+    labels = Labels({str(value): (value,) for value in range(1, 1303)})
+    with pytest.raises(DataError, match=r"case: surfaces of 1,302 targets, expected 1,000 at"):
+        write_meshes(tmp_path / "mesh.html", "case", cells, Geometry((3, 7, 62)), labels)
 
 
 @pytest.fixture

@@ -92,3 +92,11 @@ def test_a_picture_has_one_plane_and_no_letters(chromium, tmp_path):
         assert len(page.query_selector_all("canvas")) == 1
         assert page.query_selector(".legend") is None
         assert readout(page) == ["110", "x 10 · y 5"]
+
+
+def test_a_picture_that_is_narrow_has_a_slider_that_can_be_moved(chromium, tmp_path):
+    grid = Geometry((20, 30, 30), (100.0, 0.5, 0.5))
+    scene = make_scene("thick", {"": np.zeros(grid.shape)}, grid, {}, LABELS)
+    with opened(chromium, tmp_path, scene) as page:
+        assert page.locator("canvas").nth(1).bounding_box()["width"] < 20
+        assert page.locator("figure input[type=range]").nth(1).bounding_box()["width"] > 100
