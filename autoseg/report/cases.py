@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoseg.errors import number_of
 from autoseg.report.gallery import gallery
 from autoseg.report.html import Section, folded, heading, hint, not_yet, paragraph, table
 from autoseg.report.material import Material
@@ -70,14 +71,15 @@ def _false_alarms(material: Material, summary: Summary) -> str:
     if not found:
         return ""
     text = (
-        f"{len(found)} cases in which a target is found that their label lacks, the largest first."
+        f"{number_of(len(found), 'case')} in which a target is found that the label lacks, "
+        "the largest first."
     )
     rows = [[case, told] for case, told in list(found.items())[:LISTED]]
     left = len(found) - len(rows)
     return "".join(
         [
             heading("Falsely found"),
-            paragraph(text + f" {left} more are not listed." * bool(left)),
+            paragraph(text + f" {left} more not listed." * bool(left)),
             table(("case", "found"), rows, words=(1,)),
             gallery(material.overlays, dict(list(found.items())[:FALSE])),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from autoseg.errors import number_of
 from autoseg.report.gallery import gallery
 from autoseg.report.html import (
     Section,
@@ -56,8 +57,10 @@ def _odd(material: Material, sizes: Sizes) -> str:
 def _checked(checked: Checked) -> str:
     parts = [heading("Found by the check")]
     for kind, found in (("problem", checked.problems), ("warning", checked.warnings)):
-        count = f"{len(found)} {kind}{'s' * (len(found) != 1)}"
-        parts.append(paragraph(f"{count} in {checked.cases} cases.", "warn" if found else ""))
+        count = number_of(len(found), kind)
+        parts.append(
+            paragraph(f"{count} in {number_of(checked.cases, 'case')}.", "warn" if found else "")
+        )
         if not checked.quoted:
             continue
         parts.append(bullets(str(problem) for problem in found[:LISTED]))

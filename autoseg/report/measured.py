@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from statistics import median
 
+from autoseg.errors import number_of
 from autoseg.plan import Fingerprint
 from autoseg.report.html import heading, paragraph, side_by_side, table
 from autoseg.report.material import Material
@@ -22,10 +23,14 @@ def about_sizes(material: Material, sizes: Sizes) -> str:
     known = statistics or fingerprint
     assert known is not None
     channels = ", ".join(known.channels)
-    told = f"{len(sizes.shapes)} cases, channels {channels}, {len(sizes.volumes)} targets."
+    cases, targets = number_of(len(sizes.shapes), "case"), number_of(len(sizes.volumes), "target")
+    told = (
+        f"{cases}, {'channel' if len(known.channels) == 1 else 'channels'} {channels}, {targets}."
+    )
     stored = "as stored" if statistics else "in canonical orientation, cropped to what is not zero"
     if fingerprint is not None and fingerprint.kept_fraction < 1:
-        told += f" Cropping to what is not zero keeps {fingerprint.kept_fraction:.0%} of a scan."
+        kept = 100 * fingerprint.kept_fraction
+        told += f" Cropping to what is not zero keeps {kept:.0f} % of a scan."
     grid = [
         [f"{what} {axis}", *_range([edges[k] for edges in of.values()])]
         for what, of in (("voxels", sizes.shapes), ("mm per voxel", sizes.spacings))
@@ -101,7 +106,11 @@ def _target_table(found: DatasetStatistics) -> str:
         ends = (
             ["-"] * 3 if ml is None else [f"{v:.4g}" for v in (ml.minimum, ml.median, ml.maximum)]
         )
-        cells = [f"{t.cases} of {t.annotated}", f"{t.slices} of {t.of_slices}", f"{t.share:.3%}"]
+        cells = [
+            f"{t.cases} of {t.annotated}",
+            f"{t.slices} of {t.of_slices}",
+            f"{100 * t.share:.3f} %",
+        ]
         rows.append([name, *cells, *ends])
     return table(head, rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoseg.errors import number_of
 from autoseg.plan import Configuration, Plan
 from autoseg.report.html import Section, bullets, heading, not_yet, paragraph, table
 from autoseg.report.material import Material
@@ -18,7 +19,8 @@ def about_plan(material: Material) -> Section:
     parts += [heading("Configurations"), _configurations(plan)]
     if material.folds:
         sizes = [len(fold) for fold in material.folds]
-        text = f"{len(sizes)} folds; validation cases of each: {', '.join(map(str, sizes))}."
+        folds, of_each = number_of(len(sizes), "fold"), ", ".join(map(str, sizes))
+        text = f"{folds}; validation cases of each: {of_each}."
         parts += [heading("Folds"), paragraph(text)]
     return Section("Plan", "".join(parts))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import floor, sqrt
 from statistics import mean, variance
 
+from autoseg.errors import number_of
 from autoseg.report.charts import ranking, scatter
 from autoseg.report.html import (
     Section,
@@ -46,12 +47,15 @@ def _of_model(model: Model, material: Material) -> str:
     assert model.summary is not None
     summary = model.summary
     done = f"{len(set(model.fold_of.values()))} of {len(material.folds)} folds"
-    text = f"{len(summary.cases)} cases, each scored by the one fold that has not seen it; {done}."
+    cases = number_of(len(summary.cases), "case")
+    text = f"{cases}, each scored by the one fold that has not seen it; {done}."
     if not model.fold_of:
-        text = f"{len(summary.cases)} cases."
+        text = f"{cases}."
     parts = [heading(model.name), paragraph(text)]
     if not summary.mean:
-        failed = f"{len(summary.failed)} cases could not be scored: there are no means."
+        failed = (
+            f"{number_of(len(summary.failed), 'case')} could not be scored: there are no means."
+        )
         return "".join([*parts, paragraph(failed, "warn")])
     parts += [means_table(summary), tags_table(summary), success_table(summary)]
     parts += [side_by_side(row) for row in (_by_target(summary), _scatters(summary)) if row]

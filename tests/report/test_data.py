@@ -30,8 +30,8 @@ def text(html: str) -> str:
 
 def test_what_was_planned_with_is_told_without_statistics():
     told = text(about_data(Material("D", fingerprint=FINGERPRINT)).body)
-    assert "9 cases, channels CT, 1 targets." in told
-    assert "Cropping to what is not zero keeps 25% of a scan." in told
+    assert "9 cases, channel CT, 1 target." in told
+    assert "Cropping to what is not zero keeps 25 % of a scan." in told
     assert "|voxels Z|10|14|18|" in told
     assert "|mm per voxel X|0.5|0.5|0.5|" in told
     assert "|liver|8 of 9|1500|1504|1507|" in told
@@ -48,10 +48,10 @@ def test_statistics_take_its_place_where_they_know_more():
     none = (None,) * 3
     found = DatasetStatistics("D", ("CT",), {"liver": (1,)}, (case,), none, none, None, over)
     told = text(about_data(Material("D", statistics=found, fingerprint=FINGERPRINT)).body)
-    assert "1 cases, channels CT, 1 targets." in told
+    assert "1 case, channel CT, 1 target." in told
     assert "|voxels Z|9|9|9|" in told
     assert "Size of each scan, as stored." in told
-    assert "|liver|1 of 1|1 of 9|1.000%|" in told
+    assert "|liver|1 of 1|1 of 9|1.000 %|" in told
     assert "|CT|40|11|-100|-5|90|200|" in told
     assert "run autoseg statistics" not in told
 
