@@ -20,7 +20,7 @@ def excerpt(
     """Return image and label maps (Z, Y, X) around the labels, and the grid of what is left."""
     box = _around(maps, grid)
     cut = {name: label_map[box] for name, label_map in maps.items()}
-    return image[box], cut, _grid_of(box, grid)
+    return image[box], cut, grid_of(box, grid)
 
 
 def thin(grid: Geometry, voxels: int) -> tuple[Box, Geometry]:
@@ -36,10 +36,11 @@ def thin(grid: Geometry, voxels: int) -> tuple[Box, Geometry]:
         steps[finest] *= 2
         left = -(-np.array(grid.shape) // steps)
     z, y, x = (slice(0, n, step) for n, step in zip(grid.shape, steps.tolist(), strict=True))
-    return (z, y, x), _grid_of((z, y, x), grid)
+    return (z, y, x), grid_of((z, y, x), grid)
 
 
-def _grid_of(part: Box, grid: Geometry) -> Geometry:
+def grid_of(part: Box, grid: Geometry) -> Geometry:
+    """Return the grid of the voxels in `part`, of an array on `grid`."""
     origin = grid.position(np.array([side.start for side in part]))
     depth, height, width = (len(range(side.start, side.stop, side.step or 1)) for side in part)
     z, y, x = (mm * (side.step or 1) for mm, side in zip(grid.spacing, part, strict=True))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from autoseg.errors import DataError
 from autoseg.files import write_text
 from autoseg.image import Geometry
 from autoseg.labels import Labels
+from autoseg.report.excerpt import Box, grid_of
 from autoseg.report.html import MARK
 from autoseg.report.mesh_figure import Target, plotly_figure, plotly_script
 from autoseg.report.surface import MOST_TRIANGLES, Surface, surface_of
@@ -27,8 +27,6 @@ TRIANGLES = 600_000  # of all surfaces together: turned without a graphics card
 MOST_TARGETS = 1000  # each takes hundredths of a second, and a line of the table
 
 HERE = Path(__file__).parent
-
-Box = tuple[slice, slice, slice]
 
 
 def write_meshes(
@@ -70,7 +68,7 @@ def write_meshes(
                 box = _around(own)
                 mask = labels.mask(label_map[box], name)
                 volumes_ml[source] = int(np.count_nonzero(mask)) * voxel_ml
-                surfaces[source] = surface_of(mask, _part(geometry, box), most)
+                surfaces[source] = surface_of(mask, grid_of(box, geometry), most)
         targets.append(Target(name, colour, volumes_ml, surfaces))
     parts = {
         "mark": html.escape(MARK),
@@ -100,13 +98,6 @@ def _around(boxes: list[Box]) -> Box:
         for sides in zip(*boxes, strict=True)
     )
     return z, y, x
-
-
-def _part(geometry: Geometry, box: Box) -> Geometry:
-    """Return the grid of the voxels in `box`."""
-    z, y, x = geometry.position(np.array([side.start for side in box])).tolist()
-    depth, height, width = (side.stop - side.start for side in box)
-    return replace(geometry, shape=(depth, height, width), origin=(z, y, x))
 
 
 def _layouts(sources: Sequence[str]) -> str:
