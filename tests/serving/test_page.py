@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 
 from autoseg.image import Geometry
 from autoseg.io import read_image, read_labels, write_labels
+from autoseg.pictures import png_bytes
 from tests.serving.browsing import drop
 from tests.serving.flat import ROOT, one_thread, picture, served
 
@@ -132,6 +133,14 @@ def test_several_files_are_segmented_one_after_the_other(visit, service):
     assert not page.is_visible("#seen")
     assert page.locator("#list li").count() == 2
     assert page.evaluate("document.activeElement.id") == "drop"
+
+
+def test_what_is_odd_about_an_image_is_said(visit, service):
+    page = visit(service)
+    drop(page, ("black.png", png_bytes(np.zeros((20, 30), np.uint8))))
+    page.wait_for_selector("#list .save", timeout=60_000)
+    said = page.text_content("#list .told")
+    assert " s. The image is empty (all zero); so is its label map. The mask holds" in said
 
 
 def test_what_is_left_is_forgotten_by_the_service(visit, service):

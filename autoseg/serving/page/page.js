@@ -25,6 +25,10 @@ function listed(names) {
   return names.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
+function sentence(text) {
+  return text[0].toUpperCase() + text.slice(1) + ".";
+}
+
 // For those who listen to the page: changes, not every tick.
 function hear(item, text) {
   if (item.heard === text) return;
@@ -95,7 +99,7 @@ async function segment(item) {
     item.job = await submit(item.file, signal, telling);
     const status = await finished(item.job, signal, telling);
     const labels = await (await ask(`jobs/${item.job.id}/labels`, {signal})).blob();
-    done(item, labels, [`Done in ${duration((Date.now() - began) / 1000)}.`, ...(status.warnings || [])]);
+    done(item, labels, [`Done in ${duration((Date.now() - began) / 1000)}.`, ...(status.warnings || []).map(sentence)]);
     if (!shown || shown.drop < item.drop) await show(item, false);
   } catch (error) {
     if (!signal.aborted) failed(item, error);
