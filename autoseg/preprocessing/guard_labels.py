@@ -31,10 +31,14 @@ def look_at_labels(label_map: np.ndarray, geometry: Geometry, plan: Plan) -> Fin
             continue
         for face in range(len(FACES)):
             usual = known.largest[face // 2]
-            for depth, area, most in (
+            looks = (
                 (1, own.faces[face], known.faces[face]),
                 (near[face // 2], own.near[face], known.near[face]),
-            ):
+            )
+            # Of a target that comes near a face and never to it, a border that is drawn one voxel
+            # too far would look cut.
+            apart = known.faces[face] == 0 < known.near[face]
+            for depth, area, most in looks[1:] if apart else looks:
                 score = misfit(area, (0.0, 0.0, most), CUT_FLOOR * usual, plan.usual.cases)
                 if worst is None or score > worst.score:
                     told = _cut(target, face, depth, area / usual, most / usual, plan.file_ending)

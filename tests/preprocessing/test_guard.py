@@ -7,7 +7,7 @@ import pytest
 
 from autoseg.image import Geometry, Image
 from autoseg.labels import Labels
-from autoseg.phantom import TARGETS, make_phantom
+from autoseg.phantom import TARGETS, ellipsoid, make_phantom
 from autoseg.plan import ChannelUnits, IntensityStats, Plan
 from autoseg.preprocessing.finding import worth_telling
 from autoseg.preprocessing.guard import look_at_scan
@@ -155,6 +155,21 @@ def test_a_target_that_a_face_cuts_is_seen_after_prediction():
     assert look_at_labels(speck, IMAGE.geometry, PLAN).score < 1
     nothing = np.zeros_like(LABEL_MAP)
     assert look_at_labels(nothing, IMAGE.geometry, PLAN) is None
+
+
+def test_a_border_one_voxel_too_far_is_no_cut_where_targets_come_near_the_face():
+    labels, grid = Labels({"ball": (1,)}), Geometry((30, 30, 30))
+
+    def ball(centre):
+        return ellipsoid(grid.shape, (centre, 15, 15), (8, 8, 8)).astype(np.uint8)
+
+    image = Image(np.random.default_rng(0).normal(0, 1, (1, *grid.shape)), grid)
+    plan = plan_of([(image, ball(centre)) for centre in (9, 10, 12)] * 4, ("MR",), labels)
+    assert plan.usual.sections["ball"].faces[0] == 0 < plan.usual.sections["ball"].near[0]
+    assert look_at_labels(ball(7.5), grid, plan).score < 1  # it meets the lowest face
+    finding = look_at_labels(ball(2), grid, plan)
+    assert finding.score > 1
+    assert finding.told.startswith("ball is cut within 3 slices of the lowest face: 100% of")
 
 
 def test_a_target_that_ends_just_before_a_face_is_seen_too():
