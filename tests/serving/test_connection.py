@@ -163,6 +163,7 @@ def test_slow_heads_and_bodies_get_408(port):
     assert exchange(port)[0] == 0  # who says nothing is told nothing
 
 
+@pytest.mark.slow
 def test_a_large_answer_waits_for_who_takes_it_and_not_for_who_does_not(port):
     with connect(port) as client:
         client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

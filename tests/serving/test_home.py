@@ -46,6 +46,7 @@ def test_what_is_not_of_a_service_stays(temporary):
     assert list(aside.iterdir()) == [aside / ".autoseg.lock"]
 
 
+@pytest.mark.slow
 def test_the_scans_of_a_killed_service_are_removed_by_the_next(flat_bundle, tmp_path):
     with served(flat_bundle, TMPDIR=str(tmp_path)) as killed:
         form = {"files": ("a.png", picture())}

@@ -88,6 +88,7 @@ def test_a_token_is_asked_for_and_what_waited_for_it_goes_on(visit, flat_bundle,
         page.wait_for_selector("#key")  # nothing has kept it
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_waited_for(visit, flat_bundle):
     with served(flat_bundle, "--queue", "0") as service:
         headers = {"Content-Type": "image/png", "Prefer": "respond-async"}
@@ -140,6 +141,7 @@ def test_a_file_that_could_not_be_sent_can_be_tried_again(visit, service):
     page.wait_for_selector("#seen canvas", timeout=60_000)
 
 
+@pytest.mark.slow
 def test_a_service_that_ends_meanwhile_is_not_waited_for_forever(
     visit, flat_bundle, tmp_path, monkeypatch
 ):

@@ -186,6 +186,7 @@ def busy(service):
         client.join()
 
 
+@pytest.mark.slow
 def test_while_it_stops_it_says_so_and_what_takes_longer_is_ended(flat_bundle, tmp_path):
     with served(flat_bundle, before=TILES, TMPDIR=str(tmp_path)) as service:
         with busy(service):
@@ -205,6 +206,7 @@ def test_while_it_stops_it_says_so_and_what_takes_longer_is_ended(flat_bundle, t
         assert "Traceback" not in service.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_computation_that_nothing_can_interrupt_does_not_keep_it(flat_bundle, tmp_path):
     with served(flat_bundle, before=ONE_TILE, TMPDIR=str(tmp_path)) as service:
         with busy(service):
@@ -212,6 +214,7 @@ def test_a_computation_that_nothing_can_interrupt_does_not_keep_it(flat_bundle, 
         assert list(tmp_path.glob("autoseg_serve_*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_twice_it_ends_at_once_and_leaves_no_images(flat_bundle, tmp_path, number):
     with served(flat_bundle, before=ONE_TILE, TMPDIR=str(tmp_path)) as service, busy(service):
@@ -224,6 +227,7 @@ def test_asked_twice_it_ends_at_once_and_leaves_no_images(flat_bundle, tmp_path,
         assert list(tmp_path.glob("autoseg_serve_*")) == []
 
 
+@pytest.mark.slow
 def test_beyond_its_places_a_hundred_at_once_are_told_when_to_ask_again(flat_bundle):
     slow = (
         f"{SLOW}whole = Model.segment\n"

@@ -104,7 +104,7 @@ def value_and_gradients(
     return loss.item(), [torch.zeros(0) if s.grad is None else s.grad for s in scores]
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("batch_dice", [True, False])
 @pytest.mark.parametrize("labels", [EXCLUSIVE, REGIONS, IGNORING], ids=["ce", "bce", "ignore"])
 def test_a_shared_batch_has_the_loss_and_the_gradient_of_the_whole(
