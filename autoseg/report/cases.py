@@ -5,7 +5,7 @@ from __future__ import annotations
 from autoseg.errors import number_of
 from autoseg.report.gallery import gallery
 from autoseg.report.html import Section, folded, heading, hint, not_yet, paragraph, table
-from autoseg.report.material import Material
+from autoseg.report.material import Material, Model
 from autoseg.report.means import dice_in, means_where_present, number
 from autoseg.report.odd import LISTED, doubtful_labels, false_alarms, odd_cases
 from autoseg.report.sizes import sizes_of
@@ -25,45 +25,39 @@ def about_cases(material: Material) -> Section:
             "Cases", f"No case has been predicted out of fold yet: run {material.to_train}."
         )
     best, worst = ends(model.summary)
-    doubtful = doubtful_labels(model.summary)
-    means = means_where_present(model.summary)
     told = f"{model.name}. Mean Dice of a case: over the targets that its label holds."
     if material.overlays:
         told += " Left the label, right the prediction; the slice in which they differ most."
-    parts = [paragraph(told, "soft")]
-    for title, cases in (("Worst cases", worst), ("Best cases", best)):
-        folds = {case: model.fold_of[case] for case in cases if case in model.fold_of}
-        shown = {case: f"Dice {number(means[case])}, fold {folds.get(case, '-')}" for case in cases}
-        parts += [heading(title), gallery(material.overlays, shown)]
-        rows = [
-            [case, number(means[case]), *([folds.get(case, "-")] if folds else [])]
-            for case in cases
-        ]
-        rows = [[*row, _lowest(model.summary, row[0])] for row in rows]
-        head = ("case", "mean Dice", *(["fold"] if folds else []), "lowest targets")
-        parts.append(table(head, rows, words=(len(head) - 1,)))
-    parts.append(_false_alarms(material, model.summary))
-    parts.append(heading("Labels that look wrong"))
-    if not doubtful:
-        parts.append(paragraph("None disagrees far more than the others with the model."))
-    else:
-        text = (
-            "Ranked by how far the agreement with a model that has not seen the label lies below "
-            "the usual one. A model's own mistakes look the same: look at the picture first."
-        )
-        rows = [[odd.case, f"{odd.distance:.1f}", odd.why] for odd in doubtful]
-        parts += [paragraph(text), table(("case", "robust sd", "what"), rows, words=(2,))]
-        parts.append(gallery(material.overlays, {odd.case: odd.why for odd in doubtful}))
-    if material.scenes:
-        text = "In three planes, around what is labelled; a large scan with fewer voxels."
-        more = f" With surfaces that turn: autoseg report -d {material.dataset} --mesh NAME."
-        parts += [heading("Look through"), paragraph(text + more)]
-        for case, scene in material.scenes.items():
-            parts.append(folded(case, viewer_fragment(scene)))
-    words = f"-d {material.dataset} --case NAME" if model.fold_of else "--image SCAN --gt LABELS"
-    any_case = f"To look through any case: autoseg report {words} --pred PLACE"
-    parts.append(hint(f"{any_case}; with --mesh as well its surfaces turn."))
+    parts = [
+        paragraph(told, "soft"),
+        _ranked("Worst cases", worst, material, model),
+        _ranked("Best cases", best, material, model),
+        _false_alarms(material, model.summary),
+        _doubtful(material, model.summary),
+        _viewers(material, model),
+    ]
     return Section("Cases", "".join(parts))
+
+
+def _ranked(title: str, cases: list[str], material: Material, model: Model) -> str:
+    """Return the best or the worst cases; nothing where there are too few to have both."""
+    if not cases or model.summary is None:
+        return ""
+    means = means_where_present(model.summary)
+    folds = {case: model.fold_of[case] for case in cases if case in model.fold_of}
+    shown = {case: f"Dice {number(means[case])}, fold {folds.get(case, '-')}" for case in cases}
+    rows = [
+        [
+            case,
+            number(means[case]),
+            *([folds.get(case, "-")] if folds else []),
+            _lowest(model.summary, case),
+        ]
+        for case in cases
+    ]
+    head = ("case", "mean Dice", *(["fold"] if folds else []), "lowest targets")
+    pictures = gallery(material.overlays, shown)
+    return heading(title) + pictures + table(head, rows, words=(len(head) - 1,))
 
 
 def _false_alarms(material: Material, summary: Summary) -> str:
@@ -84,6 +78,34 @@ def _false_alarms(material: Material, summary: Summary) -> str:
             gallery(material.overlays, dict(list(found.items())[:FALSE])),
         ]
     )
+
+
+def _doubtful(material: Material, summary: Summary) -> str:
+    title, found = heading("Labels that look wrong"), doubtful_labels(summary)
+    if not found:
+        return title + paragraph("None disagrees far more than the others with the model.")
+    text = (
+        "Ranked by how far the agreement with a model that has not seen the label lies below "
+        "the usual one. A model's own mistakes look the same: look at the picture first."
+    )
+    rows = [[odd.case, f"{odd.distance:.1f}", odd.why] for odd in found]
+    listed = table(("case", "robust sd", "what"), rows, words=(2,))
+    pictures = gallery(material.overlays, {odd.case: odd.why for odd in found})
+    return title + paragraph(text) + listed + pictures
+
+
+def _viewers(material: Material, model: Model) -> str:
+    parts = []
+    if material.scenes:
+        text = "In three planes, around what is labelled; a large scan with fewer voxels."
+        more = f" With surfaces that turn: autoseg report -d {material.dataset} --mesh NAME."
+        parts += [heading("Look through"), paragraph(text + more)]
+        for case, scene in material.scenes.items():
+            parts.append(folded(case, viewer_fragment(scene)))
+    words = f"-d {material.dataset} --case NAME" if model.fold_of else "--image SCAN --gt LABELS"
+    any_case = f"To look through any case: autoseg report {words} --pred PLACE"
+    parts.append(hint(f"{any_case}; with --mesh as well its surfaces turn."))
+    return "".join(parts)
 
 
 def to_look_through(material: Material) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoseg.report.cases import ends
+from autoseg.report.cases import about_cases, ends
 from autoseg.report.learning import CURVES, MEAN, about_training, dice_curves
 from autoseg.report.material import Material, Model, Run
 from autoseg.report.means import case_means, means_table, share, success_table, tags_table
@@ -75,6 +75,14 @@ def test_no_case_is_among_the_best_and_the_worst():
     best, worst = ends(summary(dice))
     assert worst == ["c0", "c1", "c2"]
     assert best == ["c4", "c3"]
+
+
+@pytest.mark.parametrize(("cases", "best"), [(1, False), (2, True)])
+def test_where_all_cases_are_among_the_worst_there_is_no_table_of_the_best(cases, best):
+    found = summary({f"case_{n}": (0.5 + n / 10,) for n in range(cases)})
+    page = about_cases(Material("HIPPO", models=(Model("3d_fullres-S", {}, found),))).body
+    assert "Worst cases" in page
+    assert ("Best cases" in page) == best
 
 
 def test_only_cases_that_hold_a_target_are_among_the_best_and_the_worst():
