@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +34,17 @@ def make_workspace(
 def write_unseen(folder: Path, cases: int = 2, shape: tuple[int, int, int] = SMALL) -> None:
     """Write phantoms that no workspace holds to `folder`/images and `folder`/labels."""
     write_phantoms(folder, "images", "labels", range(90, 90 + cases), shape)
+
+
+def spoil(record: Any, place: Sequence[str | int], value: object) -> None:
+    """Put `value` at a place in a record of lists and dictionaries; None: delete what is there."""
+    *above, last = place
+    for name in above:
+        record = record[name]
+    if value is None:
+        del record[last]
+    else:
+        record[last] = value
 
 
 def encoded_back(indices: np.ndarray, labels: Labels) -> np.ndarray:

@@ -90,7 +90,8 @@ def run(options: argparse.Namespace) -> str:
         path = _curves(options)
     else:
         path = _view(options) if any(about_one) or options.mesh is not None else _report(options)
-    return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+    size = path.stat().st_size
+    return f"{path} ({f'{size / 1e6:.1f} MB' if size >= 1e5 else f'{size / 1e3:.0f} kB'})"
 
 
 def _report(options: argparse.Namespace) -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 POSITIONS = 4096  # levels at most: 12 bits
-CT_LOWEST, CT_HIGHEST = -1024.0, 3071.0  # HU; what lies outside is shown as these
+CT_LOWEST = -1024.0  # HU, the first of 4096 levels; what lies outside is shown as the outermost
 FINE_HU = (-192.0, 320.0)  # brain and soft tissue, where windows are narrow; multiples of 32
 # HU between levels, inside and outside FINE_HU; the first that fits into the file is taken.
 CT_STEPS = ((1, 1), (1, 4), (2, 8), (4, 16), (8, 32))

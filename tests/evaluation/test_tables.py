@@ -16,6 +16,7 @@ from autoseg.evaluation.tables import read_summary, write_summary
 from autoseg.labels import Labels
 from autoseg.results import BOTH_EMPTY, PRED_EMPTY, REF_EMPTY, Summary
 from tests.evaluation.scores import case
+from tests.synthetic import spoil
 
 LABELS = Labels({"a": (1,), "b": (2,)})
 
@@ -88,14 +89,7 @@ def test_a_summary_that_lacks_what_its_readers_need_is_refused(tmp_path, place, 
     write_summary(tmp_path, example())
     path = tmp_path / "summary.json"
     record = json.loads(path.read_text())
-    *above, last = place
-    part = record
-    for name in above:
-        part = part[name]
-    if value is None:
-        del part[last]
-    else:
-        part[last] = value
+    spoil(record, place, value)
     path.write_text(json.dumps(record))
     with pytest.raises(CorruptError, match=told):
         read_summary(path)

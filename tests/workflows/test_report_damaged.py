@@ -15,6 +15,7 @@ from autoseg.results import CaseStatistics, DatasetStatistics
 from autoseg.workflows.crossvalidate import evaluate_crossvalidation
 from autoseg.workflows.report import report
 from autoseg.workspace import Workspace
+from tests.synthetic import spoil
 from tests.test_fingerprint_file import FOUND
 from tests.workflows.prepared import make_workspace
 from tests.workflows.test_crossvalidate import A, B, validate
@@ -106,14 +107,8 @@ def test_a_single_value_that_cannot_be_is_told_in_its_chapter(
 ):
     path = workspace.root / file
     whole, times = path.read_bytes(), path.stat()
-    record = part = json.loads(whole)
-    *above, last = place
-    for name in above:
-        part = part[name]
-    if value is None:
-        del part[last]
-    else:
-        part[last] = value
+    record = json.loads(whole)
+    spoil(record, place, value)
     path.write_text(json.dumps(record))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     try:

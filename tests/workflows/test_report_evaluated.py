@@ -24,7 +24,8 @@ def folder(tmp_path):
 
 def test_an_evaluated_folder_has_its_results_and_cases(folder, capsys):
     assert main(["report", "--evaluated", str(folder)]) == 0
-    assert str(folder / "report.html") in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.fullmatch(rf"{re.escape(str(folder / 'report.html'))} \([1-9]\d* kB\)\n", said)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert re.findall("<h2>(.*?)</h2>", page) == ["Results", "Cases"]
     summary = read_summary(folder / "summary.json")
