@@ -51,6 +51,7 @@ class Scan:
         self.warnings: list[Problem] = []
 
     def wrong(self, path: Path | str, found: str, expected: str = "", remedy: str = "") -> None:
+        """Note a problem of the file or folder `path`."""
         self.problems.append(Problem(self._name(path), found, expected, remedy))
 
     def training(self, file_ending: str) -> tuple[dict[str, Files], str]:

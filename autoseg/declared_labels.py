@@ -25,9 +25,11 @@ class Notes:
     warnings: list[Problem] = field(default_factory=list)
 
     def wrong(self, found: str, expected: str = "", remedy: str = "") -> None:
+        """Note what cannot be used as it is."""
         self.problems.append(Problem(self.place, found, expected, remedy))
 
     def odd(self, found: str, expected: str = "", remedy: str = "") -> None:
+        """Note what can be used, and perhaps is not meant."""
         self.warnings.append(Problem(self.place, found, expected, remedy))
 
 

@@ -33,6 +33,7 @@ def submitted(
     in_flight: int,
     named: Callable[[Item], str],
 ) -> Iterator[Outcome[Item, Result]]:
+    """Yield an Outcome for each of `items`, in their order, `in_flight` of them at once at most."""
     pending: deque[tuple[Item, Future[Result]]] = deque()
     left = iter(items)
     try:

@@ -30,12 +30,14 @@ class Outcome(Generic[Item, Result]):
 
 
 def name_of(item: object) -> str:
+    """Return what messages call an item: its `id`, else the item itself."""
     return str(getattr(item, "id", item))
 
 
 def attempt(
     function: Callable[[Item], Result], item: Item, named: Callable[[Item], str]
 ) -> Outcome[Item, Result]:
+    """Return what became of `function(item)`; its error names the item."""
     try:
         return Outcome(item, function(item))
     except Exception as error:  # carried to the caller, who knows what a failed case means
@@ -54,6 +56,7 @@ def tried(function: Callable[..., Result], *arguments: Any) -> Result:
 
 
 def outcome_of(item: Item, future: Future[Result], name: str) -> Outcome[Item, Result]:
+    """Wait for `future` and return what became of `item`; its error names it."""
     error = future.exception()
     if isinstance(error, Exception):
         return Outcome(item, None, _at(error, name))

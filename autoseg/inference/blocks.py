@@ -51,6 +51,7 @@ class Source:
 
     @classmethod
     def of(cls, scores: Tensor, frame: Frame, block: Triple) -> Source:
+        """Return `scores` (K, z, y, x) with what restores blocks of (Z, Y, X) voxels of them."""
         z, y, x = (
             _bands(matrix, size, step, scores.device)
             for matrix, size, step in zip(

@@ -101,6 +101,7 @@ def adjust_length(training: Training, order: Order, cases: int) -> None:
 
 
 def make_loss(order: Order, config: TrainConfig) -> Loss:
+    """Return the loss of a list of scores (B, K, *P), the finest first, and their batch."""
     loss = build_loss(config, order.plan.labels, order.configuration.spacing)
     total = deep_supervised(loss, None if config.deep_supervision else (1.0,))
     batch_dice = order.configuration.batch_dice if config.batch_dice is None else config.batch_dice
@@ -114,6 +115,7 @@ def make_task(
     held_out: Sequence[PreparedCase],
     ranks: Ranks = ALONE,
 ) -> Task:
+    """Return what the loop trains on: batches of `ours`, and fixed ones of `held_out` to watch."""
     config, labels = decision.config, order.plan.labels
     fixed: list[Batch] = []
     if held_out:

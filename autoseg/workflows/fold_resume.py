@@ -26,12 +26,14 @@ ADJUSTABLE = (
 
 
 def recall(checkpoint: Checkpoint | None) -> Decision | None:
+    """Return what was decided when the run began; None without a checkpoint."""
     if checkpoint is None:
         return None
     return from_json(Decision, checkpoint.facts["decision"], "resume")
 
 
 def facts_of(order: Order, decision: Decision) -> dict[str, Any]:
+    """Return what a checkpoint keeps of its run, to tell whether it may be continued."""
     return {
         "model": order.model_id,
         "design": fingerprint_of(order.design),

@@ -77,6 +77,7 @@ def reserve_seconds(
 
 
 def make_predictor(order: Order, network: nn.Module, speed: str) -> ArrayPredictor:
+    """Return the predictor of one network, as the final validation will use it."""
     config = PredictConfig(speed=speed)
     cascade = order.configuration.previous is not None
     return build_predictor(

@@ -57,10 +57,12 @@ class Engine:
 
     @property
     def plan(self) -> Plan:
+        """The plan of the first model, whose targets and channels all of them share."""
         return self.bundles[0].plan
 
     @property
     def device(self) -> torch.device:
+        """Where the networks are."""
         return self.predictors[0][-1].device
 
 
